@@ -1,0 +1,1 @@
+"""Settings of a node, genesis and network parameters, data directory."""

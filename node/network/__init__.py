@@ -1,0 +1,1 @@
+"""The hardened libp2p host."""
