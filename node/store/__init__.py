@@ -1,0 +1,55 @@
+"""What a node remembers: statements, rounds, scores, items, embeddings, evidence, peers, blobs."""
+
+from __future__ import annotations
+
+from node.store.blobs import DiskBlobs
+from node.store.database import Access, Put
+from node.store.embeddings import VECTOR_BYTES, EmbeddingRecord
+from node.store.errors import (
+    BlobStoreFull,
+    QueueFull,
+    StoreBusy,
+    StoreCorrupted,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreTooNew,
+)
+from node.store.findings import DisputeRecord, EvidenceRecord
+from node.store.items import ItemRecord, ItemState
+from node.store.limits import StoreLimits
+from node.store.peers import PeerRecord
+from node.store.rounds import RoundRecord, RoundState
+from node.store.scores import ScoreAverage, ScoreRecord
+from node.store.statements import StatementRecord
+from node.store.store import BlobPurpose, Pruned, Store
+
+__all__ = [
+    "VECTOR_BYTES",
+    "Access",
+    "BlobPurpose",
+    "BlobStoreFull",
+    "DiskBlobs",
+    "DisputeRecord",
+    "EmbeddingRecord",
+    "EvidenceRecord",
+    "ItemRecord",
+    "ItemState",
+    "PeerRecord",
+    "Pruned",
+    "Put",
+    "QueueFull",
+    "RoundRecord",
+    "RoundState",
+    "ScoreAverage",
+    "ScoreRecord",
+    "StatementRecord",
+    "Store",
+    "StoreBusy",
+    "StoreCorrupted",
+    "StoreError",
+    "StoreFull",
+    "StoreLimits",
+    "StoreReadOnly",
+    "StoreTooNew",
+]

@@ -1,0 +1,71 @@
+"""Certified consensus embeddings, raw: shaping is applied on read, elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
+
+from node.store.database import Database
+
+VECTOR_BYTES = 4_096
+"""1024 float32, little endian."""
+
+PAGE_ROWS = 256
+"""Rows the iterator holds at a time: 1 MiB of vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRecord:
+    """One item's consensus embedding, at `position` of its shard's batch; `vector` is 4,096 bytes `<f4`."""
+
+    item_id: bytes
+    round: int
+    shard: int
+    position: int
+    space_epoch: int
+    vector: bytes
+
+
+_COLUMNS = "item_id, round, shard, position, space_epoch, vector"
+
+
+class Embeddings(Database):
+    """One row an item, shard and round, kept as long as the database has room."""
+
+    def record_embeddings(self, records: Iterable[EmbeddingRecord]) -> None:
+        """Keep a batch, all or nothing; recording it again replaces it. The round comes first."""
+        with self._transaction() as database:
+            database.executemany(
+                f"INSERT OR REPLACE INTO embeddings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+                map(astuple, records),
+            )
+
+    def embedding(self, item_id: bytes) -> EmbeddingRecord | None:
+        """The newest embedding of an item."""
+        row = self._one(
+            f"SELECT {_COLUMNS} FROM embeddings WHERE item_id = ? ORDER BY round DESC, shard LIMIT 1",
+            (item_id,),
+        )
+        return None if row is None else EmbeddingRecord(*row)
+
+    def embeddings(self, from_round: int = 0, to_round: int | None = None) -> Iterator[EmbeddingRecord]:
+        """All embeddings of rounds [from_round, to_round), by round, shard and position, a page at a time.
+
+        The lock is free between pages: what is recorded meanwhile may or may not be seen.
+        """
+        place = (from_round, -1, -1)
+        while True:
+            rows = self._all(
+                f"SELECT {_COLUMNS} FROM embeddings WHERE (round, shard, position) > (?, ?, ?) "
+                "AND (?4 IS NULL OR round < ?4) ORDER BY round, shard, position LIMIT ?5",
+                (*place, to_round, PAGE_ROWS),
+            )
+            for row in rows:
+                yield EmbeddingRecord(*row)
+            if len(rows) < PAGE_ROWS:
+                return
+            place = (rows[-1][1], rows[-1][2], rows[-1][3])
+
+    def embedding_count(self) -> int:
+        """How many embeddings are stored."""
+        return int(self._all("SELECT count(*) FROM embeddings")[0][0])

@@ -1,0 +1,110 @@
+"""The tables. A migration is never edited once released: later ones change what earlier ones made."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x646D7374
+"""`dmst`, in the header of the file: tells our database from somebody else's."""
+
+_INITIAL = (
+    # A signed statement as it travelled; digest is what its signature covers.
+    """CREATE TABLE statements (
+        digest BLOB PRIMARY KEY CHECK (length(digest) = 32),
+        epoch INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        shard INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        signer BLOB NOT NULL CHECK (length(signer) = 32),
+        envelope BLOB NOT NULL,
+        received_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX statements_by_round ON statements (round, kind)",
+    # Rounds are counted from genesis, so round and shard name a row; the epoch is a fact about it.
+    """CREATE TABLE rounds (
+        round INTEGER NOT NULL,
+        shard INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'reported', 'certified', 'void')),
+        dealer BLOB CHECK (length(dealer) = 32),
+        report_digest BLOB CHECK (length(report_digest) = 32),
+        header BLOB,
+        certificate BLOB,
+        timings_ms TEXT NOT NULL,
+        updated_ms INTEGER NOT NULL,
+        PRIMARY KEY (round, shard),
+        CHECK ((state = 'certified') = (certificate IS NOT NULL))
+    )""",
+    "CREATE INDEX rounds_certified ON rounds (round) WHERE state = 'certified'",
+    """CREATE TABLE scores (
+        round INTEGER NOT NULL,
+        shard INTEGER NOT NULL,
+        encoder BLOB NOT NULL CHECK (length(encoder) = 32),
+        score REAL NOT NULL,
+        weight REAL NOT NULL,
+        terms TEXT NOT NULL,
+        PRIMARY KEY (round, shard, encoder),
+        FOREIGN KEY (round, shard) REFERENCES rounds (round, shard)
+    )""",
+    "CREATE INDEX scores_by_encoder ON scores (encoder, round)",
+    # content is NULL for an item known by its id alone: a pool item, or one another dealer released.
+    # released_round is set once and never cleared: such an item is never scored again.
+    """CREATE TABLE items (
+        item_id BLOB PRIMARY KEY CHECK (length(item_id) = 32),
+        modality TEXT,
+        content BLOB,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'dealt', 'released', 'certified')),
+        source TEXT NOT NULL,
+        submitted_ms INTEGER NOT NULL,
+        round INTEGER,
+        released_round INTEGER,
+        CHECK (content IS NOT NULL OR state IN ('released', 'certified'))
+    )""",
+    "CREATE INDEX items_by_state ON items (state, submitted_ms)",
+    "CREATE INDEX items_by_round ON items (round)",
+    """CREATE TABLE embeddings (
+        item_id BLOB NOT NULL CHECK (length(item_id) = 32),
+        round INTEGER NOT NULL,
+        shard INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        space_epoch INTEGER NOT NULL,
+        vector BLOB NOT NULL CHECK (length(vector) = 4096),
+        PRIMARY KEY (item_id, round, shard),
+        UNIQUE (round, shard, position),
+        FOREIGN KEY (round, shard) REFERENCES rounds (round, shard)
+    )""",
+    """CREATE TABLE evidence (
+        digest BLOB PRIMARY KEY CHECK (length(digest) = 32),
+        offender BLOB NOT NULL CHECK (length(offender) = 32),
+        kind TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        received_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX evidence_by_offender ON evidence (offender)",
+    """CREATE TABLE disputes (
+        digest BLOB PRIMARY KEY CHECK (length(digest) = 32),
+        round INTEGER NOT NULL,
+        shard INTEGER NOT NULL,
+        disputer BLOB NOT NULL CHECK (length(disputer) = 32),
+        envelope BLOB NOT NULL,
+        received_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX disputes_by_round ON disputes (round, shard)",
+    """CREATE TABLE peers (
+        public_key BLOB PRIMARY KEY CHECK (length(public_key) = 32),
+        addresses TEXT NOT NULL,
+        last_seen_ms INTEGER NOT NULL,
+        penalty REAL NOT NULL,
+        banned_until_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX peers_by_age ON peers (last_seen_ms)",
+    # Which blob on disk is kept for which round: retention follows these rows, never the folder.
+    """CREATE TABLE blob_uses (
+        digest BLOB NOT NULL CHECK (length(digest) = 32),
+        round INTEGER NOT NULL,
+        purpose TEXT NOT NULL CHECK (purpose IN ('views', 'reveal', 'report')),
+        PRIMARY KEY (digest, round, purpose)
+    )""",
+    "CREATE INDEX blob_uses_by_round ON blob_uses (round)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL,)
+"""Step i takes a database of version i to version i + 1; `user_version` holds the version."""

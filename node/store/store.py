@@ -1,0 +1,109 @@
+"""The node's memory: one SQLite database and one folder of blobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from node.store.blobs import DiskBlobs
+from node.store.database import Access, connect
+from node.store.embeddings import Embeddings
+from node.store.findings import Findings
+from node.store.items import Items
+from node.store.limits import StoreLimits
+from node.store.peers import Peers
+from node.store.rounds import Rounds
+from node.store.scores import Scores
+from node.store.statements import KEPT_KINDS, Statements
+from protocol.hashing import content_digest
+
+
+class BlobPurpose(StrEnum):
+    """What a blob is kept for, hence how long."""
+
+    VIEWS = "views"
+    """The ciphertext of a wave's views: until its round is pruned."""
+    REVEAL = "reveal"
+    """An encoder's answers: until its round is pruned."""
+    REPORT = "report"
+    """The body of a report: for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What the retention of rounds removed."""
+
+    statements: int
+    blobs: int
+
+
+class Store(Statements, Rounds, Scores, Items, Embeddings, Findings, Peers):
+    """All that a node remembers, but its votes (`node.signer`) and its key.
+
+    Every method may be called from any thread: one lock serialises them. Single rows take well under a
+    millisecond and may be called from the event loop; `record_embeddings`, `embeddings`, `prune_rounds`,
+    `put_blob`, `blobs` and `open` touch megabytes or fsync, and belong in `trio.to_thread.run_sync`.
+    Each write is one transaction: on `StoreError` nothing of it is stored, and the store stays usable.
+    One process writes; others may open it `READ_ONLY` meanwhile.
+    """
+
+    blobs: DiskBlobs
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        blobs_dir: Path,
+        *,
+        access: Access = Access.READ_WRITE,
+        limits: StoreLimits | None = None,
+    ) -> Self:
+        """Open or create the database and the folder of blobs, migrating an older schema.
+
+        Raises `StoreError` where the file is damaged, of another program, of newer software or not usable.
+        """
+        bounds = limits or StoreLimits()
+        store = cls(path, connect(path, access, bounds), bounds)
+        try:
+            store.blobs = DiskBlobs(blobs_dir, bounds.blobs_bytes_max, access)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def put_blob(self, data: bytes, round: int, purpose: BlobPurpose) -> bytes:
+        """Keep a blob for as long as its purpose needs; return its digest. Raises `BlobStoreFull`."""
+        # The use comes first: a pruning in between must not take the blob for an orphan.
+        self.use_blob(content_digest(data), round, purpose)
+        return self.blobs.put(data)
+
+    def use_blob(self, digest: bytes, round: int, purpose: BlobPurpose) -> None:
+        """Keep a blob that is there or about to come; one without a use goes with the next pruning."""
+        with self._transaction() as database:
+            database.execute(
+                "INSERT OR IGNORE INTO blob_uses VALUES (?, ?, ?)", (digest, round, purpose.value)
+            )
+
+    def kept_blobs(self) -> set[bytes]:
+        """The digests of all blobs some round is kept for."""
+        return {row[0] for row in self._all("SELECT DISTINCT digest FROM blob_uses")}
+
+    def prune_rounds(self, before_round: int) -> Pruned:
+        """Of rounds below `before_round` keep reports, certificates, scores and embeddings; drop the rest.
+
+        Blobs no round is kept for go too, also those a crash has left behind.
+        """
+        marks = ",".join("?" * len(KEPT_KINDS))
+        with self._lock:
+            with self._transaction() as database:
+                statements = database.execute(
+                    f"DELETE FROM statements WHERE round < ? AND kind NOT IN ({marks})",
+                    (before_round, *KEPT_KINDS),
+                ).rowcount
+                database.execute(
+                    "DELETE FROM blob_uses WHERE round < ? AND purpose != ?",
+                    (before_round, BlobPurpose.REPORT.value),
+                )
+            return Pruned(statements, self.blobs.prune(self.kept_blobs()))
