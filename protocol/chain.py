@@ -1,7 +1,7 @@
-"""Hash chains: a dealer registers the tip and reveals one preimage a time, so it cannot choose its secrets late.
+"""Hash chains: a dealer registers the tip and reveals preimages one by one, so no secret is chosen late.
 
-Depth counts from the tip: depth 0 is the tip itself, depth `length` the seed. Revealing depth d tells everything
-above it and nothing below.
+Depth counts from the tip: depth 0 is the tip itself, depth `length` the seed. Who knows the preimage of one depth
+knows those of all smaller depths and none of the greater ones.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class ChainError(ValueError):
 
 
 class HashChain:
-    """One chain of `length` steps with a checkpoint every sqrt(length): any preimage in at most that many hashes.
+    """One chain with a checkpoint every sqrt(length) steps: any preimage in at most that many hashes.
 
-    Memory: about 2 * sqrt(length) digests' worth, 16 KiB for 2**16 steps.
+    Memory: one digest per checkpoint, 257 for 2**16 steps.
     """
 
     __slots__ = ("_checkpoints", "_spacing", "length", "tip")
@@ -54,7 +54,7 @@ def chain_tip(seed: bytes, length: int) -> bytes:
 
 
 def preimage(seed: bytes, length: int, depth: int) -> bytes:
-    """Return what hashes to the tip in `depth` steps; for many of one chain keep a HashChain. Raises ChainError."""
+    """Return what hashes to the tip in `depth` steps; for several keep a HashChain. Raises ChainError."""
     _check_chain(seed, length)
     _check_depth(depth, length)
     return _walk(seed, length - depth)
@@ -63,8 +63,8 @@ def preimage(seed: bytes, length: int, depth: int) -> bytes:
 def verify_preimage(tip: bytes, preimage: bytes, depth: int) -> bool:
     """Tell whether `preimage` hashes to `tip` in `depth` steps. False on garbage, never raises.
 
-    Any preimage verified before serves as the tip of the next ones: pass it with the difference in depth, and each
-    round costs the steps since the last reveal instead of all of them.
+    Any preimage verified before serves as the tip of the next ones: pass it with the difference in depth, and
+    each round costs the steps since the last reveal instead of all of them.
     """
     if len(tip) != DIGEST_BYTES or len(preimage) != DIGEST_BYTES or not 0 <= depth <= LENGTH_MAX:
         return False
@@ -93,5 +93,6 @@ def _check_chain(seed: bytes, length: int) -> None:
 def _check_depth(depth: int, length: int) -> None:
     if not 0 <= depth <= length:
         raise ChainError(
-            f"depth {depth} is outside a chain of {length} steps: register the tip of a new chain before this one ends"
+            f"depth {depth} is outside a chain of {length} steps: "
+            "register the tip of a new chain before this one ends"
         )

@@ -1,7 +1,8 @@
 """Commits and reveals: what an encoder binds itself to in each wave, and the blob that opens it.
 
-Reveal blob: three 32-byte salts, then one little-endian float32 array [views, 1024], the views of wave 1, 2 and 3 one
-after the other in the order dealt. The salts take 96 bytes, so the array stays aligned for any vector width up to 32.
+Reveal blob: three 32-byte salts, then one little-endian float32 array [views, 1024]: the views of wave 1, 2
+and 3 one after the other, in the order dealt. The salts take 96 bytes, so the array is as aligned as the blob,
+up to 32 bytes.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def commitment(
     wave: int,
     lock: bytes,
 ) -> bytes:
-    """Return what an encoder signs before the lock of a wave: bound to its key, its place in time and the lock.
+    """Return what an encoder signs in a wave: the digest of its answers, bound to its key, time and place.
 
-    `lock` is the digest of the message that released the wave's key: the challenge for wave 1, the lock of the wave
-    before for the others. Raises RevealError for a salt, network, encoder or lock that is not 32 bytes.
+    `lock` is the digest of the message that released the wave's key: the challenge for wave 1, for the
+    others the lock of the wave before. Raises RevealError for a salt, network, encoder or lock that is not 32 bytes.
     """
     for name, part in (("salt", salt), ("network", network), ("encoder", encoder), ("lock", lock)):
         if len(part) != DIGEST_BYTES:
@@ -62,14 +63,14 @@ def commitment(
 
 
 def reveal_size_bytes(views: ViewCounts) -> int:
-    """Return the exact size of the reveal blob for this many views per wave. Raises RevealError below zero."""
+    """Return the exact size of a reveal blob of so many views per wave. Raises RevealError below zero."""
     if len(views) != len(WAVES) or min(views) < 0:
         raise RevealError(f"views per wave are {len(WAVES)} counts of zero or more, not {views}")
     return SALTS_BYTES + ANSWER_BYTES * sum(views)
 
 
 def pack_reveal(salts: Sequence[BytesLike], answers: Sequence[BytesLike]) -> bytes:
-    """Return the reveal blob of three salts and, per wave, its contiguous answers. Raises RevealError on sizes."""
+    """Return the reveal blob of three salts and the contiguous answers of three waves. Raises RevealError."""
     if len(salts) != len(WAVES) or len(answers) != len(WAVES):
         raise RevealError(f"a reveal has {len(WAVES)} salts and waves, not {len(salts)} and {len(answers)}")
     for wave, salt, wave_answers in zip(WAVES, salts, answers, strict=True):
@@ -84,11 +85,12 @@ def pack_reveal(salts: Sequence[BytesLike], answers: Sequence[BytesLike]) -> byt
 
 
 def split_reveal(blob: BytesLike, views: ViewCounts) -> RevealParts:
-    """Return the parts of a reveal blob as read-only views into it. Raises RevealError unless the size is exact."""
+    """Return the parts of a reveal blob as read-only views into it. Raises RevealError on a wrong size."""
     size_bytes = reveal_size_bytes(views)
     if len(blob) != size_bytes:
         raise RevealError(
-            f"a reveal of {views} views has {size_bytes} bytes, this one {len(blob)}: fetch it again by its digest"
+            f"a reveal of {views} views has {size_bytes} bytes, this one {len(blob)}: "
+            "fetch it again by its digest"
         )
     whole = memoryview(blob).toreadonly()
     array = whole[SALTS_BYTES:]
@@ -109,13 +111,14 @@ def check_reveal(
     shard: int,
     locks: Sequence[bytes],
 ) -> int | None:
-    """Return the first wave (1, 2 or 3) whose commitment the blob contradicts, or None when it keeps all three.
+    """Return the first wave (1, 2 or 3) whose commitment the blob contradicts, None when it keeps all three.
 
     `commitments` and `locks` are one per wave, as locked. Raises RevealError when the blob has another size.
     """
     if len(commitments) != len(WAVES) or len(locks) != len(WAVES):
         raise RevealError(
-            f"a reveal is checked against {len(WAVES)} commitments and locks, not {len(commitments)} and {len(locks)}"
+            f"a reveal is checked against {len(WAVES)} commitments and locks, "
+            f"not {len(commitments)} and {len(locks)}"
         )
     parts = split_reveal(blob, views)
     for wave, salt, answers, promised, lock in zip(

@@ -1,8 +1,8 @@
 """Items: one canonical form of a text, so that every node gives it the same name.
 
-Canonical: UTF-8, Unicode NFC, no control characters, words joined by one space, none at the ends, 1 byte to 8 KiB.
-NFC is stable for every character Unicode has assigned; one that is newer than a node's Unicode tables may divide
-nodes for a round, which is then void.
+Canonical: UTF-8, Unicode NFC, no control characters, words joined by one space, none at the ends, 1 byte to
+8 KiB. NFC is stable for every character Unicode has assigned; one that is newer than some nodes' tables may
+divide them over a round, which is then void.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def canonical_text(text: str) -> bytes:
         data = joined.encode()
     except UnicodeEncodeError as error:
         raise ItemError(
-            f"character {error.start} is a lone surrogate, which UTF-8 cannot hold: decode the file with its own encoding"
+            f"character {error.start} is a lone surrogate, which UTF-8 cannot hold: "
+            "decode the file with its own encoding"
         ) from error
     _check_size(len(data))
     return data

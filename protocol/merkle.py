@@ -1,8 +1,8 @@
 """Merkle trees in the shape of RFC 6962, with the number of leaves bound into the root.
 
-The largest power of two below the count goes left, so nothing is duplicated and no two lists of leaves share a root.
-RFC 6962 leaves the count to a signed tree head; here the root commits to it, because our messages carry bare roots
-and a proof for another count must fail.
+The largest power of two below the count goes left, so nothing is duplicated and no two lists of leaves share
+a root. RFC 6962 leaves the count to a signed tree head; here the root commits to it, because our messages
+carry bare roots and a proof for another count must fail.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MerkleTree:
         return len(self._levels[0])
 
     def proof(self, index: int) -> Proof:
-        """Return the siblings from leaf `index` up to the top. Raises MerkleError outside range(len(self))."""
+        """Return the siblings from leaf `index` to the top. Raises MerkleError outside the tree."""
         if not 0 <= index < len(self):
             raise MerkleError(f"no leaf {index} in a tree of {len(self)}: ask for 0 to {len(self) - 1}")
         siblings = []
@@ -59,17 +59,17 @@ class MerkleTree:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root that commits to `leaves`, their order and their count. Raises MerkleError when empty."""
+    """Return the root that binds `leaves`, their order and their count. Raises MerkleError when empty."""
     return MerkleTree(leaves).root
 
 
 def merkle_proof(leaves: Sequence[bytes], index: int) -> Proof:
-    """Return the proof of one leaf; for more than one of the same tree keep a MerkleTree. Raises MerkleError."""
+    """Return the proof of one leaf; for several of one tree keep a MerkleTree. Raises MerkleError."""
     return MerkleTree(leaves).proof(index)
 
 
 def verify_merkle_proof(root: bytes, leaf: bytes, index: int, count: int, proof: Sequence[bytes]) -> bool:
-    """Tell whether `leaf` is number `index` of the `count` leaves under `root`. False on garbage, never raises."""
+    """Tell whether `leaf` is number `index` of the `count` leaves under `root`. Garbage is False."""
     if not 0 <= index < count <= LEAVES_MAX:
         return False
     if any(len(sibling) != DIGEST_BYTES for sibling in proof):

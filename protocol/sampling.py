@@ -31,8 +31,8 @@ def draw_shard(
 ) -> tuple[bytes, ...]:
     """Return `size` different encoders in the order drawn, each by stake among those not drawn yet.
 
-    Everybody with stake when there are fewer than `size`. The order of `stakes` does not matter, zero stake is
-    never drawn. Raises SamplingError.
+    Everybody with stake when there are fewer than `size`. The order of `stakes` does not matter, zero stake
+    is never drawn. Raises SamplingError.
     """
     if size < 1:
         raise SamplingError(f"a shard has at least one encoder, not {size}: raise the shard size in genesis")
@@ -42,8 +42,8 @@ def draw_shard(
 def draw_indices(seed: bytes, dealer: bytes, pool_size: int, start: int, count: int) -> tuple[int, ...]:
     """Return the slice [start : start + count] of the dealer's permutation of range(pool_size).
 
-    Uniform over all permutations; one permutation for all slices, so slices that do not overlap share no index.
-    Shorter than `count` where the pool ends. Costs O(start + count) whatever the pool's size. Raises SamplingError.
+    Uniform over all permutations, and one for every slice: slices that do not overlap share no index.
+    Shorter than `count` where the pool ends. Costs O(start + count), whatever the pool. Raises SamplingError.
     """
     if not 0 <= pool_size <= POOL_ITEMS_MAX:
         raise SamplingError(f"a pool has 0 to {POOL_ITEMS_MAX} items, not {pool_size}: split the corpus")

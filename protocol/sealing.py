@@ -1,10 +1,11 @@
 """Sealed waves: ciphertexts anybody may carry before the lock gives away their key.
 
-XChaCha20-Poly1305. The nonce is not a counter but 24 bytes of the keyed digest of the plaintext, sent in front:
-- sealing needs no randomness and gives the same bytes every time, so the challenge can commit to them;
-- one key may seal all ciphertexts of a wave: equal nonces mean equal plaintexts, never a reused keystream (which a
-  fixed nonce would give from the second ciphertext on);
-- opening recomputes it, so one ciphertext cannot open to two plaintexts under two keys, which Poly1305 alone allows.
+XChaCha20-Poly1305. The nonce is 24 bytes of the digest of key and plaintext, sent in front:
+- sealing needs no randomness and gives the same bytes every time, so that a restarted dealer seals what its
+  challenge committed to;
+- one key may seal all ciphertexts of a wave: equal nonces mean equal plaintexts, never a reused keystream,
+  which a fixed nonce would give from the second ciphertext on;
+- opening recomputes it, so that no ciphertext opens to two texts under two keys, which Poly1305 alone allows.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def wave_key(secret: bytes, wave: int) -> bytes:
 
 
 def seal(key: bytes, data: BytesLike) -> bytes:
-    """Return the ciphertext of `data`, SEAL_OVERHEAD_BYTES longer; deterministic. Raises SealError on a bad key."""
+    """Return the ciphertext of `data`, SEAL_OVERHEAD_BYTES longer; deterministic. Raises SealError."""
     _check_key(key)
     nonce = _nonce(key, data)
     return nonce + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(bytes(data), None, nonce, key)
@@ -55,7 +56,10 @@ def unseal(key: bytes, ciphertext: BytesLike) -> bytes:
     return data
 
 
-_WRONG_KEY: Final = "the ciphertext does not open with this key: it was changed or its dealer cheats; check it against the challenge's root"
+_WRONG_KEY: Final = (
+    "the ciphertext does not open with this key: it was changed or its dealer cheats; "
+    "check it against the root in the challenge"
+)
 
 
 def _nonce(key: bytes, data: BytesLike) -> bytes:
