@@ -1,0 +1,45 @@
+"""The multiaddresses a user may write: TCP over IPv4, IPv6 or a DNS name, with or without the peer id."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+ADDRESS_LENGTH_MAX = 200
+_PEER_ID = re.compile(r"(12D3KooW|Qm|16Uiu2)[1-9A-HJ-NP-Za-km-z]{30,60}")
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*\.?")
+_EXAMPLE = "/ip4/192.0.2.1/tcp/7700"
+
+
+def checked_address(text: str, *, peer_id_required: bool = False) -> str:
+    """The address itself when a node can listen on or dial it. Raises ValueError saying what is wrong."""
+    example = f"{_EXAMPLE}/p2p/12D3KooW..." if peer_id_required else _EXAMPLE
+    parts = text.split("/")
+    if len(text) > ADDRESS_LENGTH_MAX:
+        raise ValueError(f"an address has at most {ADDRESS_LENGTH_MAX} characters, this one {len(text)}")
+    if len(parts) not in (5, 7) or parts[0] or parts[3] != "tcp":
+        raise ValueError(f"'{text}' is not a TCP multiaddress such as {example}")
+    _check_host(parts[1], parts[2])
+    if not re.fullmatch(r"[0-9]{1,5}", parts[4]) or int(parts[4]) > 65_535:
+        raise ValueError(f"'{parts[4]}' in '{text}' is not a port: write a number from 0 to 65535")
+    if len(parts) == 7 and (parts[5] != "p2p" or not _PEER_ID.fullmatch(parts[6])):
+        raise ValueError(f"'{text}' does not end in /p2p/ and a peer id, such as {_EXAMPLE}/p2p/12D3KooW...")
+    if peer_id_required and len(parts) == 5:
+        raise ValueError(
+            f"'{text}' names no peer: append /p2p/ and the peer id that `deltamesh keys show` prints there"
+        )
+    return text
+
+
+def _check_host(kind: str, host: str) -> None:
+    if kind in ("ip4", "ip6"):
+        try:
+            version = ipaddress.ip_address(host).version
+        except ValueError:
+            version = None
+        if version != int(kind[2]):
+            raise ValueError(f"'{host}' is not an IPv{kind[2]} address")
+    elif kind not in ("dns", "dns4", "dns6"):
+        raise ValueError(f"'/{kind}' is not supported: use /ip4, /ip6, /dns, /dns4 or /dns6")
+    elif not _HOST_NAME.fullmatch(host):
+        raise ValueError(f"'{host}' is not a host name")

@@ -1,0 +1,77 @@
+"""Named starting points: the parameters of a new network and where its nodes listen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from config.errors import ConfigError, nearest_hint
+from protocol.genesis import NetworkParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a new network of this kind begins with."""
+
+    name: str
+    listen: tuple[str, ...]
+    parameters: NetworkParameters
+
+
+# One machine of two cores runs every node: short slots, a batch of two scoring blocks.
+_LOCALNET: Final = NetworkParameters(
+    slot_ms=15_000,
+    epoch_rounds=8,
+    shards_per_round=1,
+    shard_size=16,
+    scored_items=128,
+    served_items_max=64,
+    masks_per_item=2,
+    wave_deadline_ms=6_000,
+    reveal_deadline_ms=10_000,
+    encoders_min=4,
+    rule="hardened",
+    reference_encoder="wordllama-256",
+    tolerance_ppm=1_000,
+    chain_length=4_096,
+)
+
+# Machines of strangers over the internet. A shard of 70 keeps the risk of a majority of bad encoders under
+# 1e-9 with 1,000 encoders of which a fifth are bad.
+_TESTNET: Final = NetworkParameters(
+    slot_ms=60_000,
+    epoch_rounds=60,
+    shards_per_round=1,
+    shard_size=70,
+    scored_items=256,
+    served_items_max=256,
+    masks_per_item=2,
+    wave_deadline_ms=20_000,
+    reveal_deadline_ms=40_000,
+    encoders_min=8,
+    rule="hardened",
+    reference_encoder="wordllama-256",
+    tolerance_ppm=1_000,
+    chain_length=65_536,
+)
+
+PRESETS: Final = MappingProxyType(
+    {
+        "localnet": Preset("localnet", ("/ip4/127.0.0.1/tcp/0",), _LOCALNET),
+        "testnet": Preset("testnet", ("/ip4/0.0.0.0/tcp/7700",), _TESTNET),
+    }
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name. Raises ConfigError naming the nearest one."""
+    found = PRESETS.get(name)
+    if found is None:
+        raise ConfigError(f"there is no preset '{name}'{nearest_hint(name, PRESETS)}")
+    return found
+
+
+def listen_default(network: str) -> tuple[str, ...]:
+    """Where a node of that network listens unless told; a network of one's own listens as testnet does."""
+    return PRESETS[network if network in PRESETS else "testnet"].listen

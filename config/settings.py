@@ -1,0 +1,152 @@
+"""Settings of one node: what can be set, its limits and its defaults.
+
+A value comes from the first of: a flag, an environment variable DELTAMESH_*, the TOML file of the data
+directory, the default. Every value knows where it came from (`origin`), so that an error can say so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+
+from config.addresses import checked_address
+from config.errors import ConfigError
+from config.layers import Layer, environment_layer, file_layer, flag_layer
+from config.presets import listen_default
+
+NETWORK_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
+CONFIG_FILE_NAME = "config.toml"
+_MIB = 1 << 20
+
+
+def home_default(environment: Mapping[str, str]) -> Path:
+    """The platform's place for data of this user, by the XDG base directory specification."""
+    data_home = environment.get("XDG_DATA_HOME", "")
+    base = Path(data_home) if data_home.startswith("/") else Path("~/.local/share").expanduser()
+    return base / "deltamesh"
+
+
+def _split(value: object) -> object:
+    """A list may be written as one comma-separated text, as flags and the environment do."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _address(value: object) -> object:
+    return checked_address(value) if isinstance(value, str) else value
+
+
+def _peer_address(value: object) -> object:
+    return checked_address(value, peer_id_required=True) if isinstance(value, str) else value
+
+
+def _expanded(value: object) -> object:
+    """A path may begin with ~."""
+    return Path(value).expanduser() if isinstance(value, str) and value else value
+
+
+_ExpandedPath = Annotated[Path, BeforeValidator(_expanded)]
+_Addresses = Annotated[
+    tuple[Annotated[str, BeforeValidator(_address)], ...], BeforeValidator(_split), Field(max_length=64)
+]
+_PeerAddresses = Annotated[
+    tuple[Annotated[str, BeforeValidator(_peer_address)], ...], BeforeValidator(_split), Field(max_length=256)
+]
+
+
+class Settings(BaseModel):
+    """Checked settings of one node. Build them with `load_settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: _ExpandedPath
+    """Holds one data directory per network."""
+    network: str = Field(default="localnet", pattern=NETWORK_PATTERN)
+    """A preset (localnet, testnet) or the name of a network of one's own."""
+    listen: _Addresses
+    """Multiaddresses to listen on; port 0 lets the system choose."""
+    announce: _Addresses = ()
+    """Multiaddresses told to others, where they differ from what the node listens on (behind a NAT)."""
+    bootstrap: _PeerAddresses = ()
+    """Peers dialled first, beside the validators of genesis."""
+    data: _ExpandedPath | None = None
+    """Corpus of a validator: a folder, JSONL or Parquet. None: the text that Python ships with."""
+    model: str = Field(default="wordllama-256", min_length=1, max_length=500)
+    """What an encoder embeds with: a built-in adapter or `module:factory`."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=1, ge=1, le=1024)
+    """Threads of the scoring process, or of the encoder's model."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
+    """Rounds whose reveals are kept; reports and certificates stay."""
+    score_bytes_max: int = Field(default=1024 * _MIB, ge=16 * _MIB, le=1 << 40)
+    """Largest slab of embeddings [encoder, item, role, 1024] a validator takes on to score."""
+    blob_bytes_max: int = Field(default=8192 * _MIB, ge=64 * _MIB, le=1 << 44)
+    """Disk for blobs: views, reveals and report bodies."""
+    connections_max: int = Field(default=1024, ge=8, le=100_000)
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        """The data directory: `<home>/<network>`."""
+        return self.home / self.network
+
+    def origin(self, key: str) -> str:
+        """Where the value came from: `flag --x`, `environment DELTAMESH_X`, `<file> line n` or `default`.
+
+        Raises KeyError for a key that is no setting.
+        """
+        if key not in type(self).model_fields:
+            raise KeyError(key)
+        return self._origins.get(key, "default")
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from flags (None: not given), environment (default: the process's), file and defaults.
+
+    Raises ConfigError in one sentence that names the place of the mistake.
+    """
+    env = os.environ if environment is None else environment
+    known = frozenset(Settings.model_fields)
+    layers = [flag_layer(flags or {}, known), environment_layer(env, known)]
+    # The file lies in the directory that home and network name, so these two come from the layers above it.
+    placed = _build(layers, {"home": home_default(env)})
+    layers.append(file_layer(placed.directory / CONFIG_FILE_NAME, known, elsewhere={"home", "network"}))
+    return _build(layers, {"home": home_default(env)})
+
+
+def _build(layers: list[Layer], defaults: dict[str, Any]) -> Settings:
+    values: dict[str, Any] = dict(defaults)
+    origins: dict[str, str] = {}
+    for layer in reversed(layers):
+        values |= layer.values
+        origins |= layer.origins
+    network = values.get("network", "localnet")
+    values.setdefault("listen", listen_default(network if isinstance(network, str) else ""))
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, origins)) from None
+    settings._origins.update(origins)
+    return settings
+
+
+def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
+    first, *others = error.errors(include_url=False)
+    key = str(first["loc"][0])
+    cause = str(first["msg"]).removeprefix("Value error, ")
+    if key == "network" and first["type"] == "string_pattern_mismatch":
+        cause = "a network's name has 1 to 32 of a-z, 0-9 and -, and does not begin with -"
+    if first["type"] != "value_error":
+        cause = f"{first['input']!r} is refused: {cause[:1].lower()}{cause[1:]}"
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{key} from {origins.get(key, 'default')}: {cause}{more}"
