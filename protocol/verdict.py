@@ -11,6 +11,8 @@ class Verdict(Enum):
     ACCEPT = "accept"
     """Valid: hand it to the machines and forward it."""
     IGNORE = "ignore"
-    """Not useful now (old, early, seen, late): neither forward nor punish; an honest node may have sent it."""
+    """Not useful now (old, early, seen, late): neither forward nor punish; an honest node may have sent
+    it.
+    """
     REJECT = "reject"
     """No honest node would send or forward this: drop it and penalise the forwarder."""

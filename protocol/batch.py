@@ -1,0 +1,134 @@
+"""A batch: items, their masks, and the three waves of views that encoders are asked to embed.
+
+A pure function of (secret, items): the dealer plans it, attesters plan it again from the report. Items and
+the views of each wave are shuffled by the secret, so that an encoder can tell neither scored from served
+items nor which inverse belongs to which mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from protocol.codec import Record, decode, encode
+from protocol.hashing import digest, keyed_stream
+from protocol.items import ITEM_BYTES_MAX, check_canonical_text
+from protocol.masks import WORDS_MIN, text_masks
+from protocol.messages import WAVES
+from protocol.sealing import seal, unseal, wave_key
+
+VIEW_ID_BYTES = 16
+VIEWS_MAX = 65_536
+WAVE_BYTES_MAX = 64 << 20
+PPM = 1_000_000
+
+
+class Role(StrEnum):
+    """What part of an item a view is."""
+
+    FULL = "full"
+    MASK = "mask"
+    INVERSE = "inverse"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One thing to embed: the full item, one of its masks, or that mask's inverse."""
+
+    item: int
+    role: Role
+    mask: int
+    text: str
+
+    @property
+    def wave(self) -> int:
+        """Mask 0 travels first, its inverse second, everything else last."""
+        if self.role is Role.FULL or self.mask > 0:
+            return 3
+        return 1 if self.role is Role.MASK else 2
+
+
+class WaveView(Record, frozen=True):
+    """A view as an encoder sees it."""
+
+    view_id: Annotated[bytes, msgspec.Meta(min_length=VIEW_ID_BYTES, max_length=VIEW_ID_BYTES)]
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=ITEM_BYTES_MAX)]
+
+
+class WavePayload(Record, frozen=True):
+    """What a wave's ciphertext holds."""
+
+    views: Annotated[tuple[WaveView, ...], msgspec.Meta(max_length=VIEWS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The plan of one shard-round's batch, in batch order."""
+
+    items: tuple[bytes, ...]
+    scored: tuple[bool, ...]
+    mask_share_ppm: tuple[tuple[int, ...], ...]
+    """[items][masks]: the mask's share of the item; empty for items too short to mask."""
+    waves: tuple[tuple[View, ...], ...]
+    """Views of waves 1, 2, 3 in the order they are asked."""
+    sealed: tuple[bytes, ...]
+    """Ciphertexts of the three waves."""
+
+
+class BatchError(ValueError):
+    """Items that no honest dealer would put into one batch."""
+
+
+def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], masks_per_item: int) -> Batch:
+    """The batch of these items under this secret.
+
+    Raises BatchError when an item appears twice, and ItemError when one is not canonical text.
+    """
+    if len(set(scored) | set(served)) != len(scored) + len(served):
+        raise BatchError("an item appears twice in one batch")
+    stream = keyed_stream(secret, "batch-order")
+    entries = stream.shuffle([(item, True) for item in scored] + [(item, False) for item in served])
+    views: list[View] = []
+    shares: list[tuple[int, ...]] = []
+    for index, (item, is_scored) in enumerate(entries):
+        text = check_canonical_text(item)
+        views.append(View(index, Role.FULL, 0, text))
+        if len(text.split(" ")) < WORDS_MIN:
+            if is_scored:
+                raise BatchError(f"a scored item has fewer than {WORDS_MIN} words")
+            shares.append(())
+            continue
+        masks = text_masks(secret, text, masks_per_item)
+        for k, mask in enumerate(masks):
+            views.append(View(index, Role.MASK, k, mask.part(text)))
+            views.append(View(index, Role.INVERSE, k, mask.inverse(text)))
+        shares.append(tuple(mask.share_ppm(text) for mask in masks))
+    waves = tuple(tuple(stream.shuffle([v for v in views if v.wave == wave])) for wave in WAVES)
+    sealed = tuple(_seal_wave(secret, wave, waves[wave - 1]) for wave in WAVES)
+    return Batch(
+        items=tuple(item for item, _ in entries),
+        scored=tuple(is_scored for _, is_scored in entries),
+        mask_share_ppm=tuple(shares),
+        waves=waves,
+        sealed=sealed,
+    )
+
+
+def open_wave(key: bytes, ciphertext: bytes) -> tuple[str, ...]:
+    """The texts of a wave, in the order their answers are asked. Raises SealError or CodecError."""
+    payload = decode(unseal(key, ciphertext), WavePayload, size_bytes_max=WAVE_BYTES_MAX)
+    return tuple(view.text for view in payload.views)
+
+
+def _seal_wave(secret: bytes, wave: int, views: Sequence[View]) -> bytes:
+    payload = WavePayload(tuple(WaveView(_view_id(secret, view), view.text) for view in views))
+    return seal(wave_key(secret, wave), encode(payload))
+
+
+def _view_id(secret: bytes, view: View) -> bytes:
+    place = view.item.to_bytes(4, "big") + view.mask.to_bytes(4, "big")
+    return digest("view", secret, view.role.value.encode(), place)[:VIEW_ID_BYTES]

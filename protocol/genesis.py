@@ -1,0 +1,158 @@
+"""Genesis: who the members of the network are and by which parameters it runs.
+
+The network id is the digest of the canonical genesis; every signed statement carries it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+import msgspec
+
+from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decode, encode
+from protocol.hashing import digest
+
+GENESIS_BYTES_MAX = 4 << 20
+MEMBERS_MAX = 16_384
+
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class NetworkParameters(Record, frozen=True):
+    """Constants every node of one network shares."""
+
+    slot_ms: Positive
+    """Length of a round's slot."""
+    epoch_rounds: Positive
+    shards_per_round: Positive
+    shard_size: Positive
+    """Encoders sampled for one shard; fewer when the network has fewer."""
+    scored_items: Positive
+    """Challenge items of a batch that enter the scores; at least 64 in a network that strangers run."""
+    served_items_max: Natural
+    """Submitted items that may ride along in one batch."""
+    masks_per_item: Positive
+    """K; mask 0 is scored by discrimination, the others travel in the last wave."""
+    wave_deadline_ms: Positive
+    """Time-out of one wave: a wave ends earlier when everyone still awaited has committed."""
+    reveal_deadline_ms: Positive
+    encoders_min: Positive
+    """A shard-round with fewer revealing encoders is void."""
+    rule: ShortText
+    """Name of the scoring rule preset."""
+    reference_encoder: ShortText
+    """The encoder whose space the network shares; anyone can run it offline."""
+    tolerance_ppm: Positive
+    """How far an attester's numbers may lie from the dealer's: |a - b| <= tolerance (1 + |b|)."""
+    chain_length: Positive
+    """Length of a validator's hash chain of mask secrets: the number of shard-rounds it can cover."""
+
+
+class ValidatorMember(Record, frozen=True):
+    """A validator of genesis."""
+
+    public_key: PublicKey
+    stake: Positive
+    addresses: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=8)]
+    """Multiaddresses others may dial; empty when it is found through bootstrap peers."""
+    pool_root: Digest
+    """Merkle root of its challenge items, committed before the seed that picks from them is known."""
+    pool_size: Positive
+    chain_tip: Digest
+    """Tip of its hash chain of mask secrets."""
+
+
+class EncoderMember(Record, frozen=True):
+    """An encoder of genesis. Nothing tells which model it runs."""
+
+    public_key: PublicKey
+    stake: Positive
+
+
+class GenesisContent(Record, frozen=True):
+    """What the network id is the digest of."""
+
+    name: ShortText
+    nonce: Digest
+    """Random, so that no two networks share an id and no statement can be replayed between them."""
+    genesis_time_ms: Natural
+    """Start of round 0, milliseconds since the Unix epoch."""
+    parameters: NetworkParameters
+    validators: Annotated[tuple[ValidatorMember, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    encoders: Annotated[tuple[EncoderMember, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+
+
+class GenesisError(ValueError):
+    """A genesis that no network can run by."""
+
+
+class Genesis:
+    """A checked genesis with its look-ups."""
+
+    def __init__(self, content: GenesisContent) -> None:
+        self.content = content
+        self.parameters = content.parameters
+        _check(content)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Genesis:
+        """Raises GenesisError when the bytes are not a canonical, sensible genesis."""
+        try:
+            return cls(decode(data, GenesisContent, size_bytes_max=GENESIS_BYTES_MAX))
+        except CodecError as error:
+            raise GenesisError(str(error)) from None
+
+    @cached_property
+    def data(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self.content)
+
+    @cached_property
+    def network_id(self) -> bytes:
+        """Digest of the canonical bytes; part of every signed statement."""
+        return digest("genesis", self.data)
+
+    @cached_property
+    def validators(self) -> dict[bytes, ValidatorMember]:
+        """By public key, in key order."""
+        return {m.public_key: m for m in sorted(self.content.validators, key=lambda m: m.public_key)}
+
+    @cached_property
+    def encoders(self) -> dict[bytes, EncoderMember]:
+        """By public key, in key order."""
+        return {m.public_key: m for m in sorted(self.content.encoders, key=lambda m: m.public_key)}
+
+    @cached_property
+    def validator_stakes(self) -> tuple[tuple[bytes, int], ...]:
+        """(public key, stake) in key order."""
+        return tuple((key, member.stake) for key, member in self.validators.items())
+
+    @cached_property
+    def encoder_stakes(self) -> tuple[tuple[bytes, int], ...]:
+        """(public key, stake) in key order."""
+        return tuple((key, member.stake) for key, member in self.encoders.items())
+
+    @cached_property
+    def total_stake(self) -> int:
+        """Bonded stake of all validators: what a quorum is two thirds of."""
+        return sum(stake for _, stake in self.validator_stakes)
+
+    def is_member(self, public_key: bytes) -> bool:
+        """Whether the key is a validator or an encoder of this network."""
+        return public_key in self.validators or public_key in self.encoders
+
+
+def _check(content: GenesisContent) -> None:
+    keys = [m.public_key for m in content.validators] + [m.public_key for m in content.encoders]
+    if len(set(keys)) != len(keys):
+        raise GenesisError("a key appears twice among the members: every node needs a key of its own")
+    p = content.parameters
+    if p.epoch_rounds * p.shards_per_round > p.chain_length:
+        raise GenesisError("chain_length is shorter than one epoch: no validator could cover it")
+    phases_ms = 3 * p.wave_deadline_ms + p.reveal_deadline_ms
+    if phases_ms > 2 * p.slot_ms:
+        raise GenesisError(
+            f"the deadlines of a round add up to {phases_ms} ms, over two slots of {p.slot_ms} ms"
+        )

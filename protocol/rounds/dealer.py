@@ -1,0 +1,290 @@
+"""The dealer of one shard-round: three waves, reveals, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from protocol.audit import secret_commitment
+from protocol.batch import Batch, plan_batch
+from protocol.codec import encode
+from protocol.commitments import ANSWER_BYTES
+from protocol.evidence import find_false_reveal
+from protocol.genesis import Genesis
+from protocol.hashing import content_digest
+from protocol.messages import WAVES, Challenge, Commit, CommitRef, Lock, Reveal, SealedWave
+from protocol.report import Proceedings, ScoredShard, ScoreTask, report_body, report_header
+from protocol.rounds.effects import (
+    Broadcast,
+    Effect,
+    Fetch,
+    Penalise,
+    Persist,
+    Provide,
+    Publish,
+    ReleasedItems,
+    ReportMade,
+    RoundVoid,
+    Score,
+    SetTimer,
+    Step,
+)
+from protocol.rounds.events import (
+    Deal,
+    Event,
+    Fetched,
+    PeerGone,
+    Received,
+    Scored,
+    ScoringFailed,
+    TimerFired,
+    Unavailable,
+)
+from protocol.rounds.phases import DEALER_TABLE, DealerMove, DealerPhase, Phases
+from protocol.schedule import ShardRound, mask_secret, shard_of
+from protocol.sealing import wave_key
+from protocol.statement import Statement, statement_digest
+
+_WAVE_OF = {DealerPhase.WAVE_1: 1, DealerPhase.WAVE_2: 2, DealerPhase.WAVE_3: 3}
+
+
+class DealerMachine:
+    """One shard-round as its dealer lives it. Tables are bounded by the shard's size."""
+
+    def __init__(self, genesis: Genesis, at: ShardRound, me: bytes) -> None:
+        self.genesis = genesis
+        self.at = at
+        self.me = me
+        self._phases = Phases(DealerPhase.IDLE, DEALER_TABLE)
+        self._shard = shard_of(genesis, at)
+        self._awaited: set[bytes] = set(self._shard)
+        self._commits: tuple[dict[bytes, Statement[Commit]], ...] = ({}, {}, {})
+        self._late: set[tuple[int, bytes]] = set()
+        self._previous = b""  # digest of the statement the current wave's commits must answer
+        self._challenge: Statement[Challenge] | None = None
+        self._locks: dict[int, Statement[Lock]] = {}
+        self._reveals: dict[bytes, Statement[Reveal]] = {}
+        self._fetching: dict[bytes, set[bytes]] = {}  # encoder -> digests of answers still on their way
+        self._revealed: set[bytes] = set()
+        self._deal = Deal(b"", (), ())
+        self._batch: Batch | None = None
+        self._phase_began_ms = 0
+
+    @property
+    def phase(self) -> DealerPhase:
+        """Where this dealer is."""
+        return self._phases.current
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        """The effects of one event; events that do not concern the current phase have none."""
+        match event:
+            case Deal() if self.phase is DealerPhase.IDLE:
+                return self._start(event, now_ms)
+            case Received(statement) if isinstance(statement.body, Challenge) and statement.signer == self.me:
+                self._challenge = statement  # type: ignore[assignment]
+            case Received(statement) if isinstance(statement.body, Lock) and statement.signer == self.me:
+                self._locks[statement.body.wave] = statement  # type: ignore[assignment]
+            case Received(statement) if isinstance(statement.body, Commit):
+                return self._commit(statement, statement.body, now_ms)  # type: ignore[arg-type]
+            case Received(statement) if isinstance(statement.body, Reveal):
+                return self._reveal(statement, now_ms)  # type: ignore[arg-type]
+            case Fetched(digest, data) if self.phase is DealerPhase.REVEALS:
+                return [Provide(data), *self._arrived(digest, now_ms)]
+            case Unavailable(digest) if self.phase is DealerPhase.REVEALS:
+                return self._give_up_on(self._owners(digest), now_ms)
+            case PeerGone(key):
+                return self._give_up_on([key], now_ms)
+            case TimerFired(timer) if timer == self.phase.value:
+                return self._deadline(now_ms)
+            case Scored(scores) if self.phase is DealerPhase.SCORING:
+                return self._report(scores, now_ms)
+            case ScoringFailed(reason) if self.phase is DealerPhase.SCORING:
+                return self._void(reason)
+        return []
+
+    # -- waves ---------------------------------------------------------------------------------------------
+
+    def _start(self, deal: Deal, now_ms: int) -> list[Effect]:
+        secret = mask_secret(self.genesis, self.at, deal.preimage)
+        parameters = self.genesis.parameters
+        batch = plan_batch(
+            secret, [item.data for item in deal.scored], deal.served, parameters.masks_per_item
+        )
+        first, second, third = (
+            SealedWave(content_digest(sealed), len(sealed), len(views))
+            for sealed, views in zip(batch.sealed, batch.waves, strict=True)
+        )
+        challenge = Challenge(
+            at=self.at,
+            waves=(first, second, third),
+            secret_commitment=secret_commitment(secret),
+            wave_key=wave_key(secret, 1),
+            wave_deadline_ms=parameters.wave_deadline_ms,
+            reveal_deadline_ms=parameters.reveal_deadline_ms,
+        )
+        self._deal, self._batch = deal, batch
+        self._previous = statement_digest(self.genesis.network_id, self.me, challenge)
+        self._phases.move(DealerMove.DEAL)
+        self._phase_began_ms = now_ms
+        return [
+            Persist(ReleasedItems(self.at, tuple(item.data for item in deal.scored), deal.served)),
+            *(Provide(sealed) for sealed in batch.sealed),
+            Broadcast(challenge),
+            SetTimer(self.phase.value, now_ms + parameters.wave_deadline_ms),
+            Publish(self.at, Step.DEALT, missing=self._shard),
+        ]
+
+    def _commit(self, statement: Statement[Commit], commit: Commit, now_ms: int) -> list[Effect]:
+        wave = _WAVE_OF.get(self.phase)
+        closed = commit.wave < wave if wave else self.phase is not DealerPhase.IDLE
+        if closed:
+            return self._late_commit(statement, commit)
+        if commit.wave != wave or commit.lock != self._previous or statement.signer not in self._awaited:
+            return []
+        self._commits[wave - 1].setdefault(statement.signer, statement)
+        return self._close_wave_if_complete(now_ms)
+
+    def _late_commit(self, statement: Statement[Commit], commit: Commit) -> list[Effect]:
+        key = (commit.wave, statement.signer)
+        if statement.signer in self._commits[commit.wave - 1] or key in self._late:
+            return []
+        if statement.signer not in self._shard:
+            return []
+        self._late.add(key)
+        return [Publish(self.at, Step.LATE, wave=commit.wave, answered=(statement.signer,))]
+
+    def _close_wave_if_complete(self, now_ms: int) -> list[Effect]:
+        wave = _WAVE_OF.get(self.phase)
+        if wave is None or self._awaited - self._commits[wave - 1].keys():
+            return []
+        return self._close_wave(wave, now_ms)
+
+    def _close_wave(self, wave: int, now_ms: int) -> list[Effect]:
+        commits = self._commits[wave - 1]
+        if len(commits) < self.genesis.parameters.encoders_min:
+            return self._void(f"only {len(commits)} encoders committed to wave {wave}")
+        secret = mask_secret(self.genesis, self.at, self._deal.preimage)
+        lock = Lock(
+            at=self.at,
+            wave=wave,
+            previous=self._previous,
+            commits=tuple(CommitRef(key, commits[key].digest) for key in sorted(commits)),
+            next_wave_key=wave_key(secret, wave + 1) if wave < WAVES[-1] else b"",
+        )
+        missing = tuple(sorted(set(self._shard) - commits.keys()))
+        self._previous = statement_digest(self.genesis.network_id, self.me, lock)
+        self._awaited = set(commits)
+        elapsed_ms = now_ms - self._phase_began_ms
+        self._phases.move(DealerMove.CLOSE_WAVE)
+        self._phase_began_ms = now_ms
+        parameters = self.genesis.parameters
+        patience_ms = parameters.wave_deadline_ms if wave < WAVES[-1] else parameters.reveal_deadline_ms
+        return [
+            Broadcast(lock),
+            SetTimer(self.phase.value, now_ms + patience_ms),
+            Publish(self.at, Step.LOCKED, wave, elapsed_ms, tuple(sorted(commits)), missing),
+        ]
+
+    # -- reveals -------------------------------------------------------------------------------------------
+
+    def _reveal(self, statement: Statement[Reveal], now_ms: int) -> list[Effect]:
+        key = statement.signer
+        if self.phase is not DealerPhase.REVEALS or key not in self._awaited or key in self._reveals:
+            return []
+        if statement.body.lock != self._previous:
+            return []
+        evidence = find_false_reveal(
+            self.genesis.network_id, statement, [commits[key] for commits in self._commits]
+        )
+        if evidence is not None:
+            return [
+                Penalise(key, "its reveal contradicts its commit"),
+                Broadcast(evidence),
+                *self._give_up_on([key], now_ms),
+            ]
+        self._reveals[key] = statement
+        self._fetching[key] = set(statement.body.answers)
+        assert self._batch is not None
+        return [
+            Fetch(digest, len(views) * ANSWER_BYTES, (key,))
+            for digest, views in zip(statement.body.answers, self._batch.waves, strict=True)
+        ]
+
+    def _owners(self, digest: bytes) -> list[bytes]:
+        return [key for key, digests in sorted(self._fetching.items()) if digest in digests]
+
+    def _arrived(self, digest: bytes, now_ms: int) -> list[Effect]:
+        for key in self._owners(digest):
+            self._fetching[key].discard(digest)
+            if not self._fetching[key]:
+                del self._fetching[key]
+                self._revealed.add(key)
+        return self._close_reveals_if_complete(now_ms)
+
+    def _give_up_on(self, keys: Iterable[bytes], now_ms: int) -> list[Effect]:
+        """Await these encoders no longer, unless what is awaited of them is already here."""
+        wave = _WAVE_OF.get(self.phase)
+        for key in keys:
+            if wave is not None and key in self._commits[wave - 1]:
+                continue  # its commit counts; whether it comes back for the next wave is seen then
+            self._awaited.discard(key)
+            self._fetching.pop(key, None)
+        if self.phase is DealerPhase.REVEALS:
+            return self._close_reveals_if_complete(now_ms)
+        return self._close_wave_if_complete(now_ms)
+
+    def _close_reveals_if_complete(self, now_ms: int) -> list[Effect]:
+        return [] if self._awaited - self._revealed else self._close_reveals(now_ms)
+
+    def _close_reveals(self, now_ms: int) -> list[Effect]:
+        if len(self._revealed) < self.genesis.parameters.encoders_min:
+            return self._void(f"only {len(self._revealed)} encoders revealed")
+        elapsed_ms = now_ms - self._phase_began_ms
+        self._phases.move(DealerMove.CLOSE_REVEALS)
+        self._phase_began_ms = now_ms
+        self._reveals = {key: self._reveals[key] for key in sorted(self._revealed)}
+        assert self._batch is not None
+        answers = tuple(self._reveals[k].body.answers if k in self._reveals else None for k in self._shard)
+        missing = tuple(sorted(set(self._commits[2]) - self._revealed))
+        return [
+            Publish(self.at, Step.REVEALED, 0, elapsed_ms, tuple(sorted(self._revealed)), missing),
+            Score(ScoreTask(self.at, self.genesis.parameters.rule, self._shard, answers, self._batch)),
+        ]
+
+    # -- ends ----------------------------------------------------------------------------------------------
+
+    def _deadline(self, now_ms: int) -> list[Effect]:
+        wave = _WAVE_OF.get(self.phase)
+        if wave is not None:
+            return self._close_wave(wave, now_ms)
+        return self._close_reveals(now_ms) if self.phase is DealerPhase.REVEALS else []
+
+    def _report(self, scores: ScoredShard, now_ms: int) -> list[Effect]:
+        assert self._challenge is not None
+        assert self._batch is not None
+        gathered = Proceedings(
+            self._challenge, [self._locks[wave] for wave in WAVES], self._commits, self._reveals
+        )
+        body = encode(
+            report_body(gathered, self._deal.preimage, self._deal.scored, self._deal.served, scores)
+        )
+        header = report_header(
+            self.at,
+            self._challenge.digest,
+            self._previous,
+            content_digest(body),
+            len(body),
+            self._batch,
+            scores.consensus,
+        )
+        self._phases.move(DealerMove.REPORT)
+        elapsed_ms = now_ms - self._phase_began_ms
+        return [
+            Provide(body),
+            Persist(ReportMade(self.at, header, body)),
+            Broadcast(header),
+            Publish(self.at, Step.REPORTED, 0, elapsed_ms),
+        ]
+
+    def _void(self, reason: str) -> list[Effect]:
+        self._phases.move(DealerMove.GIVE_UP)
+        return [Persist(RoundVoid(self.at, reason)), Publish(self.at, Step.VOID, detail=reason)]

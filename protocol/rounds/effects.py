@@ -1,0 +1,161 @@
+"""What a machine can ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.messages import Body, Certificate, Report
+from protocol.report import ReportBody, ScoredShard, ScoreTask
+from protocol.schedule import ShardRound
+from protocol.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Sign and gossip. The signed statement comes back to the own machines as Received."""
+
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Sign and hand to these members over a stream."""
+
+    body: Body
+    to: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provide:
+    """Keep these bytes and serve them to whoever asks by digest."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Get bytes by digest from the first of these members that has them; Fetched or Unavailable answers."""
+
+    digest: bytes
+    size_bytes: int
+    sources: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Tell the machine TimerFired(timer) at `at_ms`, once."""
+
+    timer: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """Embed the views of a wave; Encoded answers."""
+
+    wave: int
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Score the revealed answers; Scored or ScoringFailed answers."""
+
+    task: ScoreTask
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """Score again and compare with the claim; Recomputed or ScoringFailed answers."""
+
+    task: ScoreTask
+    claimed: ScoredShard
+
+
+@dataclass(frozen=True, slots=True)
+class Penalise:
+    """A member did what no honest one does."""
+
+    public_key: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedItems:
+    """Record before the challenge leaves: these items are public from now on and are never scored again."""
+
+    at: ShardRound
+    scored: tuple[bytes, ...]
+    served: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportMade:
+    """Record before the report leaves."""
+
+    at: ShardRound
+    header: Report
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoundVoid:
+    """A round that ended without a report or certificate."""
+
+    at: ShardRound
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCertified:
+    """A certified report and its body."""
+
+    at: ShardRound
+    header: Statement[Report]
+    certificate: Certificate
+    body: ReportBody
+    items: tuple[bytes, ...]
+    """In batch order; empty when this node disputes the report and could not plan its batch."""
+
+
+Fact = ReleasedItems | ReportMade | RoundVoid | RoundCertified
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write down before anything that follows in the list is done."""
+
+    fact: Fact
+
+
+class Step(StrEnum):
+    """What happened, for those who watch."""
+
+    DEALT = "dealt"
+    LOCKED = "locked"
+    REVEALED = "revealed"
+    REPORTED = "reported"
+    LATE = "late"
+    ATTESTED = "attested"
+    DISPUTED = "disputed"
+    CERTIFIED = "certified"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell whoever watches: which step, after how long, who answered and who did not."""
+
+    at: ShardRound
+    step: Step
+    wave: int = 0
+    elapsed_ms: int = 0
+    answered: tuple[bytes, ...] = ()
+    missing: tuple[bytes, ...] = ()
+    detail: str = ""
+
+
+Effect = (
+    Broadcast | Send | Provide | Fetch | SetTimer | Encode | Score | Recompute | Penalise | Persist | Publish
+)

@@ -1,0 +1,97 @@
+"""What a machine can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.messages import Body
+from protocol.report import Deviation, PoolItem, ScoredShard
+from protocol.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """Command to the dealer: start the round with these items."""
+
+    preimage: bytes
+    scored: tuple[PoolItem, ...]
+    served: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A statement of this shard-round that passed the gossip rules; own statements come back this way too."""
+
+    statement: Statement[Body]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Bytes asked for by digest have arrived and match it."""
+
+    digest: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No source had the bytes asked for."""
+
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer set by this machine is due."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGone:
+    """The connection to a peer is lost."""
+
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The answer to a Score effect."""
+
+    scores: ScoredShard
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringFailed:
+    """Scoring could not be done; the reason is our own, not a peer's."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """The answer to a Recompute effect: the largest deviation of every term."""
+
+    deviations: tuple[Deviation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The model's answers to a wave: little-endian float32 [views, 1024]."""
+
+    wave: int
+    answers: bytes
+
+
+Event = (
+    Deal
+    | Received
+    | Fetched
+    | Unavailable
+    | TimerFired
+    | PeerGone
+    | Scored
+    | ScoringFailed
+    | Recomputed
+    | Encoded
+)

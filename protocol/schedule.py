@@ -1,0 +1,119 @@
+"""When a round is and who has which part in it: pure functions of genesis and the round number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.codec import Natural, Record, encode
+from protocol.genesis import Genesis
+from protocol.hashing import digest
+from protocol.sampling import draw_dealer, draw_indices, draw_shard
+
+
+class ShardRound(Record, frozen=True, order=True):
+    """One shard of one round: the unit that is dealt, scored and certified."""
+
+    epoch: Natural
+    round: Natural
+    shard: Natural
+
+    def __str__(self) -> str:
+        return f"{self.round}/{self.shard}"
+
+
+def round_at(genesis: Genesis, now_ms: int) -> int:
+    """The round whose slot contains `now_ms`; negative before genesis."""
+    return (now_ms - genesis.content.genesis_time_ms) // genesis.parameters.slot_ms
+
+
+def slot_start_ms(genesis: Genesis, round_: int) -> int:
+    """Start of the slot, milliseconds since the Unix epoch."""
+    return genesis.content.genesis_time_ms + round_ * genesis.parameters.slot_ms
+
+
+def shard_round(genesis: Genesis, round_: int, shard: int) -> ShardRound:
+    """The full name of a round's shard."""
+    return ShardRound(round_ // genesis.parameters.epoch_rounds, round_, shard)
+
+
+def is_scheduled(genesis: Genesis, at: ShardRound) -> bool:
+    """Whether epoch, round and shard belong together in this network."""
+    p = genesis.parameters
+    return at.epoch == at.round // p.epoch_rounds and at.shard < p.shards_per_round
+
+
+def epoch_seed(genesis: Genesis, epoch: int) -> bytes:
+    """Seed of an epoch's draws. Membership is genesis', so genesis' nonce seeds every epoch."""
+    return digest("epoch-seed", genesis.network_id, epoch.to_bytes(8, "big"))
+
+
+def dealer_of(genesis: Genesis, at: ShardRound) -> bytes:
+    """Public key of the validator drawn by stake to deal this shard."""
+    return draw_dealer(epoch_seed(genesis, at.epoch), at.round, at.shard, genesis.validator_stakes)
+
+
+def shard_of(genesis: Genesis, at: ShardRound) -> tuple[bytes, ...]:
+    """Public keys of the encoders of the shard, sampled by stake, in key order."""
+    size = min(genesis.parameters.shard_size, len(genesis.encoder_stakes))
+    drawn = draw_shard(epoch_seed(genesis, at.epoch), at.round, at.shard, genesis.encoder_stakes, size)
+    return tuple(sorted(drawn))
+
+
+def witnesses_of(genesis: Genesis, at: ShardRound, encoder: bytes, count: int = 2) -> tuple[bytes, ...]:
+    """The validators beside the dealer that receive an encoder's commits, so that no dealer can lose them."""
+    dealer = dealer_of(genesis, at)
+    others = [key for key in genesis.validators if key != dealer]
+    others.sort(key=lambda key: digest("witness", encode(at), encoder, key))
+    return tuple(others[:count])
+
+
+def chain_depth(genesis: Genesis, at: ShardRound) -> int:
+    """Depth in the dealer's hash chain of this shard-round's preimage; deeper for later rounds."""
+    return at.round * genesis.parameters.shards_per_round + at.shard + 1
+
+
+def mask_secret(genesis: Genesis, at: ShardRound, preimage: bytes) -> bytes:
+    """The secret all masks, orders and wave keys of a shard-round derive from."""
+    return digest("mask-secret", preimage, epoch_seed(genesis, at.epoch), encode(at))
+
+
+@dataclass
+class PoolSchedule:
+    """Which items of its pool a dealer must score in a shard-round.
+
+    The pool is permuted by the seed and dealt block by block over the slots the dealer was drawn for, counted
+    from genesis: a pure function, so that nobody chooses items, and no item is ever scored twice. A slot that
+    is not used spends its block all the same.
+    """
+
+    genesis: Genesis
+    _ordinals: dict[bytes, int] = field(default_factory=dict)  # deals drawn so far, one entry a validator
+    _next_round: int = 0
+    _blocks: dict[tuple[int, int], int] = field(default_factory=dict)  # bounded by BLOCKS_KEPT
+
+    BLOCKS_KEPT = 4096
+
+    def block(self, at: ShardRound) -> int:
+        """How many earlier shard-rounds the dealer of `at` was drawn for."""
+        while self._next_round <= at.round:
+            for shard in range(self.genesis.parameters.shards_per_round):
+                dealer = dealer_of(self.genesis, shard_round(self.genesis, self._next_round, shard))
+                ordinal = self._ordinals.get(dealer, 0)
+                self._ordinals[dealer] = ordinal + 1
+                self._blocks[(self._next_round, shard)] = ordinal
+            self._next_round += 1
+            while len(self._blocks) > self.BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+        known = self._blocks.get((at.round, at.shard))
+        return PoolSchedule(self.genesis).block(at) if known is None else known
+
+    def indices(self, at: ShardRound) -> tuple[int, ...]:
+        """Pool indices of the scored items of a shard-round; fewer than asked when the pool is spent."""
+        dealer = dealer_of(self.genesis, at)
+        count = self.genesis.parameters.scored_items
+        size = self.genesis.validators[dealer].pool_size
+        start = self.block(at) * count
+        if start + count > size:
+            return ()
+        seed = digest("pool-seed", self.genesis.network_id)
+        return draw_indices(seed, dealer, size, start, count)
