@@ -1,0 +1,62 @@
+"""Fitted maps on disk, so that an encoder that restarts does not fit again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from node.encoders.alignment import AffineMap
+from node.encoders.encoder import DIMENSIONS, EncoderError
+
+
+def stored_map(folder: Path, name: str, key: str, dimensions: int) -> AffineMap | None:
+    """The map stored under a key; None if there is none, or what is there is damaged (it is then fitted again)."""
+    try:
+        with np.load(_path(folder, name, key), allow_pickle=False) as arrays:
+            found = AffineMap(arrays["source_mean"], arrays["matrix"], arrays["target_mean"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    shapes = (found.source_mean.shape, found.matrix.shape, found.target_mean.shape)
+    if shapes != ((dimensions,), (dimensions, DIMENSIONS), (DIMENSIONS,)):
+        return None
+    arrays_found = (found.source_mean, found.matrix, found.target_mean)
+    sound = all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays_found)
+    return found if sound else None
+
+
+def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> None:
+    """Store a map under a key, atomically; maps of the same encoder under other keys go, so one file each remains.
+
+    Raises EncoderError if the folder cannot be written.
+    """
+    path = _path(folder, name, key)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=folder, prefix=".alignment-", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(
+                    file,
+                    source_mean=fitted.source_mean,
+                    matrix=fitted.matrix,
+                    target_mean=fitted.target_mean,
+                )
+            os.replace(scratch, path)
+        finally:
+            Path(scratch).unlink(missing_ok=True)
+        for stale in folder.glob(f"alignment-{name}-*.npz"):
+            if stale != path:
+                stale.unlink(missing_ok=True)
+    except OSError as error:
+        raise EncoderError(
+            f"The alignment of {name} cannot be stored in {folder} ({error.strerror}): "
+            "check the folder's permissions and the free space."
+        ) from error
+
+
+def _path(folder: Path, name: str, key: str) -> Path:
+    return folder / f"alignment-{name}-{key}.npz"

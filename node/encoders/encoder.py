@@ -1,0 +1,64 @@
+"""What an encoder is: a name, and a function from views to unit vectors of the shared space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIMENSIONS: Final = 1024
+"""Dimensions of the shared space; an answer is 4,096 bytes."""
+NORM_MIN: Final = 1e-9
+"""A row shorter than this has no direction."""
+
+
+class EncoderError(Exception):
+    """An encoder cannot be loaded; the message says why and what to do."""
+
+
+class Encoder(Protocol):
+    """Embeds views into the shared space."""
+
+    @property
+    def name(self) -> str:
+        """The name it is loaded by."""
+
+    def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
+        """Embed views: [n, DIMENSIONS] float32, every row of unit norm; the same view always gets the same row."""
+
+
+class NativeEncoder(Protocol):
+    """A model in a space of its own, before it is aligned to the shared one."""
+
+    @property
+    def name(self) -> str:
+        """The name it is loaded by."""
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of its own space, at most DIMENSIONS for a reference."""
+
+    def fingerprint(self) -> bytes:
+        """A digest of everything its vectors depend on, without loading the model."""
+
+    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+        """Embed views: [n, dimensions] float32, rows of unit norm; zeros for a view without a token."""
+
+
+def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each row to unit norm; rows too short to have a direction become zeros."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [n, 1]
+    scale = np.where(norms > NORM_MIN, 1.0 / np.maximum(norms, NORM_MIN), 0.0)
+    return (rows * scale).astype(np.float32)
+
+
+def answer_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit rows fit to be sent: a row without a direction becomes the first axis rather than zeros.
+
+    No view is empty by protocol; this keeps one odd view from costing an encoder its whole answer.
+    """
+    answers = unit_rows(rows)
+    answers[~answers.any(axis=1), 0] = 1.0
+    return answers

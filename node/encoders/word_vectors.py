@@ -1,0 +1,91 @@
+"""The `wordllama` adapter: the mean of static word-piece vectors, offline, from the files in its wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from node.encoders.encoder import EncoderError, unit_rows
+
+if TYPE_CHECKING:
+    from wordllama.inference import WordLlamaInference
+
+MODEL_DIMENSIONS: Final = 256
+"""Dimensions of the model in the wheel. Its first 64 or 128 (Matryoshka) are models of their own."""
+_MODEL_FILES: Final = (
+    f"weights/l2_supercat_{MODEL_DIMENSIONS}.safetensors",
+    "tokenizers/l2_supercat_tokenizer_config.json",
+)
+
+
+class WordVectors:
+    """`wordllama` cut to its first 64, 128 or 256 dimensions. Raises EncoderError where it is not installed."""
+
+    def __init__(self, dimensions: int) -> None:
+        self.name = f"wordllama-{dimensions}"
+        self.dimensions = dimensions
+
+    def fingerprint(self) -> bytes:
+        """Digest of the model's files and the dimensions kept."""
+        return blake3(_files_digest() + self.dimensions.to_bytes(2, "little")).digest()
+
+    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+        """[n, dimensions] float32: the mean of each view's word-piece vectors at unit norm; zeros without one."""
+        if not views:
+            return np.zeros((0, self.dimensions), dtype=np.float32)
+        pooled = np.asarray(self._model.embed(list(views)), dtype=np.float32)  # [n, dimensions]
+        return unit_rows(np.nan_to_num(pooled))
+
+    @cached_property
+    def _model(self) -> WordLlamaInference:
+        folder = _package_folder()
+        # Its loader would otherwise ask a model hub for what is missing.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        with _root_logger_untouched():
+            from wordllama import WordLlama
+        try:
+            return WordLlama.load(
+                cache_dir=folder, dim=MODEL_DIMENSIONS, trunc_dim=self.dimensions, disable_download=True
+            )
+        except FileNotFoundError as error:
+            raise EncoderError(f"wordllama's model files are missing ({error}): reinstall wordllama.") from error
+
+
+def _package_folder() -> Path:
+    found = importlib.util.find_spec("wordllama")
+    if found is None or found.origin is None:
+        raise EncoderError("wordllama is not installed: run `pip install wordllama`, or use the encoder `ngram`.")
+    return Path(found.origin).parent
+
+
+@cache
+def _files_digest() -> bytes:
+    hasher = blake3()
+    for name in _MODEL_FILES:
+        path = _package_folder() / name
+        try:
+            hasher.update(blake3(path.read_bytes()).digest())
+        except OSError as error:
+            raise EncoderError(f"{path} cannot be read ({error.strerror}): reinstall wordllama.") from error
+    return hasher.digest()
+
+
+@contextlib.contextmanager
+def _root_logger_untouched() -> Iterator[None]:
+    """wordllama calls logging.basicConfig on import, which does nothing where the root logger has a handler."""
+    root, placeholder = logging.getLogger(), logging.NullHandler()
+    root.addHandler(placeholder)
+    try:
+        yield
+    finally:
+        root.removeHandler(placeholder)
