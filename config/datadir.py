@@ -58,7 +58,7 @@ class DataDir:
 
         Raises DataDirError when it cannot be created, written or is not a directory.
         """
-        if not re.match(NETWORK_PATTERN, network):
+        if not re.fullmatch(NETWORK_PATTERN, network):
             raise DataDirError(
                 f"'{network}' cannot name a network: use 1 to 32 of a-z, 0-9 and -, not beginning with -"
             )
@@ -120,8 +120,8 @@ class DataDir:
         """Take the directory for this process. Raises DataDirLocked naming the holder, or DataDirError."""
         path = self.lock_file
         try:
-            # Not inherited by children that exec, so a worker that outlives the node does not keep the lock.
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Python opens files not inheritable: a worker that outlives the node does not keep the lock.
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise DataDirError(os_error_sentence("open", path, error)) from None
         try:

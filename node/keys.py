@@ -89,13 +89,13 @@ def create_key(path: Path) -> NodeKey:
 def load_key(path: Path) -> NodeKey:
     """The key in `path`. Raises KeyFileError when it is missing, damaged, or open to other users."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise KeyFileError(f"there is no key at {path}: create one with `deltamesh keys new`") from None
     except OSError as error:
         raise KeyFileError(os_error_sentence("read the key", path, error)) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeyFileError(f"{path} is not a file: name the key file itself")
         mode = stat.S_IMODE(status.st_mode)
@@ -104,7 +104,11 @@ def load_key(path: Path) -> NodeKey:
                 f"{path} is open to other users (mode {mode:04o}), so its key may be known to them: "
                 f"close it with `chmod 600 {path}`, or make a new key if others use this machine"
             )
-        text = file.read(_KEY_FILE_BYTES + 1)
+        text = os.read(descriptor, _KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(os_error_sentence("read the key", path, error)) from None
+    finally:
+        os.close(descriptor)
     if not re.fullmatch(rb"[0-9a-f]{%d}\n?" % (2 * SEED_BYTES), text):
         raise KeyFileError(
             f"{path} is not a key file (one line of {2 * SEED_BYTES} hexadecimal digits): restore it from a "
@@ -114,7 +118,7 @@ def load_key(path: Path) -> NodeKey:
 
 
 def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -122,7 +126,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
