@@ -1,0 +1,78 @@
+"""Every bound of the network layer, in one immutable object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLimits:
+    """What one host grants its peers. Sizes in bytes, rates per second, times in seconds."""
+
+    # Connections.
+    connections_max: int = 1024
+    connections_per_peer_max: int = 3
+    handshakes_max: int = 64
+    """Connections being secured at one time; one more is closed at once."""
+    handshake_s: float = 10.0
+    dial_s: float = 10.0
+    keepalive_s: float = 4.0
+    """Pause between pings on one connection."""
+    silence_s: float = 10.0
+    """A connection on which nothing arrived for this long, pings sent, is closed."""
+    write_stall_s: float = 10.0
+    """A connection that takes none of our bytes for this long is closed."""
+
+    # Streams and flow control.
+    inbound_streams_max: int = 48
+    """Streams one connection may hold open towards us."""
+    inbound_streams_per_s: float = 100.0
+    window_bytes: int = 8 * MIB
+    """Receive window granted to a request stream when it opens."""
+    window_bytes_per_peer_max: int = 32 * MIB
+    window_bytes_total_max: int = 512 * MIB
+
+    # Requests.
+    streams_per_peer: int = 8
+    """Long-lived request streams kept per peer."""
+    requests_per_s: float = 2000.0
+    """Requests served per peer; more wait (back-pressure), they are not refused."""
+    request_bytes_max: int = 16 * MIB
+    response_bytes_max: int = 16 * MIB
+    frame_read_s: float = 10.0
+    """Time a started frame has to arrive, plus its size at `frame_bytes_per_s`."""
+    frame_bytes_per_s: float = 64 * KIB
+
+    # Gossip.
+    gossip_bytes_max: int = MIB
+    gossip_queue_messages: int = 4096
+    gossip_queue_bytes: int = 32 * MIB
+    gossip_messages_per_s: float = 1000.0
+    gossip_bytes_per_s: float = 16 * MIB
+    """Per forwarder; above it the forwarder's stream is read more slowly."""
+    topics_max: int = 64
+    seen_messages_max: int = 65_536
+    cache_bytes_max: int = 32 * MIB
+    heartbeat_s: float = 1.0
+    degree: int = 8
+
+    # Reputation.
+    penalty_budget: float = 100.0
+    penalty_half_life_s: float = 120.0
+    ban_s: float = 300.0
+    reputations_max: int = 4096
+
+    # Blobs.
+    blob_bytes_max: int = 256 * MIB
+    blob_chunk_bytes: int = MIB
+    blob_transfers_max: int = 16
+    blob_chunk_s: float = 20.0
+    blob_bytes_per_peer_per_s: float = 64 * MIB
+    """Bytes served to one peer; a second's worth may be taken at once, more waits."""
+    blob_serve_cache_bytes: int = 64 * MIB
+
+    # Known addresses kept connected.
+    maintained_max: int = 1024

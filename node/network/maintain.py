@@ -1,0 +1,101 @@
+"""Keeps known addresses connected: dials again, soon at first, less often when a peer stays away."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import trio
+
+from node.network.counters import Counters
+from node.network.errors import DialError
+from node.network.identity import parse_address
+from node.network.limits import NetworkLimits
+
+FIRST_PAUSE_S = 0.25
+SOON_PAUSE_S = 2.0
+"""Longest pause while a peer was connected in the last minute: a restarted one is back within about 3 s."""
+LATE_PAUSE_S = 30.0
+SOON_S = 60.0
+
+
+@dataclass(slots=True)
+class _Known:
+    address: str
+    pause_s: float
+    due_s: float
+    seen_s: float
+
+
+class Maintainer:
+    """The addresses to keep connected, and when each is dialled next."""
+
+    def __init__(
+        self,
+        dial: Callable[[str], Awaitable[bytes]],
+        connected: Callable[[bytes], bool],
+        limits: NetworkLimits,
+        counters: Counters,
+    ) -> None:
+        self._dial = dial
+        self._connected = connected
+        self._limits = limits
+        self._counters = counters
+        self._known: dict[bytes, _Known] = {}
+        self._dialling: set[bytes] = set()
+        self._changed = trio.Event()
+
+    def add(self, addresses: Iterable[str]) -> None:
+        """Keep these connected too; a new address of a known peer replaces the old. Raises DialError if malformed."""
+        now_s = trio.current_time()
+        for address in addresses:
+            _, key = parse_address(address)
+            known = self._known.get(key)
+            if known is not None and known.address == address:
+                continue
+            if known is None and len(self._known) >= self._limits.maintained_max:
+                self._counters.add("maintain.full")
+                continue
+            self._known[key] = _Known(address, FIRST_PAUSE_S, now_s, now_s)
+        self._changed.set()
+
+    def peer_gone(self, key: bytes) -> None:
+        """A connection ended: dial again soon."""
+        known = self._known.get(key)
+        if known is not None:
+            known.pause_s = FIRST_PAUSE_S
+            known.seen_s = trio.current_time()
+            known.due_s = known.seen_s + FIRST_PAUSE_S
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Dial what is due, forever."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                now_s = trio.current_time()
+                next_s = now_s + LATE_PAUSE_S
+                for key, known in tuple(self._known.items()):
+                    if key in self._dialling or self._connected(key):
+                        continue
+                    if known.due_s <= now_s:
+                        self._dialling.add(key)
+                        nursery.start_soon(self._try, key, known)
+                    else:
+                        next_s = min(next_s, known.due_s)
+                self._changed = trio.Event()
+                with trio.move_on_at(next_s):
+                    await self._changed.wait()
+
+    async def _try(self, key: bytes, known: _Known) -> None:
+        try:
+            await self._dial(known.address)
+            known.seen_s = trio.current_time()
+            known.pause_s = FIRST_PAUSE_S
+        except DialError:
+            self._counters.add("maintain.failed_dials")
+            away_s = trio.current_time() - known.seen_s
+            known.pause_s = min(known.pause_s * 2, SOON_PAUSE_S if away_s < SOON_S else LATE_PAUSE_S)
+        finally:
+            known.due_s = trio.current_time() + known.pause_s
+            self._dialling.discard(key)
+            self._changed.set()
