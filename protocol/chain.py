@@ -1,6 +1,6 @@
 """Hash chains: a dealer registers the tip and reveals preimages one by one, so no secret is chosen late.
 
-Depth counts from the tip: depth 0 is the tip itself, depth `length` the seed. Who knows the preimage of one depth
+Depth counts from the tip: depth 0 is the tip, depth `length` the seed. Who knows the preimage of one depth
 knows those of all smaller depths and none of the greater ones.
 """
 

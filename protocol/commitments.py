@@ -1,7 +1,7 @@
 """Commits and reveals: what an encoder binds itself to in each wave, and the blob that opens it.
 
 Reveal blob: three 32-byte salts, then one little-endian float32 array [views, 1024]: the views of wave 1, 2
-and 3 one after the other, in the order dealt. The salts take 96 bytes, so the array is as aligned as the blob,
+and 3 one after the other, in the order dealt. The salts take 96 bytes, so the array is as aligned as the blob
 up to 32 bytes.
 """
 
@@ -53,7 +53,8 @@ def commitment(
     """Return what an encoder signs in a wave: the digest of its answers, bound to its key, time and place.
 
     `lock` is the digest of the message that released the wave's key: the challenge for wave 1, for the
-    others the lock of the wave before. Raises RevealError for a salt, network, encoder or lock that is not 32 bytes.
+    others the lock of the wave before. Raises RevealError for a salt, network, encoder
+    or lock that is not 32 bytes.
     """
     for name, part in (("salt", salt), ("network", network), ("encoder", encoder), ("lock", lock)):
         if len(part) != DIGEST_BYTES:

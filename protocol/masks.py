@@ -23,8 +23,8 @@ SHARE_PERCENT_MIN: Final = 15
 SHARE_PERCENT_MAX: Final = 60
 MASKS_MAX: Final = 16
 
-# A mask is drawn again until it has at most SPANS_MAX spans: 4 draws in the mean for a long item. At worst (a mask 0 of
-# 4 spans to be crossed) one draw in 30 succeeds, so that the bound is never met.
+# A mask is drawn again until it has at most SPANS_MAX spans: 4 draws in the mean for a long item. At worst,
+# when a mask 0 of 4 spans is to be crossed, one draw in 30 succeeds: the bound is never met.
 _DRAWS_MAX: Final = 4096
 
 Span: TypeAlias = tuple[int, int]
@@ -70,7 +70,7 @@ class TextMask:
         return tuple((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b)
 
     def share_ppm(self, item: str) -> int:
-        """Return the part's share of the UTF-8 bytes of all words (no spaces), in parts per million, floored."""
+        """Return the part's share of the UTF-8 bytes of all words (no spaces), in ppm, floored."""
         sizes_bytes = [len(word.encode()) for word in self._words_of(item)]
         inside_bytes = sum(sum(sizes_bytes[start:stop]) for start, stop in self.spans)
         return inside_bytes * 1_000_000 // sum(sizes_bytes)

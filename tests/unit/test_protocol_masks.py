@@ -1,0 +1,156 @@
+"""Text masks: mask and inverse partition the words, within the stated shares, in every relation."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.items import check_canonical_text
+from protocol.masks import MASKS_MAX, SPANS_MAX, WORDS_MIN, MaskError, Relation, TextMask, text_masks
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "masks.json").read_text())
+SECRETS = st.binary(min_size=32, max_size=32)
+ITEMS = st.lists(
+    st.text(alphabet="abé漢\u0301x", min_size=1, max_size=4), min_size=WORDS_MIN, max_size=60
+).map(" ".join)
+COUNTS = st.integers(1, 5)
+
+
+def indices(mask: TextMask) -> set[int]:
+    return {i for start, stop in mask.spans for i in range(start, stop)}
+
+
+def relation(a: TextMask, b: TextMask) -> Relation:
+    ours, theirs = indices(a), indices(b)
+    if not ours & theirs:
+        return Relation.DISJOINT
+    return Relation.NESTED if ours <= theirs or theirs <= ours else Relation.CROSSING
+
+
+def numbered(word_count: int) -> str:
+    return " ".join(map(str, range(word_count)))
+
+
+def test_text_masks__match_the_vectors() -> None:
+    for row in VECTORS:
+        masks = text_masks(bytes.fromhex(row["secret"]), row["item"], len(row["masks"]))
+        for mask, expected in zip(masks, row["masks"], strict=True):
+            assert [list(span) for span in mask.spans] == expected["spans"]
+            assert mask.part(row["item"]) == expected["part"]
+            assert mask.inverse(row["item"]) == expected["inverse"]
+            assert mask.share_ppm(row["item"]) == expected["share_ppm"]
+
+
+@given(secret=SECRETS, item=ITEMS, count=COUNTS)
+def test_text_masks__and_inverses_partition_the_words(secret: bytes, item: str, count: int) -> None:
+    words = item.split(" ")
+    masks = text_masks(secret, item, count)
+    assert len(masks) == count
+    for mask in masks:
+        inside = indices(mask)
+        part, inverse = mask.part(item).split(" "), mask.inverse(item).split(" ")
+        assert part == [word for i, word in enumerate(words) if i in inside]
+        assert inverse == [word for i, word in enumerate(words) if i not in inside]
+        assert part != [""]
+        assert inverse != [""]
+        both = sorted((*mask.spans, *mask.inverse_spans()))
+        assert [i for start, stop in both for i in range(start, stop)] == list(range(len(words)))
+
+
+@given(
+    secret=SECRETS,
+    word_count=st.one_of(st.integers(WORDS_MIN, 80), st.integers(WORDS_MIN, 1500)),
+    count=COUNTS,
+)
+def test_text_masks__keep_to_their_share_and_number_of_spans(
+    secret: bytes, word_count: int, count: int
+) -> None:
+    for mask in text_masks(secret, numbered(word_count), count):
+        assert 1 <= len(mask.spans) <= SPANS_MAX
+        assert 15 * word_count <= 100 * len(indices(mask)) <= 60 * word_count
+        edges = [edge for span in mask.spans for edge in span]
+        assert edges == sorted(set(edges))  # in order, none empty, none touching
+        assert 0 <= edges[0] < edges[-1] <= word_count
+
+
+@given(secret=SECRETS, item=ITEMS, count=COUNTS)
+def test_text_masks__are_a_pure_function_of_secret_item_and_index(
+    secret: bytes, item: str, count: int
+) -> None:
+    masks = text_masks(secret, item, count)
+    assert masks == text_masks(secret, item, count)
+    assert masks == text_masks(secret, item, MASKS_MAX)[:count]
+    assert all(mask != masks[0] for mask in masks[1:])
+
+
+@given(secret=SECRETS, item=ITEMS, count=COUNTS)
+def test_text_masks__leave_parts_of_canonical_items_canonical(secret: bytes, item: str, count: int) -> None:
+    try:
+        check_canonical_text(item.encode())
+    except ValueError:
+        return
+    for mask in text_masks(secret, item, count):
+        assert check_canonical_text(mask.part(item).encode()) == mask.part(item)
+        assert check_canonical_text(mask.inverse(item).encode()) == mask.inverse(item)
+
+
+@given(secret=SECRETS, item=ITEMS)
+def test_share_ppm__is_the_floored_share_of_word_bytes(secret: bytes, item: str) -> None:
+    for mask in text_masks(secret, item, 2):
+        part = len(mask.part(item).replace(" ", "").encode())
+        inverse = len(mask.inverse(item).replace(" ", "").encode())
+        assert mask.share_ppm(item) == part * 1_000_000 // (part + inverse)
+        assert 0 < mask.share_ppm(item) < 1_000_000
+
+
+@pytest.mark.parametrize("word_count", [8, 9, 40, 300])
+def test_text_masks__draw_each_relation_a_third_of_the_time_within_5_sigma(word_count: int) -> None:
+    draws = 450
+    seen = Counter[Relation]()
+    for i in range(draws):
+        first, second = text_masks(i.to_bytes(32, "big"), numbered(word_count), 2)
+        seen[relation(first, second)] += 1
+    assert set(seen) == set(Relation)
+    assert all(abs(seen[kind] - draws / 3) < 5 * (draws * 2 / 9) ** 0.5 for kind in Relation)
+
+
+def test_text_masks__cover_every_word_alike_and_use_every_number_of_spans() -> None:
+    covered, spans, draws = Counter[int](), Counter[int](), 1200
+    for i in range(draws):
+        (mask,) = text_masks(i.to_bytes(32, "big"), numbered(20), 1)
+        covered.update(indices(mask))
+        spans[len(mask.spans)] += 1
+    assert set(spans) == {1, 2, 3, 4}
+    # The mean share is 37.5 %; single spans lie over the middle more often than over the ends.
+    assert all(0.15 < covered[word] / draws < 0.55 for word in range(20))
+
+
+def test_text_masks__differ_by_secret_item_and_index() -> None:
+    items = [numbered(200), numbered(199) + " x"]
+    secrets = [bytes(32), bytes([1]) * 32]
+    masks = [mask for secret in secrets for item in items for mask in text_masks(secret, item, 3)]
+    assert len(set(masks)) == 12
+
+
+@pytest.mark.parametrize("word_count", range(1, WORDS_MIN))
+def test_text_masks__are_none_for_items_too_short_to_part(word_count: int) -> None:
+    assert text_masks(bytes(32), numbered(word_count), 3) == ()
+    assert len(text_masks(bytes(32), numbered(WORDS_MIN), 3)) == 3
+
+
+@pytest.mark.parametrize("count", [-1, MASKS_MAX + 1])
+def test_text_masks__refuse_a_count_out_of_bounds(count: int) -> None:
+    with pytest.raises(MaskError, match=f"not {count}"):
+        text_masks(bytes(32), numbered(20), count)
+
+
+def test_text_mask__refuses_an_item_of_another_length() -> None:
+    (mask,) = text_masks(bytes(32), numbered(20), 1)
+    for apply in (mask.part, mask.inverse, mask.share_ppm):
+        with pytest.raises(MaskError, match="for 20 words, the item has 21"):
+            apply(numbered(21))
