@@ -16,32 +16,23 @@ from node.encoders.encoder import EncoderError
 
 ANCHORS_MIN: Final = 1000
 """Fewer anchors fit noise: 256 dimensions need several pairs each."""
+ANCHORS_MAX: Final = 3000
 ANCHOR_WORDS_MIN: Final = 5
 # Whole texts and fragments: what encoders answer are mostly fragments, and those lie elsewhere than whole texts.
 _CHUNKS_WORDS: Final = ((40, 24), (14, 9))  # (words_max, words_target)
 # Chosen for much prose in few lines of code. `pdb` is left out: pydoc_data.topics holds its documentation.
 _MODULES: Final = (
     "collections",
-    "configparser",
-    "contextlib",
     "difflib",
     "doctest",
     "email.message",
-    "fileinput",
-    "ftplib",
-    "functools",
     "http.client",
     "http.cookiejar",
-    "imaplib",
-    "inspect",
     "ipaddress",
     "logging",
-    "pickletools",
     "random",
     "re",
-    "shutil",
     "smtplib",
-    "socketserver",
     "statistics",
     "subprocess",
     "textwrap",
@@ -52,7 +43,6 @@ _MODULES: Final = (
     "unittest.mock",
     "uuid",
     "wave",
-    "xml.etree.ElementTree",
 )
 _DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -67,7 +57,7 @@ def anchor_texts() -> list[str]:
 
 def anchors_digest() -> bytes:
     """Digest of the sources the anchors are read from: cheap, for naming what was fitted on them."""
-    hasher = blake3(repr((ANCHOR_WORDS_MIN, _CHUNKS_WORDS)).encode())
+    hasher = blake3(repr((ANCHORS_MAX, ANCHOR_WORDS_MIN, _CHUNKS_WORDS)).encode())
     for path in _sources():
         hasher.update(blake3(path.read_bytes()).digest())
     return hasher.digest()
@@ -88,7 +78,8 @@ def _anchors() -> tuple[str, ...]:
             f"Only {len(anchors)} of the {ANCHORS_MIN} anchor texts needed for alignment were found: "
             "install a Python whose standard library comes with its source files."
         )
-    return tuple(anchors)
+    stride = max(1.0, len(anchors) / ANCHORS_MAX)
+    return tuple(anchors[int(index * stride)] for index in range(min(len(anchors), ANCHORS_MAX)))
 
 
 def _docstrings() -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 from zlib import crc32
@@ -36,14 +35,16 @@ class HashedNgrams:
     def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
         """[n, BUCKETS] float32 at unit norm; zeros for a view without a word."""
         rows = np.zeros((len(views), BUCKETS), dtype=np.float32)
-        hashes: dict[str, int] = {}  # lives for one call: bounded by the distinct words of its views
+        slots_of: dict[str, list[int]] = {}  # lives for one call: bounded by the distinct words of its views
         for row, view in zip(rows, views, strict=True):
-            for word, count in Counter(_words(view)).items():
-                for gram in _grams(word):
-                    code = hashes.get(gram)
-                    if code is None:
-                        code = hashes[gram] = crc32(gram.encode())
-                    row[(code >> 1) % BUCKETS] += count if code & 1 else -count
+            slots: list[int] = []
+            for word in _words(view):
+                known = slots_of.get(word)
+                if known is None:
+                    known = slots_of[word] = [crc32(gram.encode()) % (2 * BUCKETS) for gram in _grams(word)]
+                slots += known
+            counts = np.bincount(np.array(slots, dtype=np.int64), minlength=2 * BUCKETS)
+            row[:] = counts[:BUCKETS] - counts[BUCKETS:]  # the upper half of the slots counts negatively
         return unit_rows(np.sign(rows) * np.sqrt(np.abs(rows)))
 
 

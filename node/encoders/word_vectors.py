@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,22 +43,23 @@ class WordVectors:
         """[n, dimensions] float32: the mean of each view's word-piece vectors at unit norm; zeros without one."""
         if not views:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        pooled = np.asarray(self._model.embed(list(views)), dtype=np.float32)  # [n, dimensions]
-        return unit_rows(np.nan_to_num(pooled))
+        # Cutting the pooled vector equals pooling cut ones, which is what the model's own trunc_dim does.
+        pooled = np.asarray(_model().embed(list(views)), dtype=np.float32)  # [n, MODEL_DIMENSIONS]
+        return unit_rows(np.nan_to_num(pooled[:, : self.dimensions]))
 
-    @cached_property
-    def _model(self) -> WordLlamaInference:
-        folder = _package_folder()
-        # Its loader would otherwise ask a model hub for what is missing.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        with _root_logger_untouched():
-            from wordllama import WordLlama
-        try:
-            return WordLlama.load(
-                cache_dir=folder, dim=MODEL_DIMENSIONS, trunc_dim=self.dimensions, disable_download=True
-            )
-        except FileNotFoundError as error:
-            raise EncoderError(f"wordllama's model files are missing ({error}): reinstall wordllama.") from error
+
+@cache
+def _model() -> WordLlamaInference:
+    """The whole model, loaded once a process and shared by all its cuts."""
+    folder = _package_folder()
+    # Its loader would otherwise ask a model hub for what is missing.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    with _root_logger_untouched():
+        from wordllama import WordLlama
+    try:
+        return WordLlama.load(cache_dir=folder, dim=MODEL_DIMENSIONS, disable_download=True)
+    except FileNotFoundError as error:
+        raise EncoderError(f"wordllama's model files are missing ({error}): reinstall wordllama.") from error
 
 
 def _package_folder() -> Path:
