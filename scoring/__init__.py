@@ -1,1 +1,26 @@
-"""Scoring of one shard: pure numerics on tensors."""
+"""Scoring of one shard: pure numerics on tensors.
+
+A shard's encoders embed the full view, masks and inverse masks of each item; `score_shard` says how good
+each encoder is, what share of the consensus it gets, and what the consensus embedding of each item is.
+"""
+
+from scoring.errors import ScoringError
+from scoring.local_outlier_factor import local_outlier_factor
+from scoring.rule import HARDENED, LITERAL, RULES, Ramp, ScoringRule, rule_by_name
+from scoring.shard_scores import ShardScores, score_shard
+from scoring.terms import GATED_TERMS, MEASURED_TERMS
+
+__all__ = [
+    "GATED_TERMS",
+    "HARDENED",
+    "LITERAL",
+    "MEASURED_TERMS",
+    "RULES",
+    "Ramp",
+    "ScoringError",
+    "ScoringRule",
+    "ShardScores",
+    "local_outlier_factor",
+    "rule_by_name",
+    "score_shard",
+]

@@ -1,0 +1,106 @@
+"""Euclidean distances between the encoders of each item, exact where vectors are close."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_TRUSTED_RATIO = 4e-3
+"""A float32 Gram matrix is trusted for a pair if d^2 >= this x (|a|^2 + |b|^2): d is then right to 2e-5."""
+_TRUSTED_RATIO_DOUBLE = 1e-9
+"""The same for a float64 Gram matrix."""
+_CLOSE_SHARE = 0.02
+"""An item with a larger share of close pairs is done again whole, in float64 around one of its own rows."""
+_PAIRS_CHUNK = 2048
+"""Close pairs subtracted at a time: bounds the working memory to this x D numbers."""
+_NORM_MAX = 1e15
+"""Rows longer than this would overflow a float32 square; they count as missing."""
+
+
+class Pairs(NamedTuple):
+    """Pairwise geometry of B independent items, N rows each."""
+
+    distance: Tensor
+    """[B, N, N] float32, zero diagonal; meaningless where either row is missing."""
+    squared_norm: Tensor
+    """[B, N] float32, zero for missing rows."""
+    present: Tensor
+    """[B, N] bool: finite, not absurdly long, and not marked missing."""
+
+    @property
+    def product(self) -> Tensor:
+        """[B, N, N]: inner products, which are cosines when the rows have unit norm."""
+        norms = self.squared_norm
+        return (norms[:, :, None] + norms[:, None, :] - self.distance.square()) / 2
+
+    @property
+    def both(self) -> Tensor:
+        """[B, N, N] bool: two different rows, both present."""
+        pairs = self.present[:, :, None] & self.present[:, None, :]
+        return pairs & ~torch.eye(pairs.shape[1], dtype=torch.bool, device=pairs.device)
+
+
+def pairwise(rows: Tensor, valid: Tensor | None = None) -> Pairs:
+    """Rows [B, N, D] (any batch and row strides), valid [B, N] -> their pairwise distances.
+
+    Missing, non-finite and overflowing rows leave the distances of all other rows unchanged. Distances come
+    from a float32 Gram matrix, except close pairs, whose digits it cancels: those come from differences in
+    float64.
+    """
+    present = torch.linalg.vector_norm(rows, dim=2) < _NORM_MAX  # NaN and Inf compare false
+    if valid is not None:
+        present = present & valid
+    if not bool(present.all()):
+        rows = torch.where(present[:, :, None], rows, 0.0)
+    squared, norms = _squared_from_gram(rows)
+    close = _close(squared, norms, _TRUSTED_RATIO, present)
+    if bool(close.any()):
+        _refine(rows, squared, close, present)
+    squared.diagonal(dim1=1, dim2=2).zero_()
+    return Pairs(squared.clamp_min_(0).sqrt_(), norms, present)
+
+
+def _squared_from_gram(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """|a|^2 + |b|^2 - 2ab. [B, N, D] -> [B, N, N] and the squared norms [B, N]."""
+    gram = torch.bmm(rows, rows.transpose(1, 2))  # [B, N, D] @ [B, D, N] -> [B, N, N]
+    norms = gram.diagonal(dim1=1, dim2=2).clone()
+    return gram.mul_(-2).add_(norms[:, :, None]).add_(norms[:, None, :]), norms
+
+
+def _close(squared: Tensor, norms: Tensor, ratio: float, present: Tensor) -> Tensor:
+    """Pairs i < j of present rows whose Gram distance has lost its digits. -> [B, N, N] bool."""
+    near = squared < ratio * (norms[:, :, None] + norms[:, None, :])
+    return (near & present[:, :, None] & present[:, None, :]).triu_(1)
+
+
+def _refine(rows: Tensor, squared: Tensor, close: Tensor, present: Tensor) -> None:
+    """Replace, in place, the squared distances of close pairs by exact ones."""
+    count = rows.shape[1]
+    crowded = (close.flatten(1).sum(1) > _CLOSE_SHARE * count * count).nonzero()[:, 0]
+    if crowded.numel():
+        # Around a row of the densest half, near-copies are short vectors again and a float64 Gram matrix
+        # keeps their digits. The pivot is one row, not the mean, which one long row could drag away from
+        # all others.
+        some, here = rows[crowded], present[crowded]
+        apart = squared[crowded].masked_fill(~(here[:, :, None] & here[:, None, :]), torch.inf)
+        pivot = apart.kthvalue(max(1, count // 2), dim=2).values.argmin(1)
+        at = torch.arange(len(crowded), device=rows.device)
+        centred = (some.double() - some[at, pivot].double()[:, None]).masked_fill_(~here[:, :, None], 0.0)
+        again, norms = _squared_from_gram(centred)
+        still = _close(again, norms, _TRUSTED_RATIO_DOUBLE, here)
+        _subtract(some, again, still)
+        squared[crowded] = again.to(squared.dtype)
+        close[crowded] = False
+    _subtract(rows, squared, close)
+
+
+def _subtract(rows: Tensor, squared: Tensor, pairs: Tensor) -> None:
+    """Write |a - b|^2 of every marked pair, differences first, in float64, on both sides of the diagonal."""
+    listed = pairs.nonzero()
+    for start in range(0, len(listed), _PAIRS_CHUNK):
+        item, a, b = listed[start : start + _PAIRS_CHUNK].unbind(1)
+        exact = (rows[item, a].double() - rows[item, b].double()).square_().sum(1).to(squared.dtype)
+        squared[item, a, b] = exact
+        squared[item, b, a] = exact

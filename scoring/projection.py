@@ -1,0 +1,43 @@
+"""Small algebra of unit vectors shared by the terms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_NORM_MIN = 1e-6
+_SQUARE_MIN = 1e-6
+"""Below these, the rest of a unit float32 vector is rounding: dividing by it would make noise look sure."""
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows [..., D] at unit norm; zero rows stay zero."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / norms.clamp_min(_NORM_MIN)
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Row by row inner products. [..., D] x [..., D] -> [...], broadcast."""
+    return (a * b).sum(-1)
+
+
+def dot_items(rows: Tensor, targets: Tensor) -> Tensor:
+    """Inner products of every encoder's row with its item's target. [N, I, D] x [I, D] -> [N, I]."""
+    return torch.bmm(rows.transpose(0, 1), targets[:, :, None])[:, :, 0].T  # [I, N, D] @ [I, D, 1]
+
+
+def without(rows: Tensor, axis: Tensor) -> Tensor:
+    """Unit rows less their part along unit `axis`, at unit norm. [..., D] x [..., D] -> [..., D]."""
+    return unit(rows - dot(rows, axis)[..., None] * axis)
+
+
+def rest_norm(cosine: Tensor) -> Tensor:
+    """Norm of what is left of a unit vector whose cosine with the axis taken out is given."""
+    return (1 - cosine.square()).clamp_min(_SQUARE_MIN).sqrt()
+
+
+def mean_over(values: Tensor, counted: Tensor, otherwise: float) -> Tensor:
+    """Mean over the counted entries of each row in float64; `otherwise` where none is. [N, I] -> [N]."""
+    count = counted.sum(-1)
+    total = torch.where(counted, values.double(), 0.0).sum(-1)
+    return torch.where(count > 0, total / count.clamp_min(1), otherwise)

@@ -1,0 +1,142 @@
+"""The rule of scoring as data: every constant of a score, a weight and a validity decision."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from scoring.errors import ScoringError
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A gate: 0 at `zero_at`, 1 at `one_at`, linear between, clipped outside; either end may be larger."""
+
+    zero_at: float
+    one_at: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.zero_at) and math.isfinite(self.one_at)) or self.zero_at == self.one_at:
+            raise ScoringError(
+                f"a ramp from {self.zero_at} to {self.one_at} has no slope: give two different finite ends"
+            )
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Values of any shape -> the same shape in [0, 1]. NaN stays NaN, infinities are clipped."""
+        return ((values - self.zero_at) / (self.one_at - self.zero_at)).clamp(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """Every constant of scoring. The defaults are the hardened rule; a gate that is None never closes."""
+
+    name: str = "hardened"
+
+    base: Literal["discrimination", "differential_literal"] = "discrimination"
+    """What a score is made of before the gates: the discrimination, or scale / (scale + literal loss)."""
+    literal_scale: float = 0.002
+    """The scale of the literal base: the loss at which it halves. Bounds what a loss of zero can win."""
+
+    norm_min: float = 0.5
+    norm_max: float = 2.0
+    """An answer's own norm lies strictly between these, or its item counts as withheld."""
+    centred_norm_min: float = 0.1
+    """The least norm of a unit answer less its encoder's mean: constants stop here."""
+    item_similarity_min: float = 0.05
+    """The least majority similarity of an item's full view: noise stops here."""
+    live_share_min: float = 0.5
+    """An encoder with a smaller share of valid items is nobody's peer and scores zero."""
+    encoders_min: int = 3
+    """Fewer live encoders than this have no majority: every score is zero."""
+    tolerance: float = 1e-4
+    """How near to a threshold a validity decision is borderline, so that attesters accept the dealer's."""
+
+    items_min: int = 64
+    """Fewer scored items than this void the shard."""
+    block_items: int = 64
+    """Items among which a mask must find its own inverse; a remainder joins the last block."""
+    block_items_min: int = 8
+    """An encoder with fewer valid items in a block is not measured on that block."""
+    temperatures: tuple[float, ...] = (0.03, 0.05, 0.1, 0.2)
+
+    neighbours: int | None = None
+    """Neighbours of the local outlier factor; None is half of the live encoders, rounded down."""
+    reach_floor: float = 0.75
+    """The least reach distance, in median pairwise distances of the item."""
+    lof_bytes_max: int = 64 << 20
+    """The working memory of one chunk of the local outlier factor."""
+
+    availability_power: float = 2.0
+    differential_gate: Ramp | None = Ramp(0.5, 0.25)
+    local_outlier_factor_gate: Ramp | None = Ramp(2.0, 1.5)
+    majority_similarity_gate: Ramp | None = Ramp(0.10, 0.40)
+    innovation_gate: Ramp | None = Ramp(0.0, 0.15)
+    leak_gate: Ramp | None = Ramp(0.35, 0.20)
+
+    weight_power: float = 8.0
+    clone_ramp: Ramp | None = Ramp(0.90, 0.97)
+    """Mean cosine between two encoders -> how far they are one; None counts every encoder as itself."""
+    weight_cap: float = 0.25
+    """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
+
+    def __post_init__(self) -> None:
+        if self.block_items_min < 2 or self.block_items < self.block_items_min:
+            raise ScoringError(
+                f"blocks of {self.block_items} with at least {self.block_items_min} items: a mask needs "
+                "another item's inverse to be told from, so give 2 <= block_items_min <= block_items"
+            )
+        if (
+            self.items_min < 2
+            or self.encoders_min < 2
+            or (self.neighbours is not None and self.neighbours < 1)
+        ):
+            raise ScoringError("items_min and encoders_min must be at least 2 and neighbours at least 1")
+        if not self.temperatures or min(self.temperatures) <= 0:
+            raise ScoringError("temperatures must be positive and at least one must be given")
+        if not 0 < self.weight_cap <= 1 or self.tolerance < 0 or self.literal_scale <= 0:
+            raise ScoringError(
+                "weight_cap must lie in (0, 1], tolerance must be at least 0 and literal_scale above 0"
+            )
+
+    def majority(self, live_count: int) -> int:
+        """Return k = floor(N / 2), at least 1: attackers <= k < honest among `live_count` encoders."""
+        return max(1, live_count // 2)
+
+
+HARDENED = ScoringRule()
+"""The default: discrimination, gated by everything a cheat was seen to break."""
+
+LITERAL = ScoringRule(
+    name="literal",
+    base="differential_literal",
+    norm_min=-math.inf,
+    norm_max=math.inf,
+    centred_norm_min=-math.inf,
+    item_similarity_min=-math.inf,
+    neighbours=20,
+    reach_floor=0.0,
+    availability_power=0.0,
+    differential_gate=None,
+    majority_similarity_gate=None,
+    innovation_gate=None,
+    leak_gate=None,
+    weight_power=1.0,
+    clone_ramp=None,
+    weight_cap=1.0,
+)
+"""The idea as first stated: weights from ||full - mask - inverse||, 20 neighbours. Zeros win it."""
+
+RULES: dict[str, ScoringRule] = {rule.name: rule for rule in (HARDENED, LITERAL)}
+
+
+def rule_by_name(name: str) -> ScoringRule:
+    """Return the preset of that name; ScoringError names the presets that exist."""
+    try:
+        return RULES[name]
+    except KeyError:
+        raise ScoringError(
+            f"no scoring rule is called {name!r}: choose one of {', '.join(sorted(RULES))}"
+        ) from None

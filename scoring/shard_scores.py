@@ -1,0 +1,123 @@
+"""The scores of one shard: every term, the score, the weight and the consensus of its encoders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoring.centring import centred, shard_means
+from scoring.clones import likeness, mass
+from scoring.consensus import consensus
+from scoring.distances import pairwise
+from scoring.peers import peer_terms
+from scoring.precision import pinned_precision
+from scoring.rule import HARDENED, ScoringRule
+from scoring.terms import fragment_terms, literal_terms, no_terms, ramps, score_of
+from scoring.validity import live_encoders, validity
+from scoring.views import Batch, Role, checked_batch
+from scoring.weights import weights
+
+_FULL = Role("full", 0)
+
+
+@dataclass(frozen=True)
+class ShardScores:
+    """What a dealer reports of a shard and an attester recomputes."""
+
+    score: Tensor
+    """S [N] float64 in [0, 1]."""
+    weight: Tensor
+    """[N] float64, sums to 1, or all 0 if nobody scores."""
+    consensus: Tensor
+    """[I, D] float32, raw (not normalised); NaN rows where no encoder with weight answered validly."""
+    valid: Tensor
+    """[N, I] bool: what was scored with."""
+    terms: dict[str, Tensor]
+    """[N] float64 each: MEASURED_TERMS, X_ramp for X of GATED_TERMS, availability, mass, live (1 or 0).
+
+    Where live is 0 nothing was measured: the measured terms and ramps read 0, mass 1.
+    """
+    borderline: Tensor
+    """[N, I] bool: decided within the tolerance of a threshold; there an attester takes the dealer's."""
+    contested: Tensor
+    """[N, I] bool: the mask that was given disagrees with what is measured here, beyond the borderline."""
+
+
+@torch.no_grad()
+def score_shard(
+    full: Tensor,
+    mask: Tensor,
+    inverse: Tensor,
+    mask_share: Tensor,
+    rule: ScoringRule = HARDENED,
+    *,
+    means: Tensor | None = None,
+    scored: Tensor | None = None,
+    parts: Tensor | None = None,
+    valid: Tensor | None = None,
+) -> ShardScores:
+    """Score N encoders on I items with K masks each.
+
+    full [N,I,D]; mask, inverse [N,I,K,D], NaN for withheld; mask_share [I,K], the mask's share of the item;
+    all on one device. means [N,D]: the encoders' means of the epoch record; None is epoch 0, which scores
+    around the means over the shard and takes the consensus around zero. parts [I] bool: False for items
+    that travel as full views only, whose masks are not looked at (default: mask_share in (0, 1) for every
+    mask). scored [I] bool: False for served items, which enter validity, outlier factor, majority
+    similarity and consensus but not discrimination, differential loss, innovation and leak (default:
+    parts). valid [N,I] bool: the dealer's mask, to recompute with. Raises ScoringError when shapes or flags
+    disagree, or fewer items are scored than rule.items_min.
+    """
+    batch = checked_batch(
+        full,
+        mask,
+        inverse,
+        mask_share,
+        means=means,
+        scored=scored,
+        parts=parts,
+        valid=valid,
+        items_min=rule.items_min,
+    )
+    with pinned_precision(full.device):
+        return _score(batch, rule)
+
+
+def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
+    views = batch.views
+    means = shard_means(views) if batch.means is None else batch.means
+    answers = {role: centred(views, role, means) for role in views.roles()}
+    full = answers[_FULL].rows
+    decided = validity(
+        [(views.dealt(role), one) for role, one in answers.items()],
+        pairwise(full.transpose(0, 1)),
+        batch.valid,
+        rule,
+    )
+    valid = decided.valid
+    live = live_encoders(valid, rule)
+    terms = no_terms(valid, live)
+    score, weight = torch.zeros_like(terms["live"]), torch.zeros_like(terms["live"])
+    members = live.nonzero()[:, 0]
+    if len(members) >= rule.encoders_min:
+        present = valid[members]
+        rows = {role: one.rows if live.all() else one.rows[members] for role, one in answers.items()}
+        peers = peer_terms({role: (views.dealt(role), some) for role, some in rows.items()}, present, rule)
+        alike = likeness(peers.cosine_sum, peers.cosine_count, rule.clone_ramp)
+        measured = fragment_terms(batch, rows, present, rule)
+        measured |= {name: values[members] for name, values in literal_terms(batch, valid).items()}
+        measured["local_outlier_factor"] = peers.local_outlier_factor
+        measured["majority_similarity"] = peers.majority_similarity
+        measured["mass"] = mass(alike)
+        for name, values in (measured | ramps(measured, rule)).items():
+            terms[name][members] = values
+        score = score_of(terms, rule) * terms["live"]
+        weight[members] = weights(
+            score[members], alike, measured["mass"], power=rule.weight_power, cap=rule.weight_cap
+        )
+    # Epoch 0 records zero means: its consensus is of the unit answers as they are, whatever the scores
+    # centred by.
+    answered = full if batch.means is not None else centred(views, _FULL, torch.zeros_like(means)).rows
+    embedding = consensus(answered, weight, valid)
+    return ShardScores(score, weight, embedding, valid, terms, decided.borderline, decided.contested)

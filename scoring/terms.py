@@ -1,0 +1,95 @@
+"""The measured terms of a shard's live encoders, and the score they make."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from scoring.differential import differential, differential_literal
+from scoring.discrimination import discrimination
+from scoring.innovation import innovation
+from scoring.leak import leak
+from scoring.median import coordinate_median
+from scoring.projection import unit
+from scoring.rule import Ramp, ScoringRule
+from scoring.views import Batch, Role
+
+GATED_TERMS: Final = (
+    "differential",
+    "local_outlier_factor",
+    "majority_similarity",
+    "innovation",
+    "leak",
+)
+"""Terms with a gate: the gate of X is the rule's X_gate, and what it lets through is the term X_ramp."""
+
+MEASURED_TERMS: Final = ("discrimination", "differential_literal", *GATED_TERMS)
+"""Terms that only a live encoder has."""
+
+
+def no_terms(valid: Tensor, live: Tensor) -> dict[str, Tensor]:
+    """All terms in the order they are published, before anything is measured. [N, I], [N] -> [N] each."""
+    nothing = torch.zeros(len(live), dtype=torch.float64, device=live.device)
+    measured = (*MEASURED_TERMS, *(f"{name}_ramp" for name in GATED_TERMS))
+    return {name: nothing.clone() for name in measured} | {
+        "availability": valid.double().mean(1),
+        "mass": torch.ones_like(nothing),
+        "live": live.double(),
+    }
+
+
+def fragment_terms(
+    batch: Batch, rows: dict[Role, Tensor], present: Tensor, rule: ScoringRule
+) -> dict[str, Tensor]:
+    """The terms of mask 0 on scored items. Centred rows [n, I, D], present [n, I] -> [n] float64 each."""
+    items = batch.scored.nonzero()[:, 0]
+    share, counted = batch.share[items], present[:, items]  # [I'], [n, I']
+    full, mask, inverse = (
+        rows[role] if len(items) == present.shape[1] else rows[role][:, items]
+        for role in (Role("full", 0), Role("mask", 0), Role("inverse", 0))
+    )
+    middles = [unit(coordinate_median(some, counted)) for some in (full, mask, inverse)]
+    fragments, medians = (mask, inverse), (middles[1], middles[2])
+    return {
+        "discrimination": discrimination(
+            mask,
+            inverse,
+            counted,
+            temperatures=rule.temperatures,
+            block_items=rule.block_items,
+            block_items_min=rule.block_items_min,
+        ),
+        "differential": differential(full, mask, inverse, share, counted),
+        "innovation": innovation(fragments, full, medians, middles[0], counted),
+        "leak": leak(fragments, medians, counted),
+    }
+
+
+def literal_terms(batch: Batch, valid: Tensor) -> dict[str, Tensor]:
+    """The literal differential loss of all N encoders, all masks of scored items. [N, I] -> [N] float64."""
+    views = batch.views
+    counted = valid & batch.scored
+    return {"differential_literal": differential_literal(views.full, views.mask, views.inverse, counted)}
+
+
+def ramps(measured: dict[str, Tensor], rule: ScoringRule) -> dict[str, Tensor]:
+    """What each gate lets through, in [0, 1]; a gate the rule does not have lets all through."""
+    passed = {}
+    for name in GATED_TERMS:
+        gate: Ramp | None = getattr(rule, f"{name}_gate")
+        passed[f"{name}_ramp"] = torch.ones_like(measured[name]) if gate is None else gate(measured[name])
+    return passed
+
+
+def score_of(terms: dict[str, Tensor], rule: ScoringRule) -> Tensor:
+    """S: the base times availability to a power times every ramp. Terms [n] -> [n] float64."""
+    if rule.base == "discrimination":
+        score = terms["discrimination"]
+    else:
+        score = rule.literal_scale / (rule.literal_scale + terms["differential_literal"])
+    score = score * terms["availability"] ** rule.availability_power
+    for name in GATED_TERMS:
+        score = score * terms[f"{name}_ramp"]
+    return score
