@@ -61,9 +61,7 @@ class Items(Database):
             ).fetchone()
             if row is not None and row[0]:
                 return Put.KNOWN
-            count, size_bytes = database.execute(
-                "SELECT count(*), coalesce(sum(length(content)), 0) FROM items WHERE state = 'pending'"
-            ).fetchone()
+            count, size_bytes = database.execute("SELECT items, size_bytes FROM queue").fetchone()
             limits = self._limits
             if count >= limits.pending_items_max or size_bytes + len(content) > limits.pending_bytes_max:
                 raise QueueFull(

@@ -15,7 +15,7 @@ class StoreLimits:
     """All blobs on disk; beyond it `put` raises `BlobStoreFull`. A round of 8 encoders takes 40 MiB."""
     envelope_bytes_max: int = 1 << 20
     """One signed statement, header, certificate, piece of evidence or dispute."""
-    statements_per_round_max: int = 65_536
+    statements_per_round_max: int = 16_384
     evidence_per_offender_max: int = 16
     evidence_max: int = 65_536
     disputes_per_round_max: int = 1_024

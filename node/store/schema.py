@@ -59,6 +59,19 @@ _INITIAL = (
         CHECK (content IS NOT NULL OR state IN ('released', 'certified'))
     )""",
     "CREATE INDEX items_by_state ON items (state, submitted_ms)",
+    # The queue's length is read at every submission: kept by triggers, never counted.
+    "CREATE TABLE queue (items INTEGER NOT NULL, size_bytes INTEGER NOT NULL)",
+    "INSERT INTO queue VALUES (0, 0)",
+    """CREATE TRIGGER item_queued AFTER INSERT ON items WHEN NEW.state = 'pending' BEGIN
+        UPDATE queue SET items = items + 1, size_bytes = size_bytes + length(NEW.content);
+    END""",
+    """CREATE TRIGGER item_moved AFTER UPDATE ON items
+    WHEN (OLD.state = 'pending') != (NEW.state = 'pending') BEGIN
+        UPDATE queue SET
+            items = items + (NEW.state = 'pending') - (OLD.state = 'pending'),
+            size_bytes = size_bytes
+                + CASE WHEN NEW.state = 'pending' THEN length(NEW.content) ELSE -length(OLD.content) END;
+    END""",
     "CREATE INDEX items_by_round ON items (round)",
     """CREATE TABLE embeddings (
         item_id BLOB NOT NULL CHECK (length(item_id) = 32),
