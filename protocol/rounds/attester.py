@@ -16,8 +16,8 @@ from protocol.rounds.effects import (
     Effect,
     Fetch,
     Persist,
-    Provide,
     Publish,
+    Purpose,
     Recompute,
     RoundCertified,
     RoundVoid,
@@ -117,19 +117,19 @@ class AttesterMachine:
         self._phases.move(AttesterMove.OWN_REPORT if own else AttesterMove.REPORT)
         self._awaited.add(report.body)
         sources = (self._dealer, *(key for key in sorted(self._votes) if key != self._dealer))
-        fetch = Fetch(report.body, report.body_bytes, sources)
+        fetch = Fetch(report.body, report.body_bytes, sources, Purpose.REPORT)
         return [fetch, *self._agree()] if own else [fetch]
 
     def _fetched(self, digest: bytes, data: bytes) -> list[Effect]:
         assert self._header is not None
         if digest != self._header.body.body:
-            return [Provide(data), *self._recompute_if_complete()]
+            return self._recompute_if_complete()
         try:
             audited = audit_report(self.genesis, self._header, data, self._schedule)
         except AuditError as error:
-            return [Provide(data), *self._keep(data, ()), *self._disagree(error)]
+            return [*self._keep(data, ()), *self._disagree(error)]
         self._audited = audited
-        effects: list[Effect] = [Provide(data), *self._keep(data, audited.batch.items)]
+        effects = self._keep(data, audited.batch.items)
         if self.phase is not AttesterPhase.FETCHING:
             return effects
         for encoder, answers in zip(audited.task.encoders, audited.task.answers, strict=True):
@@ -137,7 +137,8 @@ class AttesterMachine:
                 if name not in self._awaited:
                     self._awaited.add(name)
                     # The encoder first: its own bytes, and the dealer has everybody else to serve.
-                    effects.append(Fetch(name, len(views) * ANSWER_BYTES, (encoder, self._dealer)))
+                    size_bytes = len(views) * ANSWER_BYTES
+                    effects.append(Fetch(name, size_bytes, (encoder, self._dealer), Purpose.REVEAL))
         return effects
 
     def _recompute_if_complete(self) -> list[Effect]:

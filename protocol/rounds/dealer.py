@@ -21,6 +21,7 @@ from protocol.rounds.effects import (
     Persist,
     Provide,
     Publish,
+    Purpose,
     ReleasedItems,
     ReportMade,
     RoundVoid,
@@ -87,8 +88,8 @@ class DealerMachine:
                 return self._commit(statement, statement.body, now_ms)  # type: ignore[arg-type]
             case Received(statement) if isinstance(statement.body, Reveal):
                 return self._reveal(statement, now_ms)  # type: ignore[arg-type]
-            case Fetched(digest, data) if self.phase is DealerPhase.REVEALS:
-                return [Provide(data), *self._arrived(digest, now_ms)]
+            case Fetched(digest) if self.phase is DealerPhase.REVEALS:
+                return self._arrived(digest, now_ms)
             case Unavailable(digest) if self.phase is DealerPhase.REVEALS:
                 return self._give_up_on(self._owners(digest), now_ms)
             case PeerGone(key):
@@ -127,7 +128,7 @@ class DealerMachine:
         self._phase_began_ms = now_ms
         return [
             Persist(ReleasedItems(self.at, tuple(item.data for item in deal.scored), deal.served)),
-            *(Provide(sealed) for sealed in batch.sealed),
+            *(Provide(sealed, Purpose.VIEWS) for sealed in batch.sealed),
             Broadcast(challenge),
             SetTimer(self.phase.value, now_ms + parameters.wave_deadline_ms),
             Publish(self.at, Step.DEALT, missing=self._shard),
@@ -205,7 +206,7 @@ class DealerMachine:
         self._fetching[key] = set(statement.body.answers)
         assert self._batch is not None
         return [
-            Fetch(digest, len(views) * ANSWER_BYTES, (key,))
+            Fetch(digest, len(views) * ANSWER_BYTES, (key,), Purpose.REVEAL)
             for digest, views in zip(statement.body.answers, self._batch.waves, strict=True)
         ]
 
@@ -279,7 +280,7 @@ class DealerMachine:
         self._phases.move(DealerMove.REPORT)
         elapsed_ms = now_ms - self._phase_began_ms
         return [
-            Provide(body),
+            Provide(body, Purpose.REPORT),
             Persist(ReportMade(self.at, header, body)),
             Broadcast(header),
             Publish(self.at, Step.REPORTED, 0, elapsed_ms),

@@ -26,20 +26,36 @@ class Send:
     to: tuple[bytes, ...]
 
 
+class Purpose(StrEnum):
+    """What bytes are kept for, hence how long."""
+
+    VIEWS = "views"
+    """A wave's ciphertext."""
+    REVEAL = "reveal"
+    """An encoder's answers to a wave."""
+    REPORT = "report"
+    """A report's body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provide:
     """Keep these bytes and serve them to whoever asks by digest."""
 
     data: bytes
+    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Get bytes by digest from the first of these members that has them; Fetched or Unavailable answers."""
+    """Get bytes by digest, here or from the first of these members that has them, and provide them too.
+
+    Fetched or Unavailable answers.
+    """
 
     digest: bytes
     size_bytes: int
     sources: tuple[bytes, ...]
+    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True)

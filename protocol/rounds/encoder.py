@@ -9,7 +9,7 @@ from protocol.commitments import ANSWER_BYTES
 from protocol.genesis import Genesis
 from protocol.hashing import content_digest, digest
 from protocol.messages import WAVES, Challenge, Commit, Lock, Reveal
-from protocol.rounds.effects import Effect, Encode, Fetch, Penalise, Provide, Publish, Send, Step
+from protocol.rounds.effects import Effect, Encode, Fetch, Penalise, Provide, Publish, Purpose, Send, Step
 from protocol.rounds.events import Encoded, Event, Fetched, Received, Unavailable
 from protocol.rounds.phases import ENCODER_TABLE, EncoderMove, EncoderPhase, Phases
 from protocol.schedule import ShardRound, dealer_of, shard_of, witnesses_of
@@ -68,7 +68,9 @@ class EncoderMachine:
         self._key = challenge.wave_key
         self._phases.move(EncoderMove.CHALLENGE)
         # All ciphertexts now, so that later waves wait for a key only.
-        return [Fetch(wave.digest, wave.size_bytes, (self._dealer,)) for wave in challenge.waves]
+        return [
+            Fetch(wave.digest, wave.size_bytes, (self._dealer,), Purpose.VIEWS) for wave in challenge.waves
+        ]
 
     def _wave_digests(self) -> set[bytes]:
         assert self._challenge is not None
@@ -130,7 +132,7 @@ class EncoderMachine:
         salts = (self._salt(1), self._salt(2), self._salt(3))
         reveal = Reveal(self.at, self._answered, salts, (first, second, third))
         return [
-            *(Provide(self._answers[wave]) for wave in WAVES),
+            *(Provide(self._answers[wave], Purpose.REVEAL) for wave in WAVES),
             Send(reveal, (self._dealer,)),
             Publish(self.at, Step.REVEALED, answered=(self.me,)),
         ]

@@ -163,10 +163,10 @@ class MemoryNetwork:
                     statement = self._sign(node, body)
                     for other in to:
                         self.deliver(statement, other)
-                case fx.Provide(data):
+                case fx.Provide(data, _):
                     name = content_digest(data)
                     node.blobs[name] = self.tamper(key, data) if self.tamper else data
-                case fx.Fetch(name, size_bytes, sources):
+                case fx.Fetch(name, size_bytes, sources, _):
                     self._fetch(key, name, size_bytes, sources)
                 case fx.SetTimer(timer, at_ms):
                     self._later(key, ev.TimerFired(timer), max(0, at_ms - self.now_ms))
@@ -188,6 +188,7 @@ class MemoryNetwork:
         for source in (key, *sources):
             data = self.nodes[source].blobs.get(name) if self.nodes[source].alive else None
             if data is not None and len(data) == size_bytes and content_digest(data) == name:
+                self.nodes[key].blobs[name] = data
                 self._later(key, ev.Fetched(name, data), self._random.randint(1, 60))
                 return
         self._later(key, ev.Unavailable(name), 10)
