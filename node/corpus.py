@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from node.corpus_text import WORDS_MAX, canonical_text, chunk_text, prose_paragraphs, unique
+from node.corpus_text import WORDS_MAX, chunk_text, prose_paragraphs, unique
 
 CHALLENGE_WORDS_MIN: Final = 12
 """Shorter items are too short to mask fairly: they are left out of the challenge pool."""
@@ -24,13 +24,13 @@ class CorpusError(Exception):
 def load_corpus(source: Path | None, *, words_max: int = WORDS_MAX) -> list[str]:
     """Every item of a source, canonical and without repeats, in a stable order.
 
-    `source` is None (the text that ships with Python), a file (.txt, .md, .rst; .jsonl with a field `text`; .parquet
-    with a column `text`) or a folder of such files, read in sorted order. Long texts are cut by `chunk_text`.
-    Raises CorpusError.
+    `source` is None (the text that ships with Python), a file (.txt, .md, .rst; .jsonl with a field `text`;
+    .parquet with a column `text`) or a folder of such files, read in sorted order. Long texts are cut by
+    `chunk_text`. Raises CorpusError.
     """
     items = unique(item for text in _documents(source) for item in chunk_text(text, words_max=words_max))
     if not items:
-        raise CorpusError(f"{_named(source)} holds no text: point to a file or folder with at least one word in it.")
+        raise CorpusError(f"{_named(source)} holds no text: add some, or point elsewhere.")
     return items
 
 
@@ -39,8 +39,8 @@ def load_challenge_pool(
 ) -> list[str]:
     """The items of a source that are fit to challenge with: prose, at least `words_min` words, no repeats.
 
-    Tables, grammars and code are dropped and repeated paragraphs are used once, so that no two items share a text.
-    Raises CorpusError, also when nothing is left.
+    Tables, grammars and code are dropped and repeated paragraphs are used once, so that no two items share
+    a text. Raises CorpusError, also when nothing is left.
     """
     seen: set[str] = set()
     pool: list[str] = []
@@ -51,7 +51,7 @@ def load_challenge_pool(
         pool.extend(chunk for chunk in chunks if len(chunk.split()) >= words_min)
     if not pool:
         raise CorpusError(
-            f"{_named(source)} holds no prose of {words_min} words or more to challenge with: add longer texts."
+            f"{_named(source)} holds no prose of {words_min} words to challenge with: add longer texts."
         )
     return unique(pool)
 
@@ -61,7 +61,7 @@ def _documents(source: Path | None) -> Iterator[str]:
         yield from _library_documents()
         return
     if not source.exists():
-        raise CorpusError(f"{source} does not exist: check the path, or leave it out to use Python's own text.")
+        raise CorpusError(f"{source} does not exist: check the path.")
     paths = _folder_files(source) if source.is_dir() else [source]
     size_bytes = 0
     for path in paths:
@@ -122,7 +122,9 @@ def _read_jsonl(path: Path) -> Iterator[str]:
         try:
             record = json.loads(line)
         except ValueError as error:
-            raise CorpusError(f"{path}, line {number}, is not JSON ({error}): write one object per line.") from error
+            raise CorpusError(
+                f"{path}, line {number}, is not JSON ({error}): write an object a line."
+            ) from error
         text = record.get(TEXT_COLUMN) if isinstance(record, dict) else None
         if not isinstance(text, str):
             raise CorpusError(f'{path}, line {number}, has no text: write it as {{"{TEXT_COLUMN}": "..."}}.')
@@ -138,7 +140,7 @@ def _read_parquet(path: Path) -> Iterator[str]:
             schema = file.schema_arrow
             columns = ", ".join(schema.names) or "none"
             if TEXT_COLUMN not in schema.names:
-                raise CorpusError(f"{path} has no column `{TEXT_COLUMN}` (it has: {columns}): rename the right one.")
+                raise CorpusError(f"{path} has no column `{TEXT_COLUMN}` (it has: {columns}): rename one.")
             kind = schema.field(TEXT_COLUMN).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                 raise CorpusError(f"Column `{TEXT_COLUMN}` of {path} holds {kind}: store it as strings.")
@@ -186,7 +188,6 @@ __all__ = [
     "CHALLENGE_WORDS_MIN",
     "SOURCE_BYTES_MAX",
     "CorpusError",
-    "canonical_text",
     "chunk_text",
     "load_challenge_pool",
     "load_corpus",

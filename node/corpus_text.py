@@ -1,14 +1,15 @@
-"""The rules that turn text into items: canonical form, chunking, and what is good enough to challenge with."""
+"""The rules that turn text into items: chunking, and what reads as prose enough to challenge with."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-ITEM_BYTES_MAX: Final = 8192
-"""Longest item in UTF-8 bytes; a longer text becomes several items."""
+from protocol.items import ITEM_BYTES_MAX
+
 WORDS_MAX: Final = 40
 """Longest item in words, a word being a run of characters without whitespace."""
 WORDS_TARGET: Final = 24
@@ -16,25 +17,28 @@ WORDS_TARGET: Final = 24
 PLAIN_WORD_SHARE_MIN: Final = 0.7
 """A block with a smaller share of plain words is code, a grammar or a table, not prose."""
 
+_CONTROLS_AS_SPACES: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
 _PARAGRAPH_BREAK: Final = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
-_SENTENCE_BREAK: Final = re.compile(r"(?<=[.!?])[\"')\]”’]*\s+(?=[\"'(\[“‘*]*[A-Z0-9])")
-_PLAIN_WORD: Final = re.compile(r"[\"'(\[“‘*]*[^\W\d_]+(?:[-'’/][^\W\d_]+)*[\"')\]”’*.,;:!?]*")
+_SENTENCE_BREAK: Final = re.compile(r"(?<=[.!?])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018*]*[A-Z0-9])")
+_PLAIN_WORD: Final = re.compile(
+    r"[\"'(\[\u201c\u2018*]*[^\W\d_]+(?:[-'\u2019/][^\W\d_]+)*[\"')\]\u201d\u2019*.,;:!?]*"
+)
 _RULE_LINE: Final = re.compile(r"\s*[^\w\s]{3,}\s*", re.ASCII)
 _CODE_LINE: Final = re.compile(r"\s*(?:[|+].*[|+]\s*$|>>>|\.\.\. |[$%#] |.*::=)")
 
 
-def canonical_text(text: str) -> str:
-    """The one spelling of a text that is hashed: NFC, whitespace runs collapsed to one space, stripped."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+def canonical_line(text: str) -> str:
+    """The spelling of `protocol.items.canonical_text`, of any length: NFC, words joined by single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text.translate(_CONTROLS_AS_SPACES)).split())
 
 
 def chunk_text(text: str, *, words_max: int = WORDS_MAX, words_target: int = WORDS_TARGET) -> list[str]:
     """Cut a text into canonical items without losing or repeating a word.
 
-    Rule: a paragraph that fits is one piece; a longer one is cut into its sentences; a sentence that is still too
-    long is cut into word runs of even length. Neighbouring pieces are then joined until an item has `words_target`
-    words or the next piece would carry it over `words_max` words or ITEM_BYTES_MAX bytes. A single word
-    longer than ITEM_BYTES_MAX is the one thing that is cut inside.
+    Rule: a paragraph that fits is one piece; a longer one is cut into its sentences; a sentence that is still
+    too long is cut into word runs of even length. Neighbouring pieces are then joined until an item has
+    `words_target` words or the next piece would carry it over `words_max` words or ITEM_BYTES_MAX bytes. Only
+    a single word of more than ITEM_BYTES_MAX bytes is cut inside.
     """
     if words_max < 1 or words_target < 1:
         raise ValueError(f"words_max and words_target must be at least 1, not {words_max} and {words_target}")
@@ -60,7 +64,7 @@ def prose_paragraphs(text: str) -> list[str]:
         # A rule of punctuation underlines a heading or frames a table: the whole block goes.
         if any(_RULE_LINE.fullmatch(line) for line in lines):
             continue
-        paragraph = canonical_text("\n".join(line for line in lines if not _CODE_LINE.match(line)))
+        paragraph = canonical_line("\n".join(line for line in lines if not _CODE_LINE.match(line)))
         words = paragraph.split()
         if not words:
             continue
@@ -77,7 +81,7 @@ def unique(texts: Iterable[str]) -> list[str]:
 
 def _pieces(text: str, words_max: int) -> Iterator[str]:
     for block in _PARAGRAPH_BREAK.split(text):
-        paragraph = canonical_text(block)
+        paragraph = canonical_line(block)
         if not paragraph:
             continue
         if _fits(paragraph, words_max):
@@ -103,7 +107,7 @@ def _word_runs(sentence: str, words_max: int) -> Iterator[str]:
     words = [part for word in sentence.split() for part in _byte_runs(word)]
     run_count = -(-len(words) // words_max)
     bounds = [index * len(words) // run_count for index in range(run_count + 1)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         run = ""
         for word in words[start:stop]:
             joined = f"{run} {word}" if run else word

@@ -41,15 +41,17 @@ class AffineMap:
 
     def apply(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
         """[n, d] -> [n, DIMENSIONS] at unit norm."""
-        return answer_rows((native - self.source_mean) @ self.matrix + self.target_mean)
+        return answer_rows(
+            np.asarray((native - self.source_mean) @ self.matrix + self.target_mean, np.float32)
+        )
 
 
 @cache
 def lift(dimensions: int) -> NDArray[np.float32]:
     """The fixed orthonormal map of a reference's space into the shared one: [dimensions, DIMENSIONS].
 
-    The same on every machine to float32 precision: the entries come from blake3's output bits, uniform so that no
-    transcendental function is involved, and QR runs in float64 with the signs of R's diagonal fixed.
+    The same on every machine to float32 precision: the entries come from blake3's output bits, uniform so
+    that no transcendental function is involved; QR runs in float64, the signs of R's diagonal fixed.
     """
     if not 1 <= dimensions <= DIMENSIONS:
         raise ValueError(f"a reference has 1 to {DIMENSIONS} dimensions, not {dimensions}")
@@ -62,7 +64,7 @@ def lift(dimensions: int) -> NDArray[np.float32]:
 
 
 def fit(source: NDArray[np.float32], target: NDArray[np.float32], how: Alignment) -> AffineMap:
-    """Fit the map that takes source rows [n, d] to target rows [n, DIMENSIONS], both centred on their means."""
+    """Fit the map that takes source rows [n, d] to target rows [n, DIMENSIONS], both centred first."""
     if len(source) != len(target) or len(source) < 2:
         raise ValueError(f"alignment needs two or more pairs, not {len(source)} rows against {len(target)}")
     source_mean = source.mean(axis=0, dtype=np.float64)
@@ -75,9 +77,9 @@ def fit(source: NDArray[np.float32], target: NDArray[np.float32], how: Alignment
 
 
 def _rotation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """argmin ||x M - y|| over M with orthonormal rows (or columns, if x has more dimensions than y spans)."""
+    """argmin ||x M - y|| over partial isometries M: rows orthonormal, or columns where x has more of them."""
     left, strengths, right = np.linalg.svd(x.T @ y, full_matrices=False)
-    # Directions the pairs say nothing about are dropped: the SVD would fill them differently on every machine.
+    # Directions the pairs say nothing about are dropped: each machine's SVD would fill them in its own way.
     known = strengths > 1e-9 * strengths[0]
     rotation: NDArray[np.float64] = left[:, known] @ right[known]
     return rotation
@@ -87,4 +89,4 @@ def _ridge(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
     covariance = x.T @ x  # [d, d]
     penalty = RIDGE_STRENGTH * np.trace(covariance) / len(covariance)
     covariance[np.diag_indices_from(covariance)] += penalty
-    return np.linalg.solve(covariance, x.T @ y)
+    return np.asarray(np.linalg.solve(covariance, x.T @ y), dtype=np.float64)

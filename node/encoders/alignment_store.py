@@ -14,7 +14,7 @@ from node.encoders.encoder import DIMENSIONS, EncoderError
 
 
 def stored_map(folder: Path, name: str, key: str, dimensions: int) -> AffineMap | None:
-    """The map stored under a key; None if there is none, or what is there is damaged (it is then fitted again)."""
+    """The map stored under a key; None if there is none or a damaged one: it is then fitted again."""
     try:
         with np.load(_path(folder, name, key), allow_pickle=False) as arrays:
             found = AffineMap(arrays["source_mean"], arrays["matrix"], arrays["target_mean"])
@@ -29,7 +29,7 @@ def stored_map(folder: Path, name: str, key: str, dimensions: int) -> AffineMap 
 
 
 def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> None:
-    """Store a map under a key, atomically; maps of the same encoder under other keys go, so one file each remains.
+    """Store a map under a key, atomically; the same encoder's maps under other keys go, so one file remains.
 
     Raises EncoderError if the folder cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Anchor texts: documentation strings of the standard library, on which encoders are aligned without a network."""
+"""Anchor texts: documentation strings of the standard library, on which encoders are aligned offline."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ANCHORS_MIN: Final = 1000
 """Fewer anchors fit noise: 256 dimensions need several pairs each."""
 ANCHORS_MAX: Final = 3000
 ANCHOR_WORDS_MIN: Final = 5
-# Whole texts and fragments: what encoders answer are mostly fragments, and those lie elsewhere than whole texts.
+# Whole texts and fragments: most views are fragments, and those lie elsewhere than whole texts.
 _CHUNKS_WORDS: Final = ((40, 24), (14, 9))  # (words_max, words_target)
-# Chosen for much prose in few lines of code. `pdb` is left out: pydoc_data.topics holds its documentation.
+# Chosen for much prose in little code. `pdb` is left out: pydoc_data.topics holds its documentation.
 _MODULES: Final = (
     "collections",
     "difflib",

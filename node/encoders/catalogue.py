@@ -73,8 +73,8 @@ class AlignedEncoder:
 def load_encoder(name: str, reference: str = DEFAULT_REFERENCE, *, cache_dir: Path | None = None) -> Encoder:
     """A built-in encoder, aligned to the shared space that `reference` spans.
 
-    With a `cache_dir` the fitted map is kept there, keyed by everything it depends on. Raises EncoderError for an
-    unknown name, naming the nearest, and where a model's files are missing.
+    With a `cache_dir` the fitted map is kept there, keyed by everything it depends on. Raises EncoderError
+    for an unknown name, naming the nearest, and where a model's files are missing.
     """
     entry, reference_native = _entry(name), _entry(reference).native()
     if name == reference:
@@ -95,7 +95,9 @@ def _entry(name: str) -> _Entry:
     entry = _ENTRIES.get(name)
     if entry is None:
         near = difflib.get_close_matches(name, _ENTRIES, n=1, cutoff=0.0)
-        raise EncoderError(f"There is no encoder `{name}`: use {near[0]} or another of {', '.join(_ENTRIES)}.")
+        raise EncoderError(
+            f"There is no encoder `{name}`: use {near[0]} or another of {', '.join(_ENTRIES)}."
+        )
     return entry
 
 

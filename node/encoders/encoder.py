@@ -26,7 +26,7 @@ class Encoder(Protocol):
         """The name it is loaded by."""
 
     def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
-        """Embed views: [n, DIMENSIONS] float32, every row of unit norm; the same view always gets the same row."""
+        """Embed views: [n, DIMENSIONS] float32, rows of unit norm, the same row for the same view."""
 
 
 class NativeEncoder(Protocol):

@@ -16,11 +16,11 @@ BUCKETS: Final = 1024
 GRAM_CHARACTERS: Final = (3, 4, 5)
 WORD_CHARACTERS_MAX: Final = 64
 """Longer words are counted by their beginning: one long word must not take a view over."""
-_EDGE_PUNCTUATION: Final = "\"'`“”‘’()[]{}<>.,;:!?*_"
+_EDGE_PUNCTUATION: Final = "\"'`\u201c\u201d\u2018\u2019()[]{}<>.,;:!?*_"
 
 
 class HashedNgrams:
-    """Signed feature hashing (Weinberger et al., 2009) of words and their 3- to 5-grams, counts under a square root.
+    """Signed feature hashing (Weinberger et al., 2009) of words and 3- to 5-grams, square roots of counts.
 
     crc32 and not hash(): the same in every process and on every machine.
     """
@@ -30,7 +30,9 @@ class HashedNgrams:
 
     def fingerprint(self) -> bytes:
         """Digest of the constants above."""
-        return blake3(repr((BUCKETS, GRAM_CHARACTERS, WORD_CHARACTERS_MAX, _EDGE_PUNCTUATION)).encode()).digest()
+        return blake3(
+            repr((BUCKETS, GRAM_CHARACTERS, WORD_CHARACTERS_MAX, _EDGE_PUNCTUATION)).encode()
+        ).digest()
 
     def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
         """[n, BUCKETS] float32 at unit norm; zeros for a view without a word."""

@@ -29,7 +29,7 @@ _MODEL_FILES: Final = (
 
 
 class WordVectors:
-    """`wordllama` cut to its first 64, 128 or 256 dimensions. Raises EncoderError where it is not installed."""
+    """`wordllama` cut to its first 64, 128 or 256 dimensions. Raises EncoderError if it is not installed."""
 
     def __init__(self, dimensions: int) -> None:
         self.name = f"wordllama-{dimensions}"
@@ -40,7 +40,7 @@ class WordVectors:
         return blake3(_files_digest() + self.dimensions.to_bytes(2, "little")).digest()
 
     def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
-        """[n, dimensions] float32: the mean of each view's word-piece vectors at unit norm; zeros without one."""
+        """[n, dimensions] float32: the mean of a view's word-piece vectors at unit norm, or zeros."""
         if not views:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         # Cutting the pooled vector equals pooling cut ones, which is what the model's own trunc_dim does.
@@ -65,7 +65,7 @@ def _model() -> WordLlamaInference:
 def _package_folder() -> Path:
     found = importlib.util.find_spec("wordllama")
     if found is None or found.origin is None:
-        raise EncoderError("wordllama is not installed: run `pip install wordllama`, or use the encoder `ngram`.")
+        raise EncoderError("wordllama is not installed: run `pip install wordllama`.")
     return Path(found.origin).parent
 
 
@@ -83,7 +83,7 @@ def _files_digest() -> bytes:
 
 @contextlib.contextmanager
 def _root_logger_untouched() -> Iterator[None]:
-    """wordllama calls logging.basicConfig on import, which does nothing where the root logger has a handler."""
+    """wordllama calls logging.basicConfig on import, which does nothing if the root logger has a handler."""
     root, placeholder = logging.getLogger(), logging.NullHandler()
     root.addHandler(placeholder)
     try:
