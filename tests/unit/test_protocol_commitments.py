@@ -49,7 +49,7 @@ def reveal_of(views: ViewCounts, seed: bytes = bytes(32)) -> tuple[bytes, tuple[
 
 def test_commitment__matches_the_vectors() -> None:
     for row in VECTORS:
-        data = {
+        data: dict[str, Any] = {
             name: bytes.fromhex(value) if isinstance(value, str) else value for name, value in row.items()
         }
         expected = data.pop("commitment")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.items import check_canonical_text
+from protocol.hashing import digest, keyed_stream, uint
+from protocol.items import check_canonical_text, item_id
 from protocol.masks import MASKS_MAX, SPANS_MAX, WORDS_MIN, MaskError, Relation, TextMask, text_masks
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "masks.json").read_text())
@@ -117,6 +118,16 @@ def test_text_masks__draw_each_relation_a_third_of_the_time_within_5_sigma(word_
         seen[relation(first, second)] += 1
     assert set(seen) == set(Relation)
     assert all(abs(seen[kind] - draws / 3) < 5 * (draws * 2 / 9) ** 0.5 for kind in Relation)
+
+
+@given(secret=SECRETS, word_count=st.integers(WORDS_MIN, 60))
+def test_text_masks__have_exactly_the_relation_their_stream_asks_for(secret: bytes, word_count: int) -> None:
+    item = numbered(word_count)
+    first, *later = text_masks(secret, item, 9)
+    for index, mask in enumerate(later, start=1):
+        key = digest("mask", secret, item_id(item.encode()), uint(index), b"text", uint(word_count))
+        wanted = tuple(Relation)[keyed_stream(key, "text mask").below(3)]
+        assert relation(first, mask) is wanted
 
 
 def test_text_masks__cover_every_word_alike_and_use_every_number_of_spans() -> None:
