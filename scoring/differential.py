@@ -18,14 +18,17 @@ def differential(full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, cou
     full, mask, inverse: unit rows [N, I, D]; share s [I] of the mask in its item; counted [N, I]. 0 composes
     perfectly, 1 is chance. Dividing by the residual to other items lets no collapsed space pass.
     """
-    whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r, [N, I, D]
     count = counted.sum(1)  # [N]
-    full = torch.where(counted[:, :, None], full, 0.0) if not bool(counted.all()) else full
-    total = full.sum(1)  # [N, D]: the residuals to all items at once, |f_j| = |r_i| = 1
-    own = (2 - 2 * dot(full, whole).double()).clamp_min(0)  # [N, I]
-    to_all = 2 * count[:, None] - 2 * torch.bmm(whole, total[:, :, None])[..., 0].double()
-    others = (to_all - own) / (count - 1).clamp_min(1)[:, None]
-    return mean_over(own / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1)[:, None], _CHANCE)
+    shares = share[:, None].to(mask.dtype)
+    own, to_all = [], []
+    for f, m, v, here in zip(full, mask, inverse, counted, strict=True):  # each [I, D]
+        whole = unit(torch.lerp(v, m, shares))  # r
+        total = (f * here[:, None]).sum(0)  # [D]: the residuals to all items at once, as |f_j| = |r_i| = 1
+        own.append(2 - 2 * dot(f, whole).double())
+        to_all.append(2 * here.sum() - 2 * torch.mv(whole, total).double())
+    residual = torch.stack(own).clamp_min(0)  # [N, I]
+    others = (torch.stack(to_all) - residual) / (count - 1).clamp_min(1)[:, None]
+    return mean_over(residual / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1)[:, None], _CHANCE)
 
 
 def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
@@ -35,7 +38,8 @@ def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: T
     """
     masks = mask.shape[2]
     loss = torch.zeros(counted.shape, dtype=torch.float64, device=full.device)
-    for k in range(masks):
-        residual = torch.linalg.vector_norm(full - mask[:, :, k] - inverse[:, :, k], dim=2)
-        loss += residual.double() / masks
+    for n in range(len(full)):  # one encoder at a time, so that the differences stay in the cache
+        for k in range(masks):
+            residual = (full[n] - mask[n, :, k]).sub_(inverse[n, :, k])  # [I, D]
+            loss[n] += torch.linalg.vector_norm(residual, dim=1).double() / masks
     return mean_over(loss, counted, 0.0)

@@ -17,8 +17,11 @@ def unit(rows: Tensor) -> Tensor:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Row by row inner products. [..., D] x [..., D] -> [...], broadcast."""
-    return (a * b).sum(-1)
+    """Row by row inner products. [..., D] x [..., D] -> [...]."""
+    if a.ndim < 3:
+        return (a * b).sum(-1)
+    # One encoder at a time: the products of one stay in the cache, those of all would be a fresh large tensor.
+    return torch.stack([(x * y).sum(-1) for x, y in zip(a, b, strict=True)])
 
 
 def dot_items(rows: Tensor, targets: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def checked_batch(
     scored_count = int(counted.sum())
     if scored_count < items_min:
         raise ScoringError(
-            f"{scored_count} scored items, the rule needs {items_min}: fewer say too little about an encoder, "
+            f"{scored_count} scored items, the rule needs {items_min}: fewer say too little of an encoder, "
             "so void this shard's scores and deal more scored items in the next round"
         )
     if means is not None:

@@ -1,4 +1,4 @@
-"""Synthetic encoders that compose: bags of words through noisy copies of one space, and the cheats among them."""
+"""Synthetic encoders that compose, bags of words through noisy copies of one space, and the cheats."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def random_answers(shard: Shard, seed: int = 1) -> Shard:
 
     def noise(like: Tensor) -> Tensor:
         rows = torch.randn(like[:1].shape, generator=draw)
-        return rows / rows.norm(dim=-1, keepdim=True)
+        return torch.nn.functional.normalize(rows, dim=-1)
 
     return Shard(noise(shard.full), noise(shard.mask), noise(shard.inverse), shard.share)
 
@@ -104,7 +104,7 @@ def jittered(shard: Shard, size: float, seed: int = 2) -> Shard:
 
 def cabal_shard(shard: Shard, members: int, spread: float, seed: int = 3) -> Shard:
     """Colluders: one made-up space of their own that composes perfectly, each off by `spread`."""
-    _, items, dimension = shard.full.shape
+    dimension = shard.full.shape[2]
     draw = torch.Generator().manual_seed(seed)
     turn = torch.linalg.qr(torch.randn(dimension, dimension, generator=draw)).Q
     leader = shard.encoders([0])
