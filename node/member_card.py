@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from config.errors import ConfigError, nearest_hint, os_error_sentence
 from protocol.genesis import EncoderMember, ValidatorMember
@@ -128,7 +129,7 @@ def _member(
 
 
 def _is_bytes(shape: Any) -> bool:
-    return isinstance(msgspec.inspect.type_info(shape), msgspec.inspect.BytesType)
+    return isinstance(inspect.type_info(shape), inspect.BytesType)
 
 
 def _bytes(value: object, name: str, source: str) -> bytes:

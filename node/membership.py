@@ -86,7 +86,8 @@ def prepare_encoder(directory: DataDir, *, stake: int) -> EncoderMember:
     _check_stake(stake)
     if is_prepared_validator(directory):
         raise MembershipError(
-            f"{directory.root} was prepared as a validator's: give the encoder a key of its own, with another --home"
+            f"{directory.root} was prepared as a validator's: give the encoder a key "
+            "of its own, with another --home"
         )
     return EncoderMember(ensure_key(directory).public_key, stake)
 
@@ -113,16 +114,14 @@ def assemble_genesis(
             f"a network needs at least one validator and one encoder, here are {len(validators)} and "
             f"{len(encoders)}: ask its members for cards (`deltamesh init --role validator|encoder`)"
         )
-    for member in (*validators, *encoders):
-        if not is_valid_public_key(member.public_key):
-            raise MembershipError(
-                f"{member.public_key.hex()} is no Ed25519 public key: ask its owner for the card again"
-            )
+    for key in [*(m.public_key for m in validators), *(m.public_key for m in encoders)]:
+        if not is_valid_public_key(key):
+            raise MembershipError(f"{key.hex()} is no Ed25519 public key: ask its owner for the card again")
     for validator in validators:
         if validator.pool_size < parameters.scored_items:
             raise MembershipError(
-                f"validator {validator.public_key[:4].hex()} has {validator.pool_size} challenge items, and a batch "
-                f"scores {parameters.scored_items}: prepare it with more --data"
+                f"validator {validator.public_key[:4].hex()} has {validator.pool_size} challenge items, and a "
+                f"batch scores {parameters.scored_items}: prepare it with more --data"
             )
     if len(encoders) < parameters.encoders_min:
         raise MembershipError(
@@ -145,7 +144,7 @@ def assemble_genesis(
 
 
 def membership_faults(directory: DataDir, key: NodeKey, genesis: Genesis) -> list[str]:
-    """Why this directory cannot run as the member genesis says it is; empty when it can. Raises ConfigError."""
+    """Why this directory cannot run as the validator of genesis; empty when it can. Raises ConfigError."""
     member = genesis.validators.get(key.public_key)
     if member is None:
         return []

@@ -79,7 +79,8 @@ class Pool:
         pool = cls(file.items)
         if pool.root != file.root:
             raise PoolError(
-                f"{path} is damaged: its items do not have the root it was written with; restore it from a backup"
+                f"{path} is damaged: its items do not have the root it was written with; "
+                "restore it from a backup"
             )
         return pool
 

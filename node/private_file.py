@@ -45,7 +45,7 @@ def write_once(path: Path, data: bytes, what: str) -> None:
 
 
 def read_private(path: Path, what: str, *, size_bytes_max: int, when_missing: str) -> bytes:
-    """The bytes of a file only this user may read. Raises PrivateFileError; `when_missing` is the next step."""
+    """The bytes of a file only this user may read. Raises PrivateFileError. `when_missing`: next step."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
