@@ -60,9 +60,12 @@ class VoteLedger:
         create_private(path)
         status = path.stat()
         self._file = (status.st_dev, status.st_ino)
-        self._connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
-        )
+        try:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
+            )
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         try:
             # One file, so that a copy of it is a whole copy; EXTRA also syncs the folder when the journal
             # goes, without which a power cut could take back the last vote.
@@ -71,7 +74,7 @@ class VoteLedger:
             self._connection.execute("PRAGMA trusted_schema = OFF")
             self._create()
             self.mark = self._load()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             self._connection.close()
             raise self._unusable(error) from error
         except BaseException:
@@ -92,7 +95,8 @@ class VoteLedger:
         # The chain of an empty history is the owner itself.
         if mark.votes in (0, self.mark.votes):
             return mark.chain == (self.mark.chain if mark.votes else self._owner)
-        row = self._connection.execute("SELECT chain FROM votes WHERE vote = ?", (mark.votes,)).fetchone()
+        with self._transaction():
+            row = self._connection.execute("SELECT chain FROM votes WHERE vote = ?", (mark.votes,)).fetchone()
         return row is not None and row[0] == mark.chain
 
     def restart(self, mark: Mark) -> None:

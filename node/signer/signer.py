@@ -8,8 +8,8 @@ What it withstands, each alone or in any order:
 - a clock that is set back: the database and the watermark both remember the highest round.
 
 What no record on this machine can show: both put back *and* `first_round` too low. So `first_round` must come
-from more than the clock: one above the highest of the clock's round and every round seen certified, by us or by
-peers. A key must not be used on two machines.
+from more than the clock: one above the highest of the clock's round and every round seen certified, by us or
+by peers. A key must not be used on two machines.
 """
 
 from __future__ import annotations
