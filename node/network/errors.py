@@ -37,7 +37,7 @@ class RequestError(NetworkError):
         self.reason = reason
 
 
-class RequestRefused(NetworkError):
+class RequestRefused(NetworkError):  # noqa: N818
     """Raised by a handler to answer a request with a reason of its own."""
 
     def __init__(self, reason: str) -> None:
@@ -45,7 +45,7 @@ class RequestRefused(NetworkError):
         self.reason = reason
 
 
-class MessageTooLarge(NetworkError):
+class MessageTooLarge(NetworkError):  # noqa: N818
     """A message to publish is larger than the network carries."""
 
     def __init__(self, topic: str, size_bytes: int, size_bytes_max: int) -> None:
@@ -67,8 +67,10 @@ class FetchError(NetworkError):
         self.reasons = reasons
 
 
-class BlobsFull(NetworkError):
+class BlobsFull(NetworkError):  # noqa: N818
     """A blob store has no room left."""
 
     def __init__(self, size_bytes: int, bytes_max: int) -> None:
-        super().__init__(f"blob of {size_bytes} bytes does not fit a store of {bytes_max}; forget older blobs first")
+        super().__init__(
+            f"blob of {size_bytes} bytes does not fit a store of {bytes_max}; forget older blobs first"
+        )

@@ -1,4 +1,4 @@
-"""Blobs by content hash: named by blake3-256, fetched from whoever has them, believed only when the hash agrees.
+"""Blobs by content hash: named by blake3-256, fetched from anyone, believed only when the hash agrees.
 
 Nothing above this interface may assume streams: a second implementation over plain TLS may follow.
 """
@@ -68,7 +68,7 @@ def digest_of(data: bytes) -> bytes:
 
 
 class MemoryBlobs:
-    """A blob store in memory, for tests and for small nodes. Raises BlobsFull instead of forgetting by itself."""
+    """A blob store in memory, for tests and small nodes. Raises BlobsFull instead of forgetting by itself."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -111,7 +111,7 @@ class _Transfer:
 
 
 class StreamExchange:
-    """The exchange over a host's request streams, in chunks, so that the event loop and other requests stay live."""
+    """The exchange over a host's request streams, in chunks, so that other requests stay live."""
 
     def __init__(
         self,
@@ -159,9 +159,9 @@ class StreamExchange:
     async def fetch(self, digest: bytes, size_bytes: int, sources: Sequence[bytes]) -> bytes:
         """The blob, from here or from the first of `sources` that has it. Raises FetchError.
 
-        A source that fails is left for the next one, which goes on where it stopped; what arrives is kept in the store.
-        `size_bytes` is what a signed message says: nothing larger is ever allocated. Two fetches of one blob share one
-        transfer.
+        A source that fails is left for the next one, which goes on where it stopped; what arrives is kept in
+        the store. `size_bytes` is what a signed message says: nothing larger is ever allocated. Two fetches
+        of one blob share one transfer.
         """
         here = self._blobs.get(digest)
         if here is not None:
@@ -220,14 +220,16 @@ class StreamExchange:
                 contributors.append(source)
             if len(received) < size_bytes:
                 continue
-            if await trio.to_thread.run_sync(digest_of, bytes(received)) == digest:
+            data = bytes(received)
+            if await trio.to_thread.run_sync(digest_of, data) == digest:
                 self._host.counters.add("blob.fetched")
-                return bytes(received)
+                return data
             reasons.append(f"{source.hex()[:16]}: the content does not have this digest")
             if len(contributors) == 1:
                 self._host.penalise(source, COST_LIE, "blob content does not match its digest")
             else:
-                # Pieces of several peers: one of them lied. Each is asked for the whole before anybody is blamed.
+                # Pieces of several peers: one of them lied. Each is asked for the whole before anybody is
+                # blamed.
                 retry_alone.extend(peer for peer in contributors if peer not in retry_alone)
             received.clear()
             contributors.clear()
@@ -244,7 +246,9 @@ class StreamExchange:
                 response_bytes_max=want,
             )
             if not chunk:
-                raise RequestError(source, METHOD, f"the blob ends after {len(received)} of {size_bytes} bytes")
+                raise RequestError(
+                    source, METHOD, f"the blob ends after {len(received)} of {size_bytes} bytes"
+                )
             received += chunk
 
     # Serving.
@@ -262,7 +266,7 @@ class StreamExchange:
         chunk = data[offset : offset + min(size, self._limits.blob_chunk_bytes)]
         wait_s = self._budget(peer).take(len(chunk), trio.current_time())
         if wait_s > self._limits.blob_chunk_s:
-            # The debt of a request nobody waits for any more is not carried on.
+            # Nobody would wait that long. The debt stays: asking more often does not help.
             raise RequestRefused("byte budget is spent, ask again later")
         if wait_s > 0:
             self._host.counters.add("blob.slowed")

@@ -1,7 +1,7 @@
 """Frames on a request stream: a 4-byte length, a msgpack header of that length, then the raw payload.
 
-    request   [method, 0, payload bytes]
-    response  ["", status, payload bytes]     payload is the answer, or the reason in UTF-8 when status is not OK
+request   [method, 0, payload bytes] response  ["", status, payload bytes]     payload is the answer, or
+the reason in UTF-8 when status is not OK
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def encode_header(method: str, status: int, size_bytes: int) -> bytes:
 
 
 class FrameReader:
-    """Reads frames with one buffer ahead, so that a single read of the muxer serves header and body (1.28x)."""
+    """Reads frames with one buffer ahead: a single read of the muxer serves header and body (1.28x)."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
@@ -64,7 +64,7 @@ class FrameReader:
 
     @property
     def buffered(self) -> int:
-        """Bytes received beyond the last frame; not zero between requests means somebody talks out of turn."""
+        """Bytes received beyond the last frame; between requests there should be none."""
         return len(self._buffer)
 
     async def header(self, *, started_s: float) -> Header:

@@ -19,7 +19,7 @@ _IWANT_IDS_MAX = 512
 
 
 class BoundedMessageCache(MessageCache):
-    """Recent messages for IHAVE and IWANT, bounded in bytes; a message that does not fit is simply not offered."""
+    """Recent messages for IHAVE and IWANT, bounded in bytes; what does not fit is simply not offered."""
 
     def __init__(self, window_size: int, history_size: int, bytes_max: int) -> None:
         super().__init__(window_size, history_size)
@@ -47,8 +47,9 @@ class HardenedGossipSub(GossipSub):
             protocols=[PROTOCOL_ID_V11],
             degree=limits.degree,
             degree_low=max(1, limits.degree - 2),
-            # Never prune: PRUNE records no backoff at the pruner, the re-GRAFT that follows is taken for a flood, and
-            # with 16 or more peers messages are lost. The degree is bounded by how many peers are dialled.
+            # Never prune: PRUNE records no backoff at the pruner, the re-GRAFT that follows is taken for a
+            # flood, and with 16 or more peers messages are lost. The degree is bounded by how many peers are
+            # dialled.
             degree_high=max(limits.degree, limits.connections_max),
             heartbeat_interval=limits.heartbeat_s,  # type: ignore[arg-type]
             heartbeat_initial_delay=0.1,
@@ -61,6 +62,9 @@ class HardenedGossipSub(GossipSub):
             do_px=False,
         )
         self.mcache = BoundedMessageCache(3, 5, limits.cache_bytes_max)
+        # Its thresholds are minus infinity, a reconnect wipes it, and it blocks grafts only: reputation is
+        # ours.
+        self.scorer = None
         self._counters = counters
 
     async def run(self) -> None:
@@ -79,8 +83,8 @@ class HardenedGossipSub(GossipSub):
     async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
         """Forward a message to the mesh, and keep it for those who ask.
 
-        The library's version also appends a time stamp per message to a list it never trims, keeps up to 100 messages
-        for every peer that is not subscribed, and copies the message once per peer.
+        The library's version also appends a time stamp per message to a list it never trims, keeps up to 100
+        messages for every peer that is not subscribed, and copies the message once per peer.
         """
         assert isinstance(self.pubsub, Pubsub)
         self.mcache.put(pubsub_msg)
@@ -94,7 +98,7 @@ class HardenedGossipSub(GossipSub):
                 self._counters.add("gossip.bytes_out", rpc.ByteSize())
 
     async def handle_rpc(self, rpc: rpc_pb2.RPC, sender_peer_id: ID) -> None:
-        """Control messages, less those about topics we do not have: each would be remembered under its name."""
+        """Control messages, less those about foreign topics: each would be remembered under its name."""
         control = rpc_pb2.ControlMessage()
         control.graft.extend(entry for entry in rpc.control.graft if entry.topicID in self.mesh)
         control.ihave.extend(entry for entry in rpc.control.ihave if entry.topicID in self.mesh)
@@ -103,14 +107,17 @@ class HardenedGossipSub(GossipSub):
             if prune.topicID in self.mesh:
                 # Without the peers it recommends: following them means dialling whatever a stranger names.
                 control.prune.append(
-                    rpc_pb2.ControlPrune(topicID=prune.topicID, backoff=min(prune.backoff, self.prune_back_off))
+                    rpc_pb2.ControlPrune(
+                        topicID=prune.topicID, backoff=min(prune.backoff, self.prune_back_off)
+                    )
                 )
         await super().handle_rpc(rpc_pb2.RPC(control=control), sender_peer_id)
 
     async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
         """Send what a peer asks for, each message by itself, into its bounded queue.
 
-        The library packs everything asked for into one RPC first: a small request makes it copy all recent messages.
+        The library packs everything asked for into one RPC first: a small request makes it copy all recent
+        messages.
         """
         assert isinstance(self.pubsub, Pubsub)
         queue = self.pubsub.peer_queues.get(sender_peer_id)

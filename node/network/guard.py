@@ -26,8 +26,8 @@ def guarded(counters: Counters, where: str, error: BaseException) -> None:
 def guard_tasks(service: Service, counters: Counters) -> None:
     """Make every later task of a libp2p service survive exceptions; daemons are started again.
 
-    By default the first exception in any task (a malformed message, a peer that closes at the wrong moment) cancels
-    the whole service, and with it the process. Called at the start of `Service.run`.
+    By default the first exception in any task (a malformed message, a peer that closes at the wrong moment)
+    cancels the whole service, and with it the process. Called at the start of `Service.run`.
     """
     manager: Any = service.manager
     original: Callable[..., None] = manager.run_task

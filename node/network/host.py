@@ -25,12 +25,14 @@ from node.network.maintain import Maintainer
 from node.network.pubsub import HardenedPubsub, Validator
 from node.network.reputation import Reputation
 from node.network.requests import Handler, Requests
-from node.network.swarm import AdmittingUpgrader, HardenedSwarm, QuietHost, refusal
+from node.network.swarm import AdmittingUpgrader, HardenedSwarm, QuietHost, forget_peer, refusal
 from node.network.topics import Delivery, Inbox
 from node.network.windows import WindowBudget
 from node.network.yamux import muxer
 
 COST_VIOLATION = 100.0
+CLOSE_S = 3.0
+"""Time for goodbyes when the host closes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ class Host(INotifee):
         self._inboxes: dict[str, Inbox] = {}
         own = ID.from_pubkey(keys.public_key)
         upgrader = AdmittingUpgrader(
-            identity_seed, muxer(limits, self._windows, self.counters, self._violation), self._refuse, self.counters
+            identity_seed,
+            muxer(limits, self._windows, self.counters, self._violation),
+            self._refuse,
+            self.counters,
         )
         self._swarm = HardenedSwarm(own, upgrader, limits, self.counters)
         self._swarm.peerstore.add_key_pair(own, keys)
@@ -152,8 +157,8 @@ class Host(INotifee):
         return key
 
     async def _dial_once(self, address: str, parsed: Multiaddr, key: bytes) -> None:
-        # One attempt on one address. `dial_peer` would wait its 250 ms head start, and after one failure refuse the
-        # peer for 60 s out of a cache of its own: a restarted node could not come back.
+        # One attempt on one address. `dial_peer` would wait its 250 ms head start, and after one failure
+        # refuse the peer for 60 s out of a cache of its own: a restarted node could not come back.
         self._swarm._negative_peer_cache.evict(str(peer_id(key)))
         with trio.move_on_after(self.limits.dial_s):
             try:
@@ -164,7 +169,7 @@ class Host(INotifee):
         raise DialError(address, f"no answer within {self.limits.dial_s:g} s")
 
     def maintain(self, addresses: Iterable[str]) -> None:
-        """Keep these peers connected from now on, dialling again whenever they are not. Raises DialError if malformed."""
+        """Keep these peers connected from now on, dialling again when needed. Raises DialError."""
         self._maintainer.add(addresses)
 
     async def disconnect(self, key: bytes) -> None:
@@ -220,8 +225,8 @@ class Host(INotifee):
     async def subscribe(self, topic: str, validator: Validator) -> trio.MemoryReceiveChannel[Delivery]:
         """Join a topic: what `validator(data, forwarder key)` accepts is forwarded and delivered, once each.
 
-        The validator is synchronous and cheap. IGNORE neither delivers, forwards nor punishes; REJECT punishes.
-        Raises ValueError when the topic is subscribed already, or there are too many.
+        The validator is synchronous and cheap. IGNORE neither delivers, forwards nor punishes; REJECT
+        punishes. Raises ValueError when the topic is subscribed already, or there are too many.
         """
         if topic in self._inboxes or len(self._inboxes) >= self.limits.topics_max:
             raise ValueError(f"topic {topic} is already subscribed, or {self.limits.topics_max} others are")
@@ -243,14 +248,22 @@ class Host(INotifee):
 
     # Requests.
 
-    def handle(self, method: str, handler: Handler, *, request_bytes_max: int, response_bytes_max: int) -> None:
+    def handle(
+        self, method: str, handler: Handler, *, request_bytes_max: int, response_bytes_max: int
+    ) -> None:
         """Answer a method with `await handler(peer key, payload)`. What it raises is answered as an error."""
         self._requests.handle(
             method, handler, request_bytes_max=request_bytes_max, response_bytes_max=response_bytes_max
         )
 
     async def request(
-        self, peer_key: bytes, method: str, payload: bytes, *, timeout_s: float, response_bytes_max: int | None = None
+        self,
+        peer_key: bytes,
+        method: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        response_bytes_max: int | None = None,
     ) -> bytes:
         """Ask a connected peer, whoever dialled whom, and return its answer. Raises RequestError."""
         return await self._requests.request(
@@ -282,8 +295,7 @@ class Host(INotifee):
         if key is None or self.is_connected(key) or self._since_s.pop(key, None) is None:
             return
         self._requests.forget(key)
-        # The library keeps every peer it ever met.
-        self._swarm.peerstore.clear_addrs(peer_id(key))
+        forget_peer(self._swarm, peer_id(key))
         self._maintainer.peer_gone(key)
         self._announce(PeerGone(key))
 
@@ -332,8 +344,8 @@ async def open_host(
 ) -> AsyncIterator[Host]:
     """Run a host until the block ends. Raises ListenError when an address cannot be opened.
 
-    `identity_seed` is a 32-byte Ed25519 seed, `listen` multiaddrs (empty: only dial out), `announce` what others are
-    told instead, `admit(public key)` whether a peer that proved this key may stay connected.
+    `identity_seed` is a 32-byte Ed25519 seed, `listen` multiaddrs (empty: only dial out), `announce` what
+    others are told instead, `admit(public key)` whether a peer that proved this key may stay connected.
     """
     patches.apply()
     async with trio.open_nursery() as nursery:
@@ -345,7 +357,11 @@ async def open_host(
             await stack.enter_async_context(background_trio_service(host._router))
             await host._pubsub.wait_until_ready()
             nursery.start_soon(host._quietly, "maintain", host._maintainer.run)
-            yield host
+            try:
+                yield host
+            finally:
+                with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
+                    await host._swarm.close_connections()
         nursery.cancel_scope.cancel()
 
 

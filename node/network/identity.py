@@ -28,8 +28,9 @@ def key_pair(identity_seed: bytes) -> KeyPair:
 def security(keys: KeyPair) -> TSecurityOptions:
     """Noise and nothing else.
 
-    The library's default also offers plaintext and secio, with which anyone can pose as any peer. Noise's static
-    key is an X25519 key of its own, signed by the Ed25519 identity: the identity key never does a Diffie-Hellman.
+    The library's default also offers plaintext and secio, with which anyone can pose as any peer. Noise's
+    static key is an X25519 key of its own, signed by the Ed25519 identity: the identity key never does a
+    Diffie-Hellman.
     """
     noise = NoiseTransport(keys, noise_privkey=create_x25519_key_pair().private_key)
     return {TProtocol(NOISE_ID): noise}

@@ -15,8 +15,9 @@ class NetworkLimits:
     # Connections.
     connections_max: int = 1024
     connections_per_peer_max: int = 3
-    handshakes_max: int = 64
-    """Connections being secured at one time; one more is closed at once."""
+    handshakes_max: int = 256
+    """Inbound connections being secured at one time; one more is closed at once."""
+    handshakes_per_address_max: int = 64
     handshake_s: float = 10.0
     dial_s: float = 10.0
     keepalive_s: float = 4.0

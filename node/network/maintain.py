@@ -46,7 +46,7 @@ class Maintainer:
         self._changed = trio.Event()
 
     def add(self, addresses: Iterable[str]) -> None:
-        """Keep these connected too; a new address of a known peer replaces the old. Raises DialError if malformed."""
+        """Keep these connected too; a peer's new address replaces the old. Raises DialError if malformed."""
         now_s = trio.current_time()
         for address in addresses:
             _, key = parse_address(address)

@@ -1,6 +1,7 @@
-"""Knobs of py-libp2p 0.8.1 that have no constructor argument, set once per process before the first host opens.
+"""Knobs of py-libp2p 0.8.1 without a constructor argument, set once per process before the first host opens.
 
-Each line below is here because of a measured fault; `tests/network/test_workarounds.py` fails when one is taken out.
+Each line below is here because of a measured fault; `tests/network/test_workarounds.py` fails when one is
+taken out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import libp2p.network.swarm as swarm_module
 import libp2p.protocol_muxer.multiselect_communicator as communicator_module
+import libp2p.transport.tcp.tcp as tcp_module
 import trio
 from libp2p.exceptions import ParseError
 from libp2p.io.abc import Reader
@@ -23,7 +25,7 @@ _applied: list[bool] = []
 
 
 async def _read_delim(reader: Reader) -> bytes:
-    """One line of multistream-select. Raises ParseError when it is malformed or longer than any protocol name."""
+    """One line of multistream-select. Raises ParseError when malformed, or longer than any protocol name."""
     line = await read_varint_prefixed_bytes_limited(reader, NEGOTIATION_BYTES_MAX)
     if line[-1:] != b"\n":
         raise ParseError("negotiation line does not end in a newline")
@@ -64,28 +66,39 @@ async def _read_tcp_stream(self: TrioTCPStream, n: int | None = None) -> bytes:
         return result
 
 
+def _set_reuse_address(sock: trio.socket.SocketType) -> None:
+    sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+
+
 def apply() -> None:
     """Set every knob; the second and later calls do nothing."""
     if _applied:
         return
     _applied.append(True)
 
-    # Every dial through `dial_peer` waits a 250 ms head start even when there is one address only (251 -> 41 ms).
+    # Every dial through `dial_peer` waits a 250 ms head start even when there is one address only (251 -> 41
+    # ms).
     swarm_module._HAPPY_EYEBALLS_DELAY = 0.0
 
-    # Negotiation reads a length-prefixed line of any length, before the peer is even authenticated: a prefix of
-    # 2^62 asks the kernel for a buffer of that size. No protocol name is longer than a kilobyte.
-    communicator_module.read_delim = _read_delim
+    # Negotiation reads a length-prefixed line of any length, before the peer is even authenticated: a prefix
+    # of 2^62 asks the kernel for a buffer of that size. No protocol name is longer than a kilobyte.
+    communicator_module.read_delim = _read_delim  # type: ignore[attr-defined]
 
     # Noise reads a 2-byte length and then the body, yamux 12 bytes and then a payload: two system calls each.
-    # One large receive into a buffer serves them all (1.28x at 12 KB), and bounds what one receive can allocate.
+    # One large receive into a buffer serves them all (1.28x at 12 KB), and bounds what one receive can
+    # allocate.
     TrioTCPStream.__init__ = _init_tcp_stream(TrioTCPStream.__init__)  # type: ignore[method-assign]
     TrioTCPStream.read = _read_tcp_stream  # type: ignore[method-assign]
+
+    # Listening sockets share their port (SO_REUSEPORT, for hole punching): a second process on the same port
+    # starts without an error, and the kernel deals connections to either.
+    tcp_module._set_reuse_flags = _set_reuse_address
 
     # Peers can trigger the library's warnings and errors at will, tracebacks included: disk and CPU for free.
     # What matters is counted by us; a user who wants the rest sets the level of "libp2p" first.
     if logging.getLogger("libp2p").level == logging.NOTSET:
         logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-    # The library logs through the bare `logging.debug`, which installs a handler on stderr when there is none.
+    # The library logs through the bare `logging.debug`, which installs a handler on stderr when there is
+    # none.
     if not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())

@@ -1,6 +1,7 @@
 """The receiving half of gossip: frames off the stream, limits, the three-way verdict, delivery.
 
-`Pubsub` is replaced where a peer's bytes enter it. What is kept: topics, subscriptions, peers' streams, message ids.
+`Pubsub` is replaced where a peer's bytes enter it. What is kept: topics, subscriptions, peers' streams,
+message ids.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX, Pubsub
+from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
-from libp2p.pubsub.validators import signature_validator
+from libp2p.pubsub.validators import PUBSUB_SIGNING_PREFIX, signature_validator
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from node.network.counters import Counters
@@ -43,7 +44,7 @@ COST_FORGED = 25.0
 
 
 class SeenMessages:
-    """Message ids seen lately, oldest forgotten first (the library's cache has no size limit and a thread each)."""
+    """Message ids seen lately, oldest forgotten first; the library's cache has a thread and no size limit."""
 
     def __init__(self, entries_max: int) -> None:
         self._entries_max = entries_max
@@ -107,8 +108,9 @@ class HardenedPubsub(Pubsub):
         penalise: Penalise,
         deliver: Deliver,
     ) -> None:
-        # The message id stays the default (author and sequence number): a custom one breaks IHAVE, whose ids are
-        # looked up in a cache that is keyed by the default. Equal contents are recognised by the application.
+        # The message id stays the default (author and sequence number): a custom one breaks IHAVE, whose ids
+        # are looked up in a cache that is keyed by the default. Equal contents are recognised by the
+        # application.
         super().__init__(host, router, strict_signing=True)
         self.seen_messages.stop()
         self.seen_messages = SeenMessages(limits.seen_messages_max)  # type: ignore[assignment]
@@ -178,10 +180,16 @@ class HardenedPubsub(Pubsub):
     def _handle_dead_peer(self, peer_id: ID) -> None:
         if not self._peer_is_connected(peer_id):
             self._buckets.pop(peer_id, None)
-        super()._handle_dead_peer(peer_id)
+        try:
+            super()._handle_dead_peer(peer_id)
+        except Exception as error:
+            # Raised here it would end the task that notices every other peer's end.
+            guarded(self._counters, "dead_peer", error)
 
     async def _read_rpc(self, stream: INetStream, peer: ID, key: bytes) -> None:
-        frame = await read_varint_prefixed_bytes_limited(stream, self._limits.gossip_bytes_max + ENVELOPE_BYTES)
+        frame = await read_varint_prefixed_bytes_limited(
+            stream, self._limits.gossip_bytes_max + ENVELOPE_BYTES
+        )
         rpc = rpc_pb2.RPC()
         rpc.ParseFromString(frame)
         self._counters.add("gossip.bytes_in", len(frame))
@@ -194,7 +202,8 @@ class HardenedPubsub(Pubsub):
                 raise ValueError("topic name too long")
             self.handle_subscription(peer, subscription)
         for message in rpc.publish:
-            # In line, one after the other: the library starts a task per message, 50,000 of them for one frame.
+            # In line, one after the other: the library starts a task per message, 50,000 of them for one
+            # frame.
             await self.push_msg(peer, message)
         if rpc.HasField("control"):
             # Peer records and peer exchange store and dial what a stranger says; neither is used here.
@@ -216,10 +225,10 @@ class HardenedPubsub(Pubsub):
             await trio.sleep(wait_s)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
-        """Judge one message of a peer: deliver and forward it, drop it, or drop it and penalise the forwarder.
+        """Judge one message of a peer: deliver and forward it, drop it, or also penalise the forwarder.
 
-        Nothing is awaited between the look-up of the id and its marking, so each message is judged exactly once
-        (with the library's asynchronous validators copies slip through meanwhile).
+        Nothing is awaited between the look-up of the id and its marking, so each message is judged exactly
+        once (with the library's asynchronous validators copies slip through meanwhile).
         """
         key = public_key(msg_forwarder) or b""
         topic = msg.topicIDs[0] if len(msg.topicIDs) == 1 else ""
@@ -233,7 +242,8 @@ class HardenedPubsub(Pubsub):
             self._counters.add("gossip.dropped.too_large")
             self._penalise(key, COST_MALFORMED, "message too large")
         elif not _is_signed(msg):
-            # Before the validator: an unsigned copy of a genuine message must not mark the genuine one as seen.
+            # Before the validator: an unsigned copy of a genuine message must not mark the genuine one as
+            # seen.
             self._counters.add("gossip.dropped.bad_signature")
             self._penalise(key, COST_FORGED, "message with a bad signature")
         else:
@@ -261,7 +271,9 @@ class HardenedPubsub(Pubsub):
 
 def _entry_count(rpc: rpc_pb2.RPC) -> int:
     control = rpc.control
-    ids = sum(len(have.messageIDs) for have in control.ihave) + sum(len(want.messageIDs) for want in control.iwant)
+    ids = sum(len(have.messageIDs) for have in control.ihave) + sum(
+        len(want.messageIDs) for want in control.iwant
+    )
     lists = (control.ihave, control.iwant, control.graft, control.prune, control.idontwant)
     return 1 + len(rpc.publish) + len(rpc.subscriptions) + ids + sum(len(entries) for entries in lists)
 

@@ -1,6 +1,7 @@
 """Penalties by public key: decaying, bounded, and the bans that follow from them.
 
-py-libp2p forgets a peer's score when it reconnects and never refuses its connections for it, so the table is ours.
+py-libp2p forgets a peer's score when it reconnects and never refuses its connections for it, so the table is
+ours.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Reputation:
 
     def _decayed(self, record: _Record, now_s: float) -> float:
         halvings = max(0.0, now_s - record.at_s) / self._limits.penalty_half_life_s
-        return record.penalty * 0.5 ** min(halvings, 64.0)
+        return record.penalty * float(0.5 ** min(halvings, 64.0))
 
     def _record(self, key: bytes, now_s: float) -> _Record:
         record = self._records.get(key)

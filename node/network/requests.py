@@ -1,7 +1,8 @@
 """Requests and answers over long-lived streams, in either direction of a connection.
 
-A stream costs 7 ms to open and 1.2 ms to use, so each side keeps a few open to each peer and uses each for one request
-at a time. The side that dialled does not matter: a validator asks an encoder over the connection the encoder opened.
+A stream costs 7 ms to open and 1.2 ms to use, so each side keeps a few open to each peer and uses each for
+one request at a time. The side that dialled does not matter: a validator asks an encoder over the connection
+the encoder opened.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.stream.net_stream import NetStream
 
 from node.network.counters import Counters
 from node.network.errors import RequestError, RequestRefused
@@ -49,7 +51,9 @@ class _Pool:
 class Requests:
     """Both halves of the request protocol on one host."""
 
-    def __init__(self, host: BasicHost, limits: NetworkLimits, counters: Counters, penalise: Penalise) -> None:
+    def __init__(
+        self, host: BasicHost, limits: NetworkLimits, counters: Counters, penalise: Penalise
+    ) -> None:
         self._host = host
         self._limits = limits
         self._counters = counters
@@ -59,11 +63,15 @@ class Requests:
         self._rates: dict[bytes, TokenBucket] = {}
         host.set_stream_handler(PROTOCOL, self._serve)
 
-    def handle(self, method: str, handler: Handler, *, request_bytes_max: int, response_bytes_max: int) -> None:
-        """Answer `method` with `handler(peer key, payload)`; a second handler for a method replaces the first."""
+    def handle(
+        self, method: str, handler: Handler, *, request_bytes_max: int, response_bytes_max: int
+    ) -> None:
+        """Answer `method` with `handler(peer key, payload)`; a second handler replaces the first."""
         limits = self._limits
         self._methods[method] = _Method(
-            handler, min(request_bytes_max, limits.request_bytes_max), min(response_bytes_max, limits.response_bytes_max)
+            handler,
+            min(request_bytes_max, limits.request_bytes_max),
+            min(response_bytes_max, limits.response_bytes_max),
         )
 
     def forget(self, peer: bytes) -> None:
@@ -74,20 +82,30 @@ class Requests:
     # Asking.
 
     async def request(
-        self, peer: bytes, method: str, payload: bytes, *, timeout_s: float, response_bytes_max: int | None = None
+        self,
+        peer: bytes,
+        method: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        response_bytes_max: int | None = None,
     ) -> bytes:
-        """Ask `peer` and return its answer. Raises RequestError; everything together takes at most `timeout_s`."""
+        """Ask `peer` and return its answer. Raises RequestError; all together takes at most `timeout_s`."""
         limit = self._limits.response_bytes_max if response_bytes_max is None else response_bytes_max
-        with trio.move_on_after(timeout_s):
-            try:
+        try:
+            with trio.fail_after(timeout_s):
                 return await self._ask(peer, method, payload, limit)
-            except (StreamError, FrameError) as error:
-                reason = str(error) or type(error).__name__
-                raise RequestError(peer, method, f"the connection or stream ended ({reason})") from error
-        self._counters.add("rpc.timeouts")
-        raise RequestError(peer, method, f"no answer within {timeout_s:g} s")
+        except trio.TooSlowError as error:
+            self._counters.add("rpc.timeouts")
+            raise RequestError(peer, method, f"no answer within {timeout_s:g} s") from error
+        except (StreamError, FrameError) as error:
+            reason = str(error) or type(error).__name__
+            raise RequestError(peer, method, f"the connection or stream ended ({reason})") from error
 
     async def _ask(self, peer: bytes, method: str, payload: bytes, response_bytes_max: int) -> bytes:
+        if not self._host.get_network().get_connections(peer_id(peer)):
+            # Not left to libp2p, which would dial whatever addresses it remembers.
+            raise RequestError(peer, method, "not connected to this peer")
         pool = self._pools.get(peer)
         if pool is None:
             pool = self._pools[peer] = _Pool(self._limits.streams_per_peer)
@@ -118,19 +136,15 @@ class Requests:
     async def _stream(self, pool: _Pool, peer: bytes, method: str) -> tuple[INetStream, FrameReader]:
         while pool.idle:
             stream, reader = pool.idle.pop()
-            muxed = stream.muxed_stream
-            if isinstance(muxed, BoundedStream) and not (muxed.closed or muxed.recv_closed or muxed.send_closed):
+            muxed = _muxed(stream)
+            if not (muxed.closed or muxed.recv_closed or muxed.send_closed):
                 return stream, reader
-        target = peer_id(peer)
-        if not self._host.get_network().get_connections(target):
-            # Not left to libp2p, which would dial whatever addresses it remembers.
-            raise RequestError(peer, method, "not connected to this peer")
         try:
-            stream = await self._host.new_stream(target, [PROTOCOL])
+            stream = await self._host.new_stream(peer_id(peer), [PROTOCOL])
         except Exception as error:
             raise RequestError(peer, method, f"no stream could be opened ({type(error).__name__})") from error
         self._counters.add("rpc.streams_opened")
-        await _grow(stream)
+        await _muxed(stream).grow_window()
         return stream, FrameReader(stream)
 
     # Answering.
@@ -138,7 +152,7 @@ class Requests:
     async def _serve(self, stream: INetStream) -> None:
         peer = public_key(stream.muxed_conn.peer_id) or b""
         reader = FrameReader(stream)
-        await _grow(stream)
+        await _muxed(stream).grow_window()
         try:
             while True:
                 await self._serve_one(peer, stream, reader)
@@ -202,10 +216,10 @@ class Requests:
             await trio.sleep(wait_s)
 
 
-async def _grow(stream: INetStream) -> None:
-    muxed = stream.muxed_stream
-    if isinstance(muxed, BoundedStream):
-        await muxed.grow_window()
+def _muxed(stream: INetStream) -> BoundedStream:
+    assert isinstance(stream, NetStream)
+    assert isinstance(stream.muxed_stream, BoundedStream)
+    return stream.muxed_stream
 
 
 def _reason(status: int, answer: bytes) -> str:

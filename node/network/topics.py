@@ -29,7 +29,10 @@ class Inbox:
     def put(self, data: bytes, key: bytes) -> None:
         """Queue one delivery; when the reader is too far behind it is dropped and counted."""
         limits = self._limits
-        if len(self._waiting) >= limits.gossip_queue_messages or self._bytes + len(data) > limits.gossip_queue_bytes:
+        if (
+            len(self._waiting) >= limits.gossip_queue_messages
+            or self._bytes + len(data) > limits.gossip_queue_bytes
+        ):
             self._counters.add("gossip.dropped.inbox_full")
             return
         self._waiting.append((data, key))

@@ -21,7 +21,9 @@ class WindowBudget:
     def grant(self, peer: bytes) -> int:
         """Take a window for one stream of `peer`: the full size, or half of what is left, never more."""
         used = self._by_peer.get(peer, 0)
-        left = min(self._limits.window_bytes_per_peer_max - used, self._limits.window_bytes_total_max - self._total)
+        left = min(
+            self._limits.window_bytes_per_peer_max - used, self._limits.window_bytes_total_max - self._total
+        )
         size = max(0, min(self._limits.window_bytes, left // 2))
         if size:
             self._by_peer[peer] = used + size

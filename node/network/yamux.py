@@ -2,10 +2,11 @@
 
 Same wire format (/yamux/1.0.0). What differs from the library, and why:
 
-- A peer that sends more than the window it was granted ends the connection; the library only logs it and buffers
-  without limit. So do announcements of frames larger than any window, floods of new streams, pings or resets.
-- One writer task owns the socket. The library writes from whoever calls, so a request cancelled half-way through a
-  frame corrupts the Noise session, and a peer that stops reading blocks everyone, pings included.
+- A peer that sends more than the window it was granted ends the connection; the library only logs it and
+  buffers without limit. So do announcements of frames larger than any window, floods of new streams, pings or
+  resets.
+- One writer task owns the socket. The library writes from whoever calls, so a request cancelled half-way
+  through a frame corrupts the Noise session, and a peer that stops reading blocks everyone, pings included.
 - A ping every few seconds, and a connection on which nothing arrives is closed: half-open peers are noticed.
 - No log line is formatted per frame (a third of the library's cost).
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 import trio
@@ -36,7 +37,7 @@ _SEND_QUEUE_BYTES = 1024 * 1024
 _CONTROL_BACKLOG_MAX = 4096
 
 
-class ProtocolViolation(Exception):
+class ProtocolViolation(Exception):  # noqa: N818
     """The peer broke a rule of yamux that no honest implementation breaks."""
 
 
@@ -46,7 +47,7 @@ class BoundedYamux(Yamux):
     limits: ClassVar[NetworkLimits]
     windows: ClassVar[WindowBudget]
     counters: ClassVar[Counters]
-    on_violation: ClassVar[Callable[[bytes, str], None]]
+    violated: ClassVar[Callable[[bytes, str], None]]
 
     def __init__(self, secured_conn: ISecureConn, peer_id: ID, is_initiator: bool | None = None) -> None:
         super().__init__(secured_conn, peer_id, is_initiator)
@@ -68,7 +69,7 @@ class BoundedYamux(Yamux):
     # Sending.
 
     def send_control(self, frame: bytes) -> None:
-        """Queue a small frame without waiting (the receive path must never wait for the send path: deadlock)."""
+        """Queue a small frame without waiting: the receive path waiting for the send path is a deadlock."""
         if self.event_shutting_down.is_set():
             return
         self._frames.append(frame)
@@ -110,23 +111,28 @@ class BoundedYamux(Yamux):
         """Run the connection until it ends; never raises for anything a peer does."""
         if self.event_started.is_set():
             return
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for loop in (self._write_loop, self.handle_incoming, self._measure_rtt_loop, self._stale_stream_sweeper):
-                nursery.start_soon(self._until_over, loop)
-            self._established = True
-            self.event_started.set()
-            await self.event_shutting_down.wait()
-            nursery.cancel_scope.cancel()
-        with trio.CancelScope(shield=True), trio.move_on_after(2.0):
-            await self._cleanup_on_error()
-
-    async def _until_over(self, loop: Callable[[], object]) -> None:
         try:
-            await loop()  # type: ignore[misc]
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._until_over, self._write_loop)
+                nursery.start_soon(self._until_over, self.handle_incoming)
+                nursery.start_soon(self._until_over, self._measure_rtt_loop)
+                nursery.start_soon(self._until_over, self._stale_stream_sweeper)
+                self._established = True
+                self.event_started.set()
+                await self.event_shutting_down.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            # Also when cancelled: the library leaves its sockets open then.
+            with trio.CancelScope(shield=True), trio.move_on_after(2.0):
+                await self._cleanup_on_error()
+
+    async def _until_over(self, loop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await loop()
         except ProtocolViolation as violation:
             self.counters.add("violation.yamux")
-            self.on_violation(self.remote_key, str(violation))
+            type(self).violated(self.remote_key, str(violation))
         except Exception as error:
             # A lost connection, in whichever words the layer below puts it.
             self.counters.add(f"connection.lost.{type(error).__name__}")
@@ -153,14 +159,16 @@ class BoundedYamux(Yamux):
         await super()._cleanup_on_error()
 
     async def _measure_rtt_loop(self) -> None:
-        # The library pings every 30 s and ignores the missing answer: a half-open peer hung a request for 40 s.
+        # The library pings every 30 s and ignores the missing answer: a half-open peer hung a request for 40
+        # s.
         while True:
             self._ping_id = (self._ping_id + 1) & 0xFFFFFFFF
             self._ping_sent_time = trio.current_time()
             self.send_control(self.frame(wire.TYPE_PING, wire.FLAG_SYN, 0, self._ping_id))
             await trio.sleep(self.limits.keepalive_s)
             if trio.current_time() - self._heard_at_s > self.limits.silence_s:
-                # If it was us who slept (a suspended machine, a blocked loop), what arrived meanwhile is read first.
+                # If it was us who slept (a suspended machine, a blocked loop), what arrived meanwhile is read
+                # first.
                 await trio.sleep(self.limits.keepalive_s / 4)
                 if trio.current_time() - self._heard_at_s > self.limits.silence_s:
                     raise MuxedConnUnavailable("nothing heard")
@@ -248,7 +256,9 @@ class BoundedYamux(Yamux):
 
     async def _on_data(self, stream: YamuxStream | None, stream_id: int, length: int) -> None:
         # Checked before a byte of it is read: the announced length is what would have to be buffered.
-        allowed = stream.recv_window if stream is not None else self.limits.window_bytes + wire.DEFAULT_WINDOW_SIZE
+        allowed = (
+            stream.recv_window if stream is not None else self.limits.window_bytes + wire.DEFAULT_WINDOW_SIZE
+        )
         if length > allowed:
             raise ProtocolViolation(f"{length} bytes sent into a window of {allowed}")
         if stream is not None:
@@ -285,9 +295,12 @@ class BoundedYamux(Yamux):
 
 
 def muxer(
-    limits: NetworkLimits, windows: WindowBudget, counters: Counters, on_violation: Callable[[bytes, str], None]
+    limits: NetworkLimits,
+    windows: WindowBudget,
+    counters: Counters,
+    on_violation: Callable[[bytes, str], None],
 ) -> type[BoundedYamux]:
-    """The multiplexer class of one host (libp2p instantiates it itself, so its settings are class attributes)."""
+    """The multiplexer class of one host; libp2p instantiates it, so its settings are class attributes."""
 
     class HostYamux(BoundedYamux):
         pass
@@ -295,5 +308,5 @@ def muxer(
     HostYamux.limits = limits
     HostYamux.windows = windows
     HostYamux.counters = counters
-    HostYamux.on_violation = staticmethod(on_violation)  # type: ignore[assignment]
+    HostYamux.violated = staticmethod(on_violation)
     return HostYamux

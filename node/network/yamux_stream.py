@@ -28,7 +28,7 @@ PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - HEADER_BYTES
 class BoundedStream(YamuxStream):
     """A yamux stream whose buffered bytes never exceed the window it granted."""
 
-    conn: BoundedYamux  # type: ignore[assignment]
+    conn: BoundedYamux
 
     def __init__(self, stream_id: int, conn: BoundedYamux, is_initiator: bool) -> None:
         super().__init__(stream_id, conn, is_initiator)
@@ -66,7 +66,7 @@ class BoundedStream(YamuxStream):
         self._writable = trio.Event()
 
     async def write(self, data: bytes) -> None:
-        """Send all of `data`. Raises MuxedStreamError when the stream ends, or the peer gives no credit in time."""
+        """Send all of `data`. Raises MuxedStreamError when the stream ends or the peer gives no credit."""
         view = memoryview(data)
         async with self._write_order:
             while view:
