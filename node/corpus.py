@@ -121,7 +121,7 @@ def _read_jsonl(path: Path) -> Iterator[str]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorpusError(
                 f"{path}, line {number}, is not JSON ({error}): write an object a line."
             ) from error

@@ -20,7 +20,7 @@ _EDGE_PUNCTUATION: Final = "\"'`\u201c\u201d\u2018\u2019()[]{}<>.,;:!?*_"
 
 
 class HashedNgrams:
-    """Signed feature hashing (Weinberger et al., 2009) of words and 3- to 5-grams, square roots of counts.
+    """Signed feature hashing (Weinberger et al., 2009) of words and of their 3- to 5-grams.
 
     crc32 and not hash(): the same in every process and on every machine.
     """
@@ -47,7 +47,7 @@ class HashedNgrams:
                 slots += known
             counts = np.bincount(np.array(slots, dtype=np.int64), minlength=2 * BUCKETS)
             row[:] = counts[:BUCKETS] - counts[BUCKETS:]  # the upper half of the slots counts negatively
-        return unit_rows(np.sign(rows) * np.sqrt(np.abs(rows)))
+        return unit_rows(rows)
 
 
 def _words(view: str) -> Iterator[str]:
