@@ -6,7 +6,8 @@ import ipaddress
 import re
 
 ADDRESS_LENGTH_MAX = 200
-_PEER_ID = re.compile(r"(12D3KooW|Qm|16Uiu2)[1-9A-HJ-NP-Za-km-z]{30,60}")
+# Of an Ed25519 key, the only kind a node has.
+_PEER_ID = re.compile(r"12D3KooW[1-9A-HJ-NP-Za-km-z]{44}")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*\.?")
 _EXAMPLE = "/ip4/192.0.2.1/tcp/7700"
 

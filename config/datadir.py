@@ -58,11 +58,7 @@ class DataDir:
 
         Raises DataDirError when it cannot be created, written or is not a directory.
         """
-        if not re.fullmatch(NETWORK_PATTERN, network):
-            raise DataDirError(
-                f"'{network}' cannot name a network: use 1 to 32 of a-z, 0-9 and -, not beginning with -"
-            )
-        found = cls(Path(home).expanduser().absolute() / network)
+        found = cls._at(home, network)
         for path in (found.root, found.blobs, found.logs):
             _make_private(path)
         if len(os.fsencode(found.control_socket)) > SOCKET_PATH_BYTES_MAX:
@@ -70,6 +66,25 @@ class DataDir:
                 f"the path of {found.root} is too long for the control socket in it: choose a shorter --home"
             )
         return found
+
+    @classmethod
+    def existing(cls, home: Path, network: str) -> DataDir:
+        """The data directory of a network that was set up before; creates nothing. Raises DataDirError."""
+        found = cls._at(home, network)
+        if not found.root.is_dir():
+            raise DataDirError(
+                f"there is no network '{network}' in {found.root.parent}: set it up with `deltamesh init`, or "
+                "name another with --home and --network"
+            )
+        return cls.open(home, network)
+
+    @classmethod
+    def _at(cls, home: Path, network: str) -> DataDir:
+        if not re.fullmatch(NETWORK_PATTERN, network):
+            raise DataDirError(
+                f"'{network}' cannot name a network: use 1 to 32 of a-z, 0-9 and -, not beginning with -"
+            )
+        return cls(home.expanduser().absolute() / network)
 
     @property
     def genesis(self) -> Path:

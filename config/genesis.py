@@ -7,8 +7,6 @@ which limits. The file may name its network id; then a later change of the file 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,6 +16,7 @@ from msgspec import inspect
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from config.errors import ConfigError, nearest_hint, os_error_sentence
+from config.files import PUBLIC, replace_file
 from protocol.codec import Record
 from protocol.genesis import GENESIS_BYTES_MAX, Genesis, GenesisContent, GenesisError
 
@@ -92,16 +91,8 @@ def load_genesis(path: Path) -> Genesis:
 
 def save_genesis(path: Path, genesis: Genesis) -> None:
     """Write the genesis file, whole or not at all. Raises GenesisFileError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            with draft.open("x", encoding="utf-8") as file:
-                file.write(genesis_to_text(genesis))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_file(path, genesis_to_text(genesis).encode(), mode=PUBLIC)
     except OSError as error:
         raise GenesisFileError(os_error_sentence("write", path, error)) from None
 

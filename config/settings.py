@@ -20,6 +20,8 @@ from config.presets import listen_default
 
 NETWORK_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 CONFIG_FILE_NAME = "config.toml"
+# They decide where the file lies, so they come from a flag or the environment.
+KEYS_OUTSIDE_FILE = frozenset({"home", "network"})
 _MIB = 1 << 20
 
 
@@ -120,7 +122,7 @@ def load_settings(
     layers = [flag_layer(flags or {}, known), environment_layer(env, known)]
     # The file lies in the directory that home and network name, so these two come from the layers above it.
     placed = _build(layers, {"home": home_default(env)})
-    layers.append(file_layer(placed.directory / CONFIG_FILE_NAME, known, elsewhere={"home", "network"}))
+    layers.append(file_layer(placed.directory / CONFIG_FILE_NAME, known, elsewhere=KEYS_OUTSIDE_FILE))
     return _build(layers, {"home": home_default(env)})
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from config.errors import ConfigError, os_error_sentence
+from config.files import PRIVATE, create_file
 from protocol.signatures import SEED_BYTES, public_key
 
 _KEY_FILE_BYTES = 2 * SEED_BYTES + 1
@@ -67,16 +68,8 @@ def peer_id(public_key: bytes) -> str:
 def create_key(path: Path) -> NodeKey:
     """A new key, written to `path` with mode 0600. Raises KeyFileError; never overwrites a file."""
     key = NodeKey(secrets.token_bytes(SEED_BYTES))
-    # Written whole under another name, then linked: a crash leaves either no key or a complete one, and
-    # `link`, unlike `rename`, refuses to replace a key that another process created meanwhile.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            _write(draft, key.seed.hex().encode() + b"\n")
-            os.link(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        create_file(path, key.seed.hex().encode() + b"\n", mode=PRIVATE)
     except FileExistsError:
         raise KeyFileError(
             f"{path} already holds a key, and a key is never overwritten: use it, or move it away first"
@@ -89,7 +82,8 @@ def create_key(path: Path) -> NodeKey:
 def load_key(path: Path) -> NodeKey:
     """The key in `path`. Raises KeyFileError when it is missing, damaged, or open to other users."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # Not blocking: a pipe in place of the file would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise KeyFileError(f"there is no key at {path}: create one with `deltamesh keys new`") from None
     except OSError as error:
@@ -115,19 +109,3 @@ def load_key(path: Path) -> NodeKey:
             "backup, or move it away and create another with `deltamesh keys new`"
         )
     return NodeKey(bytes.fromhex(text.decode()))
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -39,6 +39,14 @@ def test_open__closes_a_directory_that_was_open_to_others(tmp_path: Path) -> Non
     assert mode(DataDir.open(tmp_path, "localnet").root) == 0o700
 
 
+def test_existing__creates_nothing_and_says_how_to_set_a_network_up(tmp_path: Path) -> None:
+    with pytest.raises(DataDirError, match="deltamesh init"):
+        DataDir.existing(tmp_path, "localnet")
+    assert list(tmp_path.iterdir()) == []
+    opened = DataDir.open(tmp_path, "localnet")
+    assert DataDir.existing(tmp_path, "localnet") == opened
+
+
 def test_paths__lie_in_the_directory_and_differ(tmp_path: Path) -> None:
     directory = DataDir.open(tmp_path, "localnet")
     names = ["genesis", "config", "key", "store", "signer", "blobs", "logs", "control_socket", "lock_file"]

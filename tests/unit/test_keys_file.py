@@ -123,3 +123,9 @@ def test_missing_key__says_how_to_make_one(tmp_path: Path) -> None:
 def test_directory__is_no_key(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="is not a file"):
         load_key(tmp_path)
+
+
+def test_pipe__is_no_key_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key", 0o600)
+    with pytest.raises(KeyFileError, match="is not a file"):
+        load_key(tmp_path / "key")
