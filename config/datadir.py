@@ -73,8 +73,8 @@ class DataDir:
         found = cls._at(home, network)
         if not found.root.is_dir():
             raise DataDirError(
-                f"there is no network '{network}' in {found.root.parent}: set it up with `deltamesh init`, or "
-                "name another with --home and --network"
+                f"there is no network '{network}' in {found.root.parent}: set it up with `deltamesh init` "
+                "or name another with --home and --network"
             )
         return cls.open(home, network)
 
