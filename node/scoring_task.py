@@ -58,10 +58,10 @@ def compare_task(
 ) -> tuple[Deviation, ...]:
     """Score again with the claimed valid mask and say how far every claimed number lies from ours.
 
-    One deviation for the mask, for each term, score and weight (of the encoder where it is largest) and for the
-    consensus (Euclidean, of the item where it is largest). The claimed mask stands where ours is borderline;
-    anywhere else a difference is a deviation of 1. Raises as score_task does, and ScoringTaskError for a claim
-    of another shape, which an audit would have refused.
+    One deviation for the mask, for each term, score and weight (of the encoder where it is largest) and for
+    the consensus (Euclidean, of the item where it is largest). The claimed mask stands where ours is
+    borderline; anywhere else a difference is a deviation of 1. Raises as score_task does, and
+    ScoringTaskError for a claim of another shape, which an audit would have refused.
     """
     _check_shapes(task, claimed)
     ours = _score(task, answers, device, claimed.valid)
@@ -121,8 +121,8 @@ def deviations(ours: _Floats, claimed: _Floats) -> _Floats:
 def vector_deviations(ours: npt.NDArray[np.float32], claimed: npt.NDArray[np.float32]) -> _Floats:
     """|a - b| / (1 + |b|) with Euclidean norms, row by row [n, d] -> [n]; not finite as in `deviations`.
 
-    By row and not by coordinate: a coordinate of a unit vector is about 0.03, so that a tolerance of 0.001 for
-    each would let a dealer turn the vector by 0.03.
+    By row and not by coordinate: a coordinate of a unit vector is about 0.03, so that a tolerance of 0.001
+    for each would let a dealer turn the vector by 0.03.
     """
     mine, theirs = ours.astype(np.float64), claimed.astype(np.float64)
     comparable = np.isfinite(mine) & np.isfinite(theirs)

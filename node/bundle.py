@@ -1,0 +1,170 @@
+"""A certified report as one file: everything needed to check it offline, and nothing twice.
+
+No byte is free: the encoding is canonical and every part is bound. The genesis by the network id one trusts,
+the header by its dealer's signature, the certificate by its validators', the body by the header's digest, the
+answers by the digests the encoders revealed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+from protocol.codec import CodecError, Natural, Record, decode, encode
+from protocol.genesis import Genesis
+from protocol.messages import ENCODERS_MAX, WAVES, Certificate, Report, Reveal
+from protocol.report import BODY_BYTES_MAX, EnvelopeBytes, ReportBody
+from protocol.statement import Statement, StatementError, expect
+
+BUNDLE_SUFFIX: Final = ".dmr"
+BUNDLE_BYTES_MAX: Final = 512 << 20
+MAGIC: Final = "deltamesh report"
+VERSION: Final = 1
+
+_WRITE_BYTES: Final = 4 << 20
+_MAGIC_BYTES: Final = encode(MAGIC)
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told (bytes done, bytes in all)."""
+
+
+class BundleError(Exception):
+    """The file is no report bundle, cannot be read or written; the message says why and what to do."""
+
+
+class Bundle(Record, frozen=True):
+    """What a file holds. Decoded, so canonical and within limits; nothing in it is believed yet."""
+
+    magic: str
+    version: Natural
+    genesis: bytes
+    """Canonical genesis; its digest is the network id."""
+    header: EnvelopeBytes
+    """Envelope of the Report statement."""
+    body: bytes
+    """The report's body as the header names it."""
+    certificate: EnvelopeBytes
+    """Canonical Certificate record: unsigned by itself, made of signed attestations."""
+    answers: Annotated[tuple[memoryview, ...], msgspec.Meta(max_length=len(WAVES) * ENCODERS_MAX)]
+    """Little-endian float32 [views, 1024] of all who revealed, by encoder key, then wave; equal ones once."""
+
+
+def make_bundle(
+    genesis: Genesis,
+    header: Statement[Report],
+    body: bytes,
+    certificate: Certificate,
+    answers: Callable[[bytes], bytes | memoryview | None],
+) -> Bundle:
+    """Gather a certified report and the answers it names. Raises BundleError when an answer is not held."""
+    try:
+        reveals = decode(body, ReportBody, size_bytes_max=BODY_BYTES_MAX).reveals
+        revealed = [expect(data, genesis.network_id, Reveal).body.answers for data in reveals]
+    except (CodecError, StatementError) as error:
+        raise BundleError(
+            f"the report's body cannot be read ({error}): fetch it again by its digest"
+        ) from error
+    gathered = []
+    for name in distinct_answers(revealed):
+        data = answers(name)
+        if data is None:
+            raise BundleError(
+                f"the answers {name.hex()[:16]} are no longer held: reveals are kept for a number of rounds "
+                "only, so export sooner or from a node that keeps them longer"
+            )
+        gathered.append(memoryview(data))
+    return Bundle(MAGIC, VERSION, genesis.data, header.data, body, encode(certificate), tuple(gathered))
+
+
+def distinct_answers(revealed: Sequence[tuple[bytes, bytes, bytes] | None]) -> tuple[bytes, ...]:
+    """Digests of the answers a bundle holds, in its order: as revealed, each once; None revealed nothing."""
+    return tuple(dict.fromkeys(name for names in revealed for name in names or ()))
+
+
+def write_bundle(path: Path, bundle: Bundle, on_progress: Progress | None = None) -> int:
+    """Write a bundle so that the file is whole or absent, replacing an older one; returns its size in bytes.
+
+    Raises BundleError for another suffix than BUNDLE_SUFFIX, for a bundle over the limit and when the disk
+    refuses.
+    """
+    if path.suffix != BUNDLE_SUFFIX:
+        raise BundleError(f"{path.name} should end in {BUNDLE_SUFFIX}: name it {path.stem}{BUNDLE_SUFFIX}")
+    size_bytes = sum(
+        map(len, (bundle.genesis, bundle.header, bundle.body, bundle.certificate, *bundle.answers))
+    )
+    if size_bytes > BUNDLE_BYTES_MAX:
+        raise BundleError(_too_large("this report", size_bytes))
+    data = encode(bundle)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        _write_durably(partial, path, memoryview(data), on_progress)
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be written ({error.strerror or error}): check the folder and the space left"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(data)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """The bundle in a file, canonical and within limits. Raises BundleError."""
+    try:
+        if not path.is_file():
+            raise BundleError(f"{path} is no file: check the path")
+        size_bytes = path.stat().st_size
+        if size_bytes > BUNDLE_BYTES_MAX:
+            raise BundleError(_too_large(str(path), size_bytes))
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror or error}): check its permissions"
+        ) from error
+    return decode_bundle(data, str(path))
+
+
+def decode_bundle(data: bytes, name: str = "this") -> Bundle:
+    """The bundle that `data` canonically encodes; its answers look into `data`. Raises BundleError."""
+    if data[1 : 1 + len(_MAGIC_BYTES)] != _MAGIC_BYTES:
+        raise BundleError(f"{name} is no report bundle: choose a {BUNDLE_SUFFIX} file made by an export")
+    # Before the rest is decoded: another version may have other parts.
+    version = data[1 + len(_MAGIC_BYTES) : 2 + len(_MAGIC_BYTES)]
+    if version != encode(VERSION):
+        raise BundleError(
+            f"{name} is of another version than {VERSION}: read it with the release that made it"
+        )
+    try:
+        return decode(data, Bundle, size_bytes_max=BUNDLE_BYTES_MAX)
+    except CodecError as error:
+        raise BundleError(
+            f"{name} is damaged or was changed ({error}): export or download it again"
+        ) from error
+
+
+def _write_durably(partial: Path, path: Path, data: memoryview, on_progress: Progress | None) -> None:
+    with partial.open("xb") as file:
+        for start in range(0, len(data), _WRITE_BYTES):
+            written = file.write(data[start : start + _WRITE_BYTES])
+            if on_progress is not None:
+                on_progress(start + written, len(data))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    # The rename outlives a power cut only once its folder is written too.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _too_large(name: str, size_bytes: int) -> str:
+    return (
+        f"{name} takes {size_bytes >> 20} MiB and a bundle at most {BUNDLE_BYTES_MAX >> 20}: "
+        "verify such a report on a node, against its peers"
+    )

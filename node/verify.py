@@ -1,0 +1,244 @@
+"""Check a certified report offline, from one file and one network id that is trusted.
+
+Cheapest claims first: whatever was changed in a bundle is found by a digest or a signature before anything is
+recomputed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from node.bundle import Bundle, distinct_answers
+from node.scoring_task import ScoringTaskError, compare_task
+from protocol.audit import AuditedReport, AuditError, audit_report
+from protocol.batch import PPM
+from protocol.certificates import CertificateError, check_certificate
+from protocol.codec import CodecError, decode
+from protocol.genesis import Genesis, GenesisError
+from protocol.hashing import content_digest, digest
+from protocol.messages import Certificate, Report
+from protocol.report import VECTOR_BYTES, Deviation
+from protocol.schedule import PoolSchedule, ShardRound, dealer_of, is_scheduled
+from protocol.statement import ENVELOPE_BYTES_MAX, Statement, StatementError, expect
+
+
+class Check(StrEnum):
+    """What is checked, in this order."""
+
+    NETWORK = "network"
+    """The genesis is that of the network one trusts."""
+    HEADER = "header"
+    """The report is signed by the validator drawn to deal this shard-round."""
+    CERTIFICATE = "certificate"
+    """Validators with at least two thirds of the stake signed that they agree with this report."""
+    BODY = "body"
+    """The body is the one the header names."""
+    AUDIT = "audit"
+    """Items come from the committed pool, masks from the committed secret, reveals open the commits."""
+    CONSENSUS = "consensus"
+    """The consensus vectors are those the header binds."""
+    ANSWERS = "answers"
+    """The answers are those the encoders revealed, all of them and no others."""
+    NUMBERS = "numbers"
+    """Terms, scores, weights and consensus, recomputed, lie within the network's tolerance."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """A check that held, and how much of what it covered."""
+
+    check: Check
+    counts: Mapping[str, int]
+    """What was counted, in plural -> how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A report whose every claim holds."""
+
+    network_id: bytes
+    at: ShardRound
+    report: bytes
+    """Digest of the Report statement: what was certified."""
+    dealer: bytes
+    stake: int
+    """Of the validators who attested."""
+    total_stake: int
+    steps: tuple[CheckStep, ...]
+    deviations: tuple[Deviation, ...]
+    """The largest of every term, all within the tolerance."""
+
+
+class VerificationFailed(Exception):  # noqa: N818 (an outcome, not a fault of this program)
+    """A claim of the bundle does not hold; nothing in it should be believed."""
+
+    def __init__(self, check: Check, reason: str) -> None:
+        super().__init__(f"{check.value}: {reason}")
+        self.check = check
+        self.reason = reason
+
+
+OnStep = Callable[[CheckStep], None]
+
+
+def verify_bundle(
+    bundle: Bundle,
+    network_id: bytes | None = None,
+    genesis: Genesis | None = None,
+    on_step: OnStep | None = None,
+    *,
+    device: str = "cpu",
+) -> Verification:
+    """Check everything a bundle claims, starting from a network id or genesis that the caller trusts.
+
+    `on_step` is told of every check that held. Raises VerificationFailed at the first that does not.
+    """
+    done = _Done(on_step)
+    trusted = _network(bundle, network_id, genesis)
+    members = trusted.content
+    done.add(Check.NETWORK, {"validators": len(members.validators), "encoders": len(members.encoders)})
+    header = _header(bundle, trusted)
+    done.add(Check.HEADER, {"signatures": 1})
+    certificate = _certificate(bundle, trusted, header)
+    done.add(Check.CERTIFICATE, {"attestations": len(certificate.attestations)})
+    _body(bundle, header.body)
+    done.add(Check.BODY, {"bytes": len(bundle.body)})
+    audited = _audit(bundle, trusted, header)
+    done.add(Check.AUDIT, _audit_counts(audited))
+    done.add(Check.CONSENSUS, {"vectors": len(audited.batch.items)})
+    blobs = _answers(bundle, audited)
+    done.add(Check.ANSWERS, {"answers": len(blobs), "bytes": sum(map(len, blobs.values()))})
+    deviations = _numbers(audited, blobs, trusted.parameters.tolerance_ppm, device)
+    done.add(Check.NUMBERS, {"terms": len(deviations), "encoders": len(audited.task.encoders)})
+    return Verification(
+        network_id=trusted.network_id,
+        at=header.body.at,
+        report=header.digest,
+        dealer=header.signer,
+        stake=sum(trusted.validators[vote.validator].stake for vote in certificate.attestations),
+        total_stake=trusted.total_stake,
+        steps=tuple(done.steps),
+        deviations=deviations,
+    )
+
+
+@dataclass
+class _Done:
+    """The checks that held so far: at most one of each."""
+
+    on_step: OnStep | None
+    steps: list[CheckStep] = field(default_factory=list)
+
+    def add(self, check: Check, counts: Mapping[str, int]) -> None:
+        step = CheckStep(check, counts)
+        self.steps.append(step)
+        if self.on_step is not None:
+            self.on_step(step)
+
+
+def _network(bundle: Bundle, network_id: bytes | None, genesis: Genesis | None) -> Genesis:
+    if network_id is None and genesis is None:
+        raise VerificationFailed(
+            Check.NETWORK, "no network to trust was given: pass a network id or a genesis file"
+        )
+    found = digest("genesis", bundle.genesis)
+    for trusted in (network_id, genesis.network_id if genesis is not None else None):
+        if trusted is not None and found != trusted:
+            raise VerificationFailed(
+                Check.NETWORK,
+                f"the report is of network {found.hex()[:16]}, not of {trusted.hex()[:16]} which you trust",
+            )
+    try:
+        return Genesis.from_bytes(bundle.genesis)
+    except GenesisError as error:
+        raise VerificationFailed(Check.NETWORK, f"the genesis is none: {error}") from error
+
+
+def _header(bundle: Bundle, genesis: Genesis) -> Statement[Report]:
+    try:
+        header = expect(bundle.header, genesis.network_id, Report)
+    except StatementError as error:
+        raise VerificationFailed(Check.HEADER, str(error)) from error
+    if not is_scheduled(genesis, header.body.at):
+        raise VerificationFailed(Check.HEADER, f"this network has no shard-round {header.body.at}")
+    if header.signer != dealer_of(genesis, header.body.at):
+        raise VerificationFailed(Check.HEADER, "the report is not by the validator drawn to deal")
+    return header
+
+
+def _certificate(bundle: Bundle, genesis: Genesis, header: Statement[Report]) -> Certificate:
+    try:
+        certificate = decode(bundle.certificate, Certificate, size_bytes_max=ENVELOPE_BYTES_MAX)
+        if (certificate.at, certificate.report) != (header.body.at, header.digest):
+            raise CertificateError("it certifies another report")
+        check_certificate(genesis, certificate)
+    except (CodecError, CertificateError) as error:
+        raise VerificationFailed(Check.CERTIFICATE, str(error)) from error
+    return certificate
+
+
+def _body(bundle: Bundle, header: Report) -> None:
+    if len(bundle.body) != header.body_bytes or content_digest(bundle.body) != header.body:
+        raise VerificationFailed(Check.BODY, "the body is not the one the header names")
+
+
+def _audit(bundle: Bundle, genesis: Genesis, header: Statement[Report]) -> AuditedReport:
+    try:
+        return audit_report(genesis, header, bundle.body, PoolSchedule(genesis))
+    except AuditError as error:
+        check = Check.CONSENSUS if error.term == "consensus" else Check.AUDIT
+        by = f" (encoder {error.encoder.hex()[:16]})" if error.encoder else ""
+        raise VerificationFailed(check, f"{error}{by}") from error
+
+
+def _audit_counts(audited: AuditedReport) -> dict[str, int]:
+    body, batch = audited.body, audited.batch
+    return {
+        "scored items": len(body.scored),
+        "served items": len(body.served),
+        "views": sum(map(len, batch.waves)),
+        "commits": len(body.commits),
+        "locks": len(body.locks),
+        "reveals": len(body.reveals),
+    }
+
+
+def _answers(bundle: Bundle, audited: AuditedReport) -> dict[bytes, memoryview]:
+    """Answers by digest, once each is known to be the one revealed."""
+    names = distinct_answers(audited.task.answers)
+    if len(bundle.answers) != len(names):
+        raise VerificationFailed(
+            Check.ANSWERS, f"the bundle holds {len(bundle.answers)} answers where {len(names)} were revealed"
+        )
+    blobs = dict(zip(names, bundle.answers, strict=True))
+    for encoder, revealed in zip(audited.task.encoders, audited.task.answers, strict=True):
+        for wave, (name, views) in enumerate(zip(revealed or (), audited.batch.waves, strict=False), start=1):
+            whose = f"the answers of encoder {encoder.hex()[:16]} to wave {wave}"
+            if len(blobs[name]) != len(views) * VECTOR_BYTES:
+                raise VerificationFailed(Check.ANSWERS, f"{whose} have another size")
+    for name, data in blobs.items():
+        if content_digest(data) != name:
+            raise VerificationFailed(Check.ANSWERS, f"answers {name.hex()[:16]} are not what was revealed")
+    return blobs
+
+
+def _numbers(
+    audited: AuditedReport, blobs: dict[bytes, memoryview], tolerance_ppm: int, device: str
+) -> tuple[Deviation, ...]:
+    from scoring import ScoringError
+
+    try:
+        deviations = compare_task(audited.task, blobs.get, audited.body.scores, device=device)
+    except (ScoringTaskError, ScoringError) as error:
+        raise VerificationFailed(Check.NUMBERS, f"they cannot be recomputed: {error}") from error
+    worst = max(deviations, key=lambda deviation: deviation.difference_ppm)
+    if worst.difference_ppm > tolerance_ppm:
+        whose = f" of encoder {worst.encoder.hex()[:16]}" if worst.encoder else ""
+        raise VerificationFailed(
+            Check.NUMBERS,
+            f"{worst.term}{whose}, recomputed, lies {worst.difference_ppm / PPM:.6f} from what is claimed; "
+            f"the network's tolerance is {tolerance_ppm / PPM}",
+        )
+    return deviations
