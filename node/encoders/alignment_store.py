@@ -6,19 +6,32 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from node.encoders.alignment import AffineMap
 from node.encoders.encoder import DIMENSIONS, EncoderError
 
+_DAMAGE: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
+"""What reading a missing or damaged file raises; the last three come from damaged zip headers."""
+
 
 def stored_map(folder: Path, name: str, key: str, dimensions: int) -> AffineMap | None:
     """The map stored under a key; None if there is none or a damaged one: it is then fitted again."""
     try:
-        with np.load(_path(folder, name, key), allow_pickle=False) as arrays:
+        # Opened here: np.load leaves its file open when what it holds is damaged.
+        with _path(folder, name, key).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = AffineMap(arrays["source_mean"], arrays["matrix"], arrays["target_mean"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except _DAMAGE:
         return None
     shapes = (found.source_mean.shape, found.matrix.shape, found.target_mean.shape)
     if shapes != ((dimensions,), (dimensions, DIMENSIONS), (DIMENSIONS,)):

@@ -30,9 +30,13 @@ def test_load_challenge_pool__has_enough_prose_to_challenge_with() -> None:
 
 
 def test_load_challenge_pool__uses_a_repeated_paragraph_once(tmp_path: Path) -> None:
-    shared = "This very paragraph stands in two files, and it must be used for one item only, whatever follows."
+    shared = (
+        "This very paragraph stands in two files, and it must be used for one item only, whatever follows."
+    )
     for name in ("a", "b"):
-        own = f"File {name} goes on with words of its own, long enough that they make an item by themselves too."
+        own = (
+            f"File {name} goes on with words of its own, enough of them that they make an item by themselves."
+        )
         (tmp_path / f"{name}.txt").write_text(f"{shared}\n\n{own}")
     assert sum("two files" in item for item in load_challenge_pool(tmp_path)) == 1
 
