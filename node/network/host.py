@@ -319,18 +319,24 @@ class Host(INotifee):
                 guarded(self.counters, "on_peer", error)
 
 
+def _causes(error: BaseException) -> list[str]:
+    """The error and everything behind it, outermost first."""
+    found = [f"{type(error).__name__}: {error}"]
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            found += _causes(part)
+    behind = error.__cause__ or error.__context__
+    return found + _causes(behind) if behind is not None else found
+
+
 def _dial_reason(error: BaseException) -> str:
-    causes: list[str] = []
-    step: BaseException | None = error
-    while step is not None and len(causes) < 8:
-        causes.append(f"{type(step).__name__}: {step}")
-        step = step.__cause__ or step.__context__
+    causes = _causes(error)
     text = " / ".join(causes)
     if "PeerIDMismatchesPubkey" in text or "Peer ID mismatch" in text:
         return "the node that answers there has another key than the address says"
-    if "refused" in text.lower():
+    if "ConnectionRefusedError" in text:
         return "connection refused; is the node running, on this port?"
-    return causes[0][:300]
+    return causes[-1][:300]
 
 
 @asynccontextmanager
@@ -348,21 +354,27 @@ async def open_host(
     others are told instead, `admit(public key)` whether a peer that proved this key may stay connected.
     """
     patches.apply()
+    failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         host = Host(identity_seed, announce, limits or NetworkLimits(), admit, nursery)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(host._libp2p.run([]))
-            await _listen(host, listen)
             await stack.enter_async_context(background_trio_service(host._pubsub))
             await stack.enter_async_context(background_trio_service(host._router))
             await host._pubsub.wait_until_ready()
-            nursery.start_soon(host._quietly, "maintain", host._maintainer.run)
             try:
+                await _listen(host, listen)
+                nursery.start_soon(host._quietly, "maintain", host._maintainer.run)
                 yield host
+            except BaseException as error:
+                # Raised again below, outside the nurseries: the caller's own exception, not groups of groups of it.
+                failure = error
             finally:
                 with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
-                    await host._swarm.close_connections()
+                    await host._swarm.close_all()
         nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _listen(host: Host, addresses: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ taken out.
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import libp2p.network.swarm as swarm_module
@@ -95,10 +96,9 @@ def apply() -> None:
     tcp_module._set_reuse_flags = _set_reuse_address
 
     # Peers can trigger the library's warnings and errors at will, tracebacks included: disk and CPU for free.
-    # What matters is counted by us; a user who wants the rest sets the level of "libp2p" first.
-    if logging.getLogger("libp2p").level == logging.NOTSET:
+    # What matters is counted by us; whoever wants the rest sets LIBP2P_DEBUG, as the library documents.
+    if not os.environ.get("LIBP2P_DEBUG"):
         logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-    # The library logs through the bare `logging.debug`, which installs a handler on stderr when there is
-    # none.
+    # It also logs through the bare `logging.debug`, which installs a handler on stderr when there is none.
     if not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())

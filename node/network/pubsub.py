@@ -141,6 +141,17 @@ class HardenedPubsub(Pubsub):
         self._mark_msg_seen(message)
         await self.router.publish(self.my_id, message)
 
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        """Register a peer that can be written to, and tell it every topic of ours."""
+        told = set(self.topic_ids)
+        await super()._handle_new_peer(peer_id)
+        # A topic subscribed between the greeting and the registration is in neither the greeting nor the
+        # announcement: without this the peer never learns of it and the mesh never forms.
+        queue = self.peer_queues.get(peer_id)
+        for topic in set(self.topic_ids) - told:
+            if queue is not None:
+                queue.push(rpc_pb2.RPC(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic)]))
+
     # Incoming.
 
     async def stream_handler(self, stream: INetStream) -> None:

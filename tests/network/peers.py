@@ -69,7 +69,9 @@ def verdict(answer: Verdict) -> Callable[[bytes, bytes], Verdict]:
     return lambda data, key: answer
 
 
-async def collect(channel: trio.MemoryReceiveChannel[tuple[bytes, bytes]], count: int, timeout_s: float = 8.0) -> list[bytes]:
+async def collect(
+    channel: trio.MemoryReceiveChannel[tuple[bytes, bytes]], count: int, timeout_s: float = 8.0
+) -> list[bytes]:
     """The data of the next `count` deliveries, or of as many as come in time."""
     found: list[bytes] = []
     with trio.move_on_after(timeout_s):

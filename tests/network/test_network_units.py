@@ -50,7 +50,9 @@ def cut(data: bytes, points: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
 
 
-@given(st.lists(st.binary(max_size=2000), min_size=1, max_size=5), st.lists(st.integers(0, 10**6), max_size=8))
+@given(
+    st.lists(st.binary(max_size=2000), min_size=1, max_size=5), st.lists(st.integers(0, 10**6), max_size=8)
+)
 def test_frames__come_back_whole_however_they_are_cut(payloads: list[bytes], points: list[int]) -> None:
     wire = b"".join(encode_header("m", 3, len(payload)) + payload for payload in payloads)
 
@@ -81,7 +83,9 @@ def test_frames__any_bytes_give_a_header_or_a_frame_error(wire: bytes) -> None:
 
 async def test_frames__large_payload_is_joined_from_pieces() -> None:
     payload = bytes(300_000)
-    reader = FrameReader(Pieces(cut(encode_header("big", 0, len(payload)) + payload, [70_000, 140_000, 299_000])))
+    reader = FrameReader(
+        Pieces(cut(encode_header("big", 0, len(payload)) + payload, [70_000, 140_000, 299_000]))
+    )
     _, _, size = await reader.header(started_s=1)
     assert await reader.payload(size) == payload
 
