@@ -9,11 +9,9 @@ from torch import Tensor
 
 _TRUSTED_RATIO = 4e-3
 """A float32 Gram matrix is trusted for a pair if d^2 >= this x (|a|^2 + |b|^2): d is then right to 2e-5."""
-_TRUSTED_RATIO_DOUBLE = 1e-9
-"""The same for a float64 Gram matrix."""
 _CLOSE_SHARE = 0.02
-"""An item with a larger share of close pairs is done again whole, in float64 around one of its own rows."""
-_PAIRS_CHUNK = 2048
+"""An item with a larger share of close pairs is done again whole, around one of its own rows."""
+_PAIRS_CHUNK = 256
 """Close pairs subtracted at a time: bounds the working memory to this x D numbers."""
 _NORM_MAX = 1e15
 """Rows longer than this would overflow a float32 square; they count as missing."""
@@ -55,7 +53,7 @@ def pairwise(rows: Tensor, valid: Tensor | None = None) -> Pairs:
     if not bool(present.all()):
         rows = torch.where(present[:, :, None], rows, 0.0)
     squared, norms = _squared_from_gram(rows)
-    close = _close(squared, norms, _TRUSTED_RATIO, present)
+    close = _close(squared, norms, present)
     if bool(close.any()):
         _refine(rows, squared, close, present)
     squared.diagonal(dim1=1, dim2=2).zero_()
@@ -69,9 +67,9 @@ def _squared_from_gram(rows: Tensor) -> tuple[Tensor, Tensor]:
     return gram.mul_(-2).add_(norms[:, :, None]).add_(norms[:, None, :]), norms
 
 
-def _close(squared: Tensor, norms: Tensor, ratio: float, present: Tensor) -> Tensor:
+def _close(squared: Tensor, norms: Tensor, present: Tensor) -> Tensor:
     """Pairs i < j of present rows whose Gram distance has lost its digits. -> [B, N, N] bool."""
-    near = squared < ratio * (norms[:, :, None] + norms[:, None, :])
+    near = squared < _TRUSTED_RATIO * (norms[:, :, None] + norms[:, None, :])
     return (near & present[:, :, None] & present[:, None, :]).triu_(1)
 
 
@@ -80,27 +78,23 @@ def _refine(rows: Tensor, squared: Tensor, close: Tensor, present: Tensor) -> No
     count = rows.shape[1]
     crowded = (close.flatten(1).sum(1) > _CLOSE_SHARE * count * count).nonzero()[:, 0]
     if crowded.numel():
-        # Around a row of the densest half, near-copies are short vectors again and a float64 Gram matrix
-        # keeps their digits. The pivot is one row, not the mean, which one long row could drag away from
-        # all others.
+        # Around a row of the densest half, near-copies are short vectors again and keep their digits. The
+        # pivot is one row, not the mean, which one long row could drag away from all others.
         some, here = rows[crowded], present[crowded]
         apart = squared[crowded].masked_fill(~(here[:, :, None] & here[:, None, :]), torch.inf)
         pivot = apart.kthvalue(max(1, count // 2), dim=2).values.argmin(1)
         at = torch.arange(len(crowded), device=rows.device)
-        centred = (some.double() - some[at, pivot].double()[:, None]).masked_fill_(~here[:, :, None], 0.0)
-        again, norms = _squared_from_gram(centred)
-        still = _close(again, norms, _TRUSTED_RATIO_DOUBLE, here)
-        _subtract(some, again, still)
-        squared[crowded] = again.to(squared.dtype)
-        close[crowded] = False
+        centred = some.sub_(some[at, pivot][:, None]).masked_fill_(~here[:, :, None], 0.0)
+        squared[crowded], norms = _squared_from_gram(centred)
+        close[crowded] = _close(squared[crowded], norms, here)
     _subtract(rows, squared, close)
 
 
 def _subtract(rows: Tensor, squared: Tensor, pairs: Tensor) -> None:
-    """Write |a - b|^2 of every marked pair, differences first, in float64, on both sides of the diagonal."""
+    """Write |a - b|^2 of every marked pair, differences first, on both sides of the diagonal."""
     listed = pairs.nonzero()
     for start in range(0, len(listed), _PAIRS_CHUNK):
         item, a, b = listed[start : start + _PAIRS_CHUNK].unbind(1)
-        exact = (rows[item, a].double() - rows[item, b].double()).square_().sum(1).to(squared.dtype)
+        exact = (rows[item, a] - rows[item, b]).square_().sum(1)
         squared[item, a, b] = exact
         squared[item, b, a] = exact

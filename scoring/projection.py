@@ -20,7 +20,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     """Row by row inner products. [..., D] x [..., D] -> [...]."""
     if a.ndim < 3:
         return (a * b).sum(-1)
-    # One encoder at a time: the products of one stay in the cache, those of all would be a fresh large tensor.
+    # One encoder at a time: the products of one stay in the cache, those of all would be a large tensor.
     return torch.stack([(x * y).sum(-1) for x, y in zip(a, b, strict=True)])
 
 

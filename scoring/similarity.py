@@ -8,16 +8,18 @@ from torch import Tensor
 from scoring.distances import Pairs
 
 
-def majority_similarity(pairs: Pairs, majority: int) -> Tensor:
+def majority_similarity(pairs: Pairs, majority: int, peers: Tensor | None = None) -> Tensor:
     """The `majority`-th largest cosine of each row to its peers. Rows of B items -> [B, N] float32.
 
-    A peer that is missing agrees with nobody: it counts as cosine 0, so that an item which fewer than
-    `majority` peers answered shows no majority at all.
+    peers [B, N] bool: whose agreement counts, everyone who is present by default. A peer that is missing
+    agrees with nobody: it counts as cosine 0, so that an item which fewer than `majority` peers answered
+    shows no majority at all.
     """
     count = pairs.present.shape[1]
     if count < 2:
         return torch.zeros_like(pairs.squared_norm)
-    cosine = torch.where(pairs.both, pairs.product, 0.0)
+    agreeing = pairs.both if peers is None else pairs.both & peers[:, None, :]
+    cosine = torch.where(agreeing, pairs.product, 0.0)
     # A row is no peer of its own: -inf keeps it out of the largest.
     cosine.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     rank = min(majority, count - 1)

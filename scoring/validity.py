@@ -69,7 +69,7 @@ def _well_formed(roles: Sequence[tuple[Tensor, Centred]], rule: ScoringRule, sla
 
 
 def _agreement(full_pairs: Pairs, peers: Tensor, rule: ScoringRule) -> Tensor:
-    """Majority similarity of each full view among the live of `peers` [N, I]. -> [N, I]."""
+    """Majority similarity of each answer of `peers` [N, I] to those of its live encoders. -> [N, I]."""
     live = live_encoders(peers, rule)
-    present = (peers & live[:, None]).T  # [I, N]
-    return majority_similarity(full_pairs._replace(present=present), rule.majority(int(live.sum()))).T
+    pairs = full_pairs._replace(present=peers.T)  # [I, N]
+    return majority_similarity(pairs, rule.majority(int(live.sum())), (peers & live[:, None]).T).T

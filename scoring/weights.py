@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_CAP_ROUNDS_MAX = 256
+_CAP_ROUNDS_MAX = 128
 _CAP_SLACK = 1e-12
 
 

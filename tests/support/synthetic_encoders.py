@@ -57,8 +57,9 @@ def honest_shard(
 ) -> Shard:
     """One encoder for each noise level: the larger, the worse it tells items apart.
 
-    Every encoder sums its own noisy vectors of a text's words, adds a constant of its own, squashes and normalises.
-    Texts draw their words from a few topics; masks take words by spans with a share of 15 to 60 %.
+    Every encoder sums its own noisy vectors of a text's words, adds a constant of its own, squashes and
+    normalises. Texts draw their words from a few topics; masks take words by spans with a share of 15 to 60
+    %.
     """
     draw = np.random.default_rng(seed)
     topic_of_word = draw.integers(0, _TOPICS, _WORDS)

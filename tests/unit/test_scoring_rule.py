@@ -1,0 +1,67 @@
+"""The rule as data: ramps, presets, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring import HARDENED, LITERAL, Ramp, ScoringError, ScoringRule, rule_by_name
+
+ends = st.floats(-10, 10, allow_nan=False)
+
+
+@given(zero_at=ends, one_at=ends, x=ends, y=ends)
+def test_ramp__is_monotone_between_its_ends_and_clipped(
+    zero_at: float, one_at: float, x: float, y: float
+) -> None:
+    if zero_at == one_at:
+        with pytest.raises(ScoringError, match="no slope"):
+            Ramp(zero_at, one_at)
+        return
+    low, high = Ramp(zero_at, one_at)(torch.tensor(sorted([x, y]), dtype=torch.float64)).tolist()
+    assert min(low, high) >= 0
+    assert max(low, high) <= 1
+    assert (low <= high) if zero_at < one_at else (low >= high)
+    assert Ramp(zero_at, one_at)(torch.tensor([zero_at, one_at], dtype=torch.float64)).tolist() == [0, 1]
+
+
+def test_ramp__clips_infinities() -> None:
+    assert Ramp(2.0, 1.5)(torch.tensor([torch.inf, -torch.inf])).tolist() == [0, 1]
+
+
+def test_rule_by_name__finds_both_presets_and_names_them_otherwise() -> None:
+    assert rule_by_name("hardened") is HARDENED
+    assert rule_by_name("literal") is LITERAL
+    assert ScoringRule() == HARDENED
+    with pytest.raises(ScoringError, match="hardened, literal"):
+        rule_by_name("hardend")
+
+
+@pytest.mark.parametrize(("live", "majority"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (9, 4), (64, 32)])
+def test_majority__is_half_of_the_live_encoders_rounded_down(live: int, majority: int) -> None:
+    assert HARDENED.majority(live) == majority
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"block_items_min": 1},
+        {"block_items": 4},
+        {"items_min": 1},
+        {"encoders_min": 1},
+        {"neighbours": 0},
+        {"temperatures": ()},
+        {"temperatures": (0.1, 0.0)},
+        {"weight_cap": 0.0},
+        {"weight_cap": 1.1},
+        {"tolerance": -1.0},
+        {"literal_scale": 0.0},
+    ],
+)
+def test_scoring_rule__constants_without_meaning_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(ScoringError):
+        replace(HARDENED, **change)  # type: ignore[arg-type]
