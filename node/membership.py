@@ -120,8 +120,8 @@ def assemble_genesis(
     for validator in validators:
         if validator.pool_size < parameters.scored_items:
             raise MembershipError(
-                f"validator {validator.public_key[:4].hex()} has {validator.pool_size} challenge items, and a "
-                f"batch scores {parameters.scored_items}: prepare it with more --data"
+                f"validator {validator.public_key[:4].hex()} has {validator.pool_size} challenge items, and "
+                f"a batch scores {parameters.scored_items}: prepare it with more --data"
             )
     if len(encoders) < parameters.encoders_min:
         raise MembershipError(

@@ -1,0 +1,71 @@
+"""The application: its commands, and the one place where errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from node.cli import embeddings, genesis, init, keys, rounds, run, scores, status, submit, verify, version
+from node.cli.errors import EXIT_CODE_LINES, explain
+from node.cli.output import note
+
+_EPILOG = "Exit codes: " + ", ".join(f"{code.value} {line}" for code, line in EXIT_CODE_LINES.items()) + "."
+
+# Wrong usage (the base of BadParameter), a closed pipe and a wish to leave.
+_FOR_THE_FRAMEWORK = (typer.Exit, typer.Abort, BrokenPipeError, *typer.BadParameter.__bases__)
+
+
+class _Group(TyperGroup):
+    """The top of the command tree: what escapes a command ends here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a known error is one sentence on standard error and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(error, _FOR_THE_FRAMEWORK) or ctx.params.get("debug"):
+                raise
+            sentence, code = explain(error)
+            note(f"error: {sentence}")
+            raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="deltamesh",
+    help="A peer-to-peer network that makes embeddings nobody has to trust.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _top(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)
+    ] = False,
+) -> None:
+    """Nothing happens before the command; `debug` is read where errors end."""
+
+
+app.command("init")(init.init)
+app.add_typer(genesis.app, name="genesis")
+app.add_typer(keys.app, name="keys")
+app.add_typer(run.app, name="run")
+app.command("submit")(submit.submit)
+app.command("status")(status.status)
+app.command("peers")(status.peers)
+app.add_typer(rounds.app, name="rounds")
+app.command("scores")(scores.scores)
+app.add_typer(embeddings.app, name="embeddings")
+app.command("verify")(verify.verify)
+app.command("version")(version.version)
+
+
+def main() -> None:
+    """The entry point `deltamesh`."""
+    app(prog_name="deltamesh")

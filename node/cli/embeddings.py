@@ -1,0 +1,150 @@
+"""`deltamesh embeddings`: take the certified consensus embeddings along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.errors import CommandError, ExitCode, os_error_code
+from node.cli.options import (
+    HomeOption,
+    JsonOption,
+    NetworkOption,
+    existing_directory,
+    genesis_of,
+    reading_store,
+    settings_of,
+)
+from node.cli.output import Progress, counted, note, print_json, progress, say
+
+if TYPE_CHECKING:
+    from node.cli.embedding_spool import EmbeddingRow, EmbeddingSpool
+    from node.store import EmbeddingRecord, Store
+    from protocol.genesis import Genesis
+
+app = typer.Typer(help="The certified consensus embeddings.", no_args_is_help=True)
+
+
+@app.command("export")
+def export(
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", metavar="FILE", help="A .parquet, .safetensors or .npz file.", show_default=False
+        ),
+    ],
+    from_round: Annotated[
+        int, typer.Option("--from-round", metavar="N", help="Leave out rounds before.", min=0)
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file.", show_default=False)
+    ] = False,
+    home: HomeOption = None,
+    network: NetworkOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write every certified embedding: item id, text, round, vector, space.
+
+    Vectors are the raw consensus, 1024 float32, in the space of `space_epoch`. The file appears whole or
+    not at all; an export that was interrupted goes on where it stopped when it is run again.
+    """
+    from node.cli.embedding_files import WRITERS, write_embeddings
+    from node.cli.embedding_spool import EmbeddingSpool
+
+    if to.suffix not in WRITERS:
+        raise CommandError(
+            f"{to} must end in {', '.join(WRITERS)}: the ending chooses the format", ExitCode.USAGE
+        )
+    if to.exists() and not overwrite:
+        raise CommandError(f"{to} exists: name another file, or say --overwrite", ExitCode.BAD_INPUT)
+    directory = existing_directory(settings_of(home, network))
+    genesis = genesis_of(directory)
+    selection = {"network_id": genesis.network_id.hex(), "from_round": from_round}
+    with reading_store(directory) as store:
+        if store is None or next(store.embeddings(from_round), None) is None:
+            raise CommandError(
+                "there are no embeddings to export yet: they come with the first certified round",
+                ExitCode.NODE_STATE,
+            )
+        try:
+            spool = EmbeddingSpool(to, selection)
+            if spool.count:
+                note(f"Going on after {counted(spool.count, 'embedding')} an earlier run has read.")
+            total = max(store.embedding_count(), spool.count)
+            with progress("reading", total) as bar:
+                bar.step(spool.count)
+                _read(store, genesis, spool, from_round, bar)
+            with progress("writing", spool.count) as bar:
+                metadata = {"space": "deltamesh consensus, raw", "network_id": genesis.network_id.hex()}
+                write_embeddings(to, spool, metadata, bar.step)
+        except OSError as error:
+            from config.errors import os_error_sentence
+
+            sentence = os_error_sentence("write", to, error).replace(
+                "another --home", "another place for --to"
+            )
+            raise CommandError(
+                f"{sentence}; what was read so far is kept, the same command goes on from there",
+                os_error_code(error),
+            ) from None
+        count = spool.count
+        spool.remove()
+    if json_:
+        print_json({"file": str(to), "embeddings": count, "bytes": to.stat().st_size})
+    else:
+        say(f"Wrote {counted(count, 'embedding')} to {to} ({to.stat().st_size / 1e6:,.1f} MB).")
+
+
+def _read(store: Store, genesis: Genesis, spool: EmbeddingSpool, from_round: int, bar: Progress) -> None:
+    records = store.embeddings(max(from_round, spool.next_round))
+    for round_, group in groupby(records, key=lambda record: record.round):
+        bar.step(spool.append_round(round_, _rows(store, genesis, list(group))))
+
+
+def _rows(
+    store: Store, genesis: Genesis, records: list[EmbeddingRecord]
+) -> Iterator[tuple[EmbeddingRow, bytes]]:
+    from node.cli.embedding_spool import EmbeddingRow
+
+    texts: dict[bytes, bytes] = {}
+    for shard in sorted({record.shard for record in records}):
+        texts |= _texts(store, genesis, records[0].round, shard)
+    for one in records:
+        text = texts.get(one.item_id)
+        if text is None:
+            item = store.item(one.item_id)
+            text = item.content if item is not None else None
+        yield (
+            EmbeddingRow(
+                one.item_id.hex(),
+                None if text is None else text.decode(errors="replace"),
+                one.round,
+                one.shard,
+                one.position,
+                one.space_epoch,
+            ),
+            one.vector,
+        )
+
+
+def _texts(store: Store, genesis: Genesis, round_: int, shard: int) -> dict[bytes, bytes]:
+    """The items of a report by id: challenge items are stored nowhere else. Empty without its body."""
+    from node.cli.round_view import header_of
+    from protocol.codec import CodecError, decode
+    from protocol.items import item_id
+    from protocol.report import BODY_BYTES_MAX, ReportBody
+
+    record = store.round(round_, shard)
+    header = header_of(record, genesis) if record is not None else None
+    data = store.blobs.get(header.body.body) if header is not None else None
+    if data is None:
+        return {}
+    try:
+        body = decode(data, ReportBody, size_bytes_max=BODY_BYTES_MAX)
+    except CodecError:
+        return {}
+    return {item_id(item): item for item in (*(one.data for one in body.scored), *body.served)}

@@ -1,0 +1,104 @@
+"""The options commands share, and what they lead to: settings, data directory, genesis, store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.errors import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from config.datadir import DataDir
+    from config.settings import Settings
+    from node.store import Store
+    from protocol.genesis import Genesis
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="Holds one data directory per network.", show_default=False),
+]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option("--network", metavar="NAME", help="Which of them. [default: localnet]", show_default=False),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.", show_default=False)
+]
+ListenOption = Annotated[
+    list[str] | None,
+    typer.Option("--listen", metavar="ADDR", help="Listen here, such as /ip4/0.0.0.0/tcp/7700. Repeatable."),
+]
+AnnounceOption = Annotated[
+    list[str] | None,
+    typer.Option("--announce", metavar="ADDR", help="Where others can dial this node. Repeatable."),
+]
+BootstrapOption = Annotated[
+    list[str] | None,
+    typer.Option("--bootstrap", metavar="ADDR", help="A peer to dial first, with its /p2p/ id. Repeatable."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="PATH", help="Text a validator challenges with. [default: what ships with Python]"
+    ),
+]
+
+
+def settings_of(home: Path | None, network: str | None, **flags: object) -> Settings:
+    """Settings by precedence: flags, environment, config.toml, defaults. Raises ConfigError."""
+    from config.settings import load_settings
+
+    given = {key: value for key, value in flags.items() if value not in (None, [])}
+    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return load_settings({"home": home, "network": network, **lists})
+
+
+def existing_directory(settings: Settings) -> DataDir:
+    """The data directory of a command that only looks: it makes none for a mistyped --home."""
+    from config.datadir import DataDir
+
+    if not settings.directory.is_dir():
+        raise CommandError(
+            f"there is no node in {settings.directory}: set one up with `deltamesh init`, or name another "
+            "--home or --network",
+            ExitCode.NODE_STATE,
+        )
+    return DataDir.open(settings.home, settings.network)
+
+
+def genesis_of(directory: DataDir) -> Genesis:
+    """The genesis of the directory's network. Raises CommandError when it has not joined one."""
+    from config.genesis import load_genesis
+
+    if not directory.genesis.exists():
+        raise CommandError(
+            f"{directory.root} has not joined a network yet: join one with `deltamesh init --genesis FILE`",
+            ExitCode.NODE_STATE,
+        )
+    return load_genesis(directory.genesis)
+
+
+@contextmanager
+def reading_store(directory: DataDir) -> Iterator[Store | None]:
+    """The node's store, to read beside a running node; None when it has never run. Raises StoreError."""
+    from node.store import Access, Store
+
+    if not directory.store.exists():
+        yield None
+        return
+    with Store.open(directory.store, directory.blobs, access=Access.READ_ONLY) as store:
+        yield store
+
+
+def checked_key(text: str) -> str:
+    """A key or the beginning of one, as hexadecimal digits in small letters. Raises CommandError."""
+    lowered = text.lower().removeprefix("0x")
+    if not 1 <= len(lowered) <= 64 or not set(lowered) <= set("0123456789abcdef"):
+        raise CommandError(
+            f"'{text[:80]}' is no key: give its hexadecimal digits, all 64 or the first few", ExitCode.USAGE
+        )
+    return lowered

@@ -1,0 +1,203 @@
+"""One round as people and programs read it: gathered from the store, then printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from node.cli.output import (
+    counted,
+    moment,
+    number,
+    print_facts,
+    print_table,
+    say,
+    short_key,
+    span,
+)
+from node.store import DisputeRecord, RoundRecord, ScoreRecord, StepRecord, Store
+from protocol.codec import CodecError, decode
+from protocol.genesis import Genesis
+from protocol.messages import Certificate, Dispute, Report
+from protocol.statement import ENVELOPE_BYTES_MAX, Statement, StatementError, expect, parse
+
+
+@dataclass(frozen=True, slots=True)
+class RoundDetail:
+    """Everything this node knows of one shard of one round."""
+
+    record: RoundRecord
+    steps: tuple[StepRecord, ...]
+    scores: tuple[ScoreRecord, ...]
+    signers: Mapping[bytes, int]
+    """Validator -> stake, of the certificate."""
+    disputes: tuple[Mapping[str, Any], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            **summary(self.record),
+            "steps": [_step_document(step) for step in self.steps],
+            "scores": [
+                {"encoder": one.encoder, "score": one.score, "weight": one.weight, "terms": dict(one.terms)}
+                for one in self.scores
+            ],
+            "signers": [{"validator": key, "stake": stake} for key, stake in self.signers.items()],
+            "disputes": list(self.disputes),
+        }
+
+
+def summary(record: RoundRecord) -> dict[str, Any]:
+    """The round's row as JSON: keys and digests become hex."""
+    certificate = certificate_of(record)
+    return {
+        "round": record.round,
+        "shard": record.shard,
+        "epoch": record.epoch,
+        "state": record.state.value,
+        "dealer": record.dealer,
+        "report": record.report_digest,
+        "attestations": len(certificate.attestations) if certificate else 0,
+        "timings_ms": dict(record.timings_ms),
+        "updated_ms": record.updated_ms,
+    }
+
+
+def certificate_of(record: RoundRecord) -> Certificate | None:
+    """The certificate of a certified round; it was checked before it was stored."""
+    if record.certificate is None:
+        return None
+    try:
+        return decode(record.certificate, Certificate, size_bytes_max=ENVELOPE_BYTES_MAX)
+    except CodecError:
+        return None
+
+
+def header_of(record: RoundRecord, genesis: Genesis) -> Statement[Report] | None:
+    """The signed header of a round's report, where one is held."""
+    if record.header is None:
+        return None
+    try:
+        return expect(record.header, genesis.network_id, Report)
+    except StatementError:
+        return None
+
+
+def detail(store: Store, genesis: Genesis, record: RoundRecord) -> RoundDetail:
+    """Gather what the store has on one shard-round. Raises StoreError."""
+    certificate = certificate_of(record)
+    voters = [vote.validator for vote in certificate.attestations] if certificate else []
+    stakes = dict(genesis.validator_stakes)
+    return RoundDetail(
+        record=record,
+        steps=tuple(store.steps(record.round, record.shard)),
+        scores=_scores(store, record),
+        signers={key: stakes.get(key, 0) for key in voters},
+        disputes=tuple(_dispute(one, genesis) for one in store.disputes(record.round, record.shard)),
+    )
+
+
+def print_round(found: RoundDetail, genesis: Genesis) -> None:
+    """Print one shard-round in a terminal."""
+    record = found.record
+    stake = sum(found.signers.values())
+    attested = f"{counted(len(found.signers), 'validator')}, {stake:,} of {genesis.total_stake:,} stake"
+    print_facts(
+        {
+            "round": f"{record.round}, shard {record.shard}, epoch {record.epoch}",
+            "state": record.state.value,
+            "dealer": short_key(record.dealer),
+            "report": record.report_digest.hex() if record.report_digest else "-",
+            "attested by": attested if found.signers else "nobody yet",
+            "last change": moment(record.updated_ms),
+        }
+    )
+    if record.timings_ms:
+        say("timings  " + ", ".join(f"{name} {span(ms)}" for name, ms in record.timings_ms.items()))
+    say("")
+    _print_steps(found)
+    _print_scores(found)
+    if found.signers:
+        rows = [[short_key(key), f"{one:,}"] for key, one in found.signers.items()]
+        print_table("Attestations", ["validator", "stake"], rows, right=frozenset({"stake"}))
+    if found.disputes:
+        columns = ["disputer", "term", "encoder", "difference (ppm)", "detail"]
+        names = ("disputer", "term", "encoder", "difference_ppm", "detail")
+        rows = [[_cell(one[name]) for name in names] for one in found.disputes]
+        print_table("Disputes", columns, rows)
+    else:
+        say("No disputes.")
+
+
+def _print_steps(found: RoundDetail) -> None:
+    if not found.steps:
+        say("No steps are recorded: this node did not follow the round, or its records were pruned.")
+        return
+    rows = [
+        [
+            step.step,
+            f"{step.wave}" if step.wave else "-",
+            f"{step.elapsed_ms:,} ms",
+            _keys(step.answered),
+            _keys(step.missing),
+            step.detail or "-",
+        ]
+        for step in found.steps
+    ]
+    columns = ["step", "wave", "took", "answered", "missing or late", "detail"]
+    print_table("Steps", columns, rows, right=frozenset({"wave", "took"}))
+
+
+def _print_scores(found: RoundDetail) -> None:
+    if not found.scores:
+        say("No scores: the round has no certified report here.")
+        return
+    rows = [[short_key(one.encoder), number(one.score), number(one.weight)] for one in found.scores]
+    print_table("Scores", ["encoder", "score", "weight"], rows, right=frozenset({"score", "weight"}))
+
+
+def _scores(store: Store, record: RoundRecord) -> tuple[ScoreRecord, ...]:
+    """Of one shard-round, heaviest first. The store reads from the newest round back: look ever further."""
+    for last_rounds in (64, 1_024, None):
+        rows = store.scores(last_rounds)
+        kept = [one for one in rows if (one.round, one.shard) == (record.round, record.shard)]
+        if kept or not rows or rows[-1].round < record.round:
+            return tuple(sorted(kept, key=lambda one: (-one.weight, one.encoder)))
+    return ()
+
+
+def _dispute(one: DisputeRecord, genesis: Genesis) -> dict[str, Any]:
+    document: dict[str, Any] = {"disputer": one.disputer.hex(), "received_ms": one.received_ms}
+    try:
+        body = parse(one.envelope, genesis.network_id).body
+    except StatementError as error:
+        return document | {"term": "", "encoder": "", "difference_ppm": 0, "detail": f"unreadable: {error}"}
+    assert isinstance(body, Dispute)
+    return document | {
+        "term": body.term,
+        "encoder": body.encoder.hex(),
+        "difference_ppm": body.difference_ppm,
+        "detail": body.detail,
+    }
+
+
+def _step_document(step: StepRecord) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "wave": step.wave,
+        "elapsed_ms": step.elapsed_ms,
+        "answered": list(step.answered),
+        "missing": list(step.missing),
+        "detail": step.detail,
+        "at_ms": step.at_ms,
+    }
+
+
+def _keys(keys: tuple[bytes, ...]) -> str:
+    return " ".join(short_key(key) for key in keys) or "-"
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    return short_key(text) if len(text) == 64 else text or "-"

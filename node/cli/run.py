@@ -1,0 +1,101 @@
+"""`deltamesh run`: start a node and stay until it is stopped."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from node.cli.options import (
+    AnnounceOption,
+    BootstrapOption,
+    DataOption,
+    HomeOption,
+    ListenOption,
+    NetworkOption,
+    settings_of,
+)
+
+app = typer.Typer(help="Start a node; Ctrl-C stops it.", no_args_is_help=True)
+
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE", show_default=False)
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", help="Threads of the numeric work.", show_default=False)
+]
+LogLevelOption = Annotated[
+    str | None, typer.Option("--log-level", help="debug, info, warning or error.", metavar="LEVEL")
+]
+LogFormatOption = Annotated[
+    str | None, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
+]
+
+
+@app.command("validator")
+def validator(
+    home: HomeOption = None,
+    network: NetworkOption = None,
+    listen: ListenOption = None,
+    announce: AnnounceOption = None,
+    bootstrap: BootstrapOption = None,
+    data: DataOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+) -> None:
+    """Deal challenges, score the answers, attest the reports of others."""
+    from node.run import run_validator
+
+    settings = settings_of(
+        home,
+        network,
+        listen=listen,
+        announce=announce,
+        bootstrap=bootstrap,
+        data=data,
+        device=device,
+        threads=threads,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    run_validator(settings)
+
+
+@app.command("encoder")
+def encoder(
+    home: HomeOption = None,
+    network: NetworkOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="A built-in encoder or module:factory."),
+    ] = None,
+    cheat: Annotated[
+        str | None,
+        typer.Option("--cheat", metavar="NAME", help="Misbehave in this way. For test networks only."),
+    ] = None,
+    listen: ListenOption = None,
+    announce: AnnounceOption = None,
+    bootstrap: BootstrapOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+) -> None:
+    """Embed the views that validators deal."""
+    from node.run import run_encoder
+
+    settings = settings_of(
+        home,
+        network,
+        model=model,
+        listen=listen,
+        announce=announce,
+        bootstrap=bootstrap,
+        device=device,
+        threads=threads,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    run_encoder(settings, cheat)

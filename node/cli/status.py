@@ -1,0 +1,119 @@
+"""`deltamesh status` and `deltamesh peers`: what the running node says about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node.cli.errors import CommandError, ExitCode
+from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, settings_of
+from node.cli.output import (
+    counted,
+    moment,
+    now_ms,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+    short_key,
+    span,
+)
+
+if TYPE_CHECKING:
+    from config.datadir import DataDir
+    from node.status import Liveness, NodeStatus
+
+
+def status(home: HomeOption = None, network: NetworkOption = None, json_: JsonOption = False) -> None:
+    """Print what the node is doing. Exit code 4 when it is not running."""
+    import msgspec
+
+    directory = existing_directory(settings_of(home, network))
+    found, alive = _last_status(directory)
+    if json_:
+        print_json({"state": alive.value, **(msgspec.to_builtins(found) if found else {})})
+    elif found is not None:
+        _print_status(found, alive)
+    _insist_on_running(directory, found, alive)
+
+
+def peers(home: HomeOption = None, network: NetworkOption = None, json_: JsonOption = False) -> None:
+    """Print the peers the node is connected to. Exit code 4 when it is not running."""
+    import msgspec
+
+    from node.status import Liveness
+
+    directory = existing_directory(settings_of(home, network))
+    found, alive = _last_status(directory)
+    # Peers of the past are connected to nobody: they are not shown.
+    connected = found.peers if found is not None and alive is not Liveness.STOPPED else ()
+    if json_:
+        print_json(msgspec.to_builtins(connected))
+    elif connected:
+        rows = [
+            [
+                short_key(peer.public_key),
+                peer.role,
+                "out" if peer.outbound else "in",
+                span(now_ms() - peer.since_ms),
+                f"{peer.penalty:g}",
+                peer.address,
+            ]
+            for peer in connected
+        ]
+        print_table(
+            counted(len(connected), "peer"),
+            ["peer", "role", "direction", "connected for", "penalty", "address"],
+            rows,
+            right=frozenset({"connected for", "penalty"}),
+        )
+    elif alive is not Liveness.STOPPED:
+        say("No peers yet: check --bootstrap, or wait for others to dial this node.")
+    _insist_on_running(directory, found, alive)
+
+
+def _last_status(directory: DataDir) -> tuple[NodeStatus | None, Liveness]:
+    from node.status import STATUS_FILE_NAME, Liveness, liveness, read_status
+
+    found = read_status(directory.root / STATUS_FILE_NAME)
+    return found, Liveness.STOPPED if found is None else liveness(found, now_ms())
+
+
+def _print_status(found: NodeStatus, alive: Liveness) -> None:
+    facts = {
+        "state": f"{alive.value} (process {found.pid}, version {found.version})",
+        "role": found.role + (f", model {found.model}" if found.model else ""),
+        "public key": found.public_key,
+        "network": found.network_id,
+        "started": f"{moment(found.started_ms)} ({span(found.updated_ms - found.started_ms)} of running)",
+        "last word": moment(found.updated_ms),
+        "round": f"{found.round}" if found.round >= 0 else "before genesis",
+        "phase": found.phase or "-",
+        "last certified": "none yet"
+        if found.last_certified_round is None
+        else f"{found.last_certified_round}",
+        "peers": f"{len(found.peers)}",
+        "addresses": ", ".join(found.addresses) or "none",
+    }
+    facts |= {name: f"{count:,}" for name, count in sorted(found.counters.items())}
+    print_facts(facts)
+
+
+def _insist_on_running(directory: DataDir, found: NodeStatus | None, alive: Liveness) -> None:
+    from node.status import STALE_MS, Liveness
+
+    match alive:
+        case Liveness.RUNNING:
+            return
+        case Liveness.SILENT:
+            assert found is not None
+            sentence = (
+                f"process {found.pid} has said nothing for {span(now_ms() - found.updated_ms)} (it "
+                "should every "
+                f"second, at least within {STALE_MS // 1_000} s): look into {directory.logs}, then "
+                "restart the node"
+            )
+        case Liveness.STOPPED:
+            role = found.role if found is not None and found.role else "validator|encoder"
+            last = f" (last seen {moment(found.updated_ms)})" if found is not None else ""
+            sentence = f"no node is running in {directory.root}{last}: start it with `deltamesh run {role}`"
+    raise CommandError(sentence, ExitCode.NODE_STATE)
