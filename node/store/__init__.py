@@ -22,6 +22,7 @@ from node.store.peers import PeerRecord
 from node.store.rounds import RoundRecord, RoundState
 from node.store.scores import ScoreAverage, ScoreRecord
 from node.store.statements import StatementRecord
+from node.store.steps import StepRecord
 from node.store.store import BlobPurpose, Pruned, Store
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "ScoreAverage",
     "ScoreRecord",
     "StatementRecord",
+    "StepRecord",
     "Store",
     "StoreBusy",
     "StoreCorrupted",

@@ -58,6 +58,18 @@ _INITIAL = (
         released_round INTEGER,
         CHECK (content IS NOT NULL OR state IN ('released', 'certified'))
     )""",
+    """CREATE TABLE steps (
+        round INTEGER NOT NULL,
+        shard INTEGER NOT NULL,
+        step TEXT NOT NULL,
+        wave INTEGER NOT NULL,
+        elapsed_ms INTEGER NOT NULL,
+        answered BLOB NOT NULL,
+        missing BLOB NOT NULL,
+        detail TEXT NOT NULL,
+        at_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX steps_by_round ON steps (round, shard)",
     "CREATE INDEX items_by_state ON items (state, submitted_ms)",
     # The queue's length is read at every submission: kept by triggers, never counted.
     "CREATE TABLE queue (items INTEGER NOT NULL, size_bytes INTEGER NOT NULL)",

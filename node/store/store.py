@@ -17,6 +17,7 @@ from node.store.peers import Peers
 from node.store.rounds import Rounds
 from node.store.scores import Scores
 from node.store.statements import KEPT_KINDS, Statements
+from node.store.steps import Steps
 from protocol.hashing import content_digest
 
 
@@ -39,7 +40,7 @@ class Pruned:
     blobs: int
 
 
-class Store(Statements, Rounds, Scores, Items, Embeddings, Findings, Peers):
+class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers):
     """All that a node remembers, but its votes (`node.signer`) and its key.
 
     Every method may be called from any thread: one lock serialises them. Single rows take well under a
@@ -102,6 +103,7 @@ class Store(Statements, Rounds, Scores, Items, Embeddings, Findings, Peers):
                     f"DELETE FROM statements WHERE round < ? AND kind NOT IN ({marks})",
                     (before_round, *KEPT_KINDS),
                 ).rowcount
+                database.execute("DELETE FROM steps WHERE round < ?", (before_round,))
                 database.execute(
                     "DELETE FROM blob_uses WHERE round < ? AND purpose != ?",
                     (before_round, BlobPurpose.REPORT.value),

@@ -1,0 +1,268 @@
+"""The driver: events to machines, effects to the world.
+
+One task takes events from a bounded inbox, one at a time, and carries out the effects of each in their order:
+what is to be persisted or signed is on the disk before the next effect begins. What takes long (fetching,
+embedding, scoring, sending) runs beside it and comes back as an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+import trio
+
+from node.clock import now_ms, sleep_until_ms
+from node.network.errors import FetchError, RequestError
+from node.network.exchange import Exchange
+from node.network.host import Host
+from node.scoring_worker import ScoringUnavailable
+from node.signer import SignerError
+from node.statements import Statements
+from node.store.errors import StoreError
+from protocol.gossip_rules import Topic
+from protocol.messages import Body, Evidence
+from protocol.report import Deviation, ScoredShard, ScoreTask
+from protocol.rounds import effects as fx
+from protocol.rounds import events as ev
+from protocol.schedule import ShardRound
+from protocol.statement import Statement
+
+INBOX_MAX = 8192
+SEND_TRIES = 3
+SEND_TIMEOUT_S = 10.0
+STATEMENT_METHOD = "statement"
+PENALTY_COST = 40.0
+
+log = structlog.get_logger(__name__)
+
+
+class Machine(Protocol):
+    """What the driver needs of a round machine."""
+
+    def handle(self, event: ev.Event, now_ms: int) -> list[fx.Effect]:
+        """The effects of one event."""
+
+
+def _ignored(_: Statement[Body]) -> None:
+    """Encoders keep no history."""
+
+
+async def _nothing(_: fx.Fact) -> None:
+    """Encoders keep no history."""
+
+
+async def _no_scores(_: ScoreTask) -> ScoredShard:
+    raise ScoringUnavailable("this node does not score")
+
+
+async def _no_comparison(_: ScoreTask, __: ScoredShard) -> tuple[Deviation, ...]:
+    raise ScoringUnavailable("this node does not score")
+
+
+async def _no_answers(_: ShardRound, __: int, ___: Sequence[str]) -> bytes:
+    raise RuntimeError("this node does not embed")
+
+
+@dataclass
+class Role:
+    """What a role adds to the driver: where facts go and who computes."""
+
+    keep: Callable[[bytes, int, fx.Purpose], Awaitable[None]]
+    """Make bytes durable before they count as here."""
+    publish: Callable[[fx.Publish], None]
+    witness: Callable[[Statement[Body]], None] = _ignored
+    """Told of every valid statement."""
+    persist: Callable[[fx.Fact], Awaitable[None]] = _nothing
+    score: Callable[[ScoreTask], Awaitable[ScoredShard]] = _no_scores
+    compare: Callable[[ScoreTask, ScoredShard], Awaitable[tuple[Deviation, ...]]] = _no_comparison
+    encode: Callable[[ShardRound, int, Sequence[str]], Awaitable[bytes]] = _no_answers
+
+
+def _carry_on(_: str) -> None:
+    """Nothing happens at a boundary."""
+
+
+class Driver:
+    """Runs the machines of the rounds that are open. Bounded by ROUNDS_KEPT rounds and the inbox."""
+
+    def __init__(
+        self,
+        host: Host,
+        exchange: Exchange,
+        statements: Statements,
+        role: Role,
+        nursery: trio.Nursery,
+        at_boundary: Callable[[str], None] = _carry_on,
+    ) -> None:
+        self._host = host
+        self._exchange = exchange
+        self._statements = statements
+        self._role = role
+        self._nursery = nursery
+        self._topics = Topic(statements.genesis.network_id)
+        self._machines: dict[ShardRound, list[Machine]] = {}
+        self._send, self._inbox = trio.open_memory_channel[tuple[ShardRound, ev.Event]](INBOX_MAX)
+        self._at_boundary = at_boundary  # tests kill the process here
+        self.on_unopened: Callable[[Statement[Body]], None] = lambda _: None
+        """Called with statements of rounds no machine is open for, so that a role may open them."""
+        statements.on_accepted = self.receive
+        statements.on_evidence = self.accuse
+
+    # -- rounds --------------------------------------------------------------------------------------------
+
+    def open(self, at: ShardRound, machines: Sequence[Machine], effects: Sequence[fx.Effect] = ()) -> None:
+        """Open a shard-round with its machines; `effects` are those of their start."""
+        self._machines[at] = list(machines)
+        for effect in effects:
+            if isinstance(effect, fx.SetTimer):
+                self._nursery.start_soon(self._timer, at, effect.timer, effect.at_ms)
+
+    def is_open(self, at: ShardRound) -> bool:
+        """Whether machines of this shard-round run."""
+        return at in self._machines
+
+    def close_before(self, round_: int) -> None:
+        """Forget rounds that have expired."""
+        for at in [at for at in self._machines if at.round < round_]:
+            del self._machines[at]
+
+    def tell(self, at: ShardRound, event: ev.Event) -> None:
+        """Put an event into the inbox. When it is full the event is dropped and counted."""
+        try:
+            self._send.send_nowait((at, event))
+        except trio.WouldBlock:
+            self._host.counters.add("driver.inbox_full")
+
+    def receive(self, statement: Statement[Body]) -> None:
+        """A valid statement for the machines of its round."""
+        body = statement.body
+        self._role.witness(statement)
+        if isinstance(body, Evidence):
+            return
+        if body.at not in self._machines:
+            self.on_unopened(statement)
+        self.tell(body.at, ev.Received(statement))
+
+    def accuse(self, evidence: Evidence) -> None:
+        """Gossip evidence found here."""
+        self._nursery.start_soon(self._broadcast_evidence, evidence)
+
+    def peer_gone(self, public_key: bytes) -> None:
+        """Tell every open round that a peer is gone."""
+        for at in self._machines:
+            self.tell(at, ev.PeerGone(public_key))
+
+    async def run(self) -> None:
+        """Handle events until cancelled."""
+        async for at, event in self._inbox:
+            for machine in self._machines.get(at, ()):
+                try:
+                    await self._carry_out(at, machine.handle(event, now_ms()))
+                except (SignerError, StoreError) as error:
+                    # This round goes on without us; others are not touched.
+                    log.warning("round.abandoned", round=at.round, shard=at.shard, reason=str(error))
+                    self._machines.pop(at, None)
+
+    # -- effects -------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, at: ShardRound, effects: Sequence[fx.Effect]) -> None:
+        for effect in effects:
+            self._at_boundary(f"before {type(effect).__name__}")
+            await self._one(at, effect)
+            self._at_boundary(f"after {type(effect).__name__}")
+
+    async def _one(self, at: ShardRound, effect: fx.Effect) -> None:
+        start = self._nursery.start_soon
+        match effect:
+            case fx.Persist(fact):
+                await self._role.persist(fact)
+            case fx.Broadcast(body):
+                await self._broadcast(body)
+            case fx.Send(body, to):
+                statement = await self._statements.sign(body)
+                for key in to:
+                    start(self._send_to, key, statement.data)
+            case fx.Provide(data, purpose):
+                self._exchange.put(data)
+                await self._role.keep(data, at.round, purpose)
+            case fx.Fetch(name, size_bytes, sources, purpose):
+                start(self._fetch, at, name, size_bytes, sources, purpose)
+            case fx.SetTimer(timer, at_ms):
+                start(self._timer, at, timer, at_ms)
+            case fx.Encode(wave, texts):
+                start(self._encode, at, wave, texts)
+            case fx.Score(task):
+                start(self._score, at, task)
+            case fx.Recompute(task, claimed):
+                start(self._recompute, at, task, claimed)
+            case fx.Penalise(key, reason):
+                self._host.penalise(key, PENALTY_COST, reason)
+            case fx.Publish():
+                self._role.publish(effect)
+
+    async def _broadcast(self, body: Body) -> None:
+        statement = await self._statements.sign(body)
+        self.receive(statement)
+        await self.gossip(statement)
+
+    async def gossip(self, statement: Statement[Body]) -> None:
+        """Publish a signed statement on its topic."""
+        topic = self._topics.of(statement.kind)
+        if topic is not None:
+            await self._host.publish(topic, statement.data)
+
+    async def _broadcast_evidence(self, evidence: Evidence) -> None:
+        try:
+            await self._broadcast(evidence)
+        except SignerError as error:
+            log.warning("evidence.unsigned", reason=str(error))
+
+    async def _send_to(self, key: bytes, data: bytes) -> None:
+        reason = ""
+        for attempt in range(SEND_TRIES):
+            try:
+                await self._host.request(key, STATEMENT_METHOD, data, timeout_s=SEND_TIMEOUT_S)
+                return
+            except RequestError as error:
+                reason = str(error)
+                await trio.sleep(0.25 * 2**attempt)
+        self._host.counters.add("driver.unsent")
+        log.info("statement.unsent", peer=key.hex()[:8], reason=reason)
+
+    async def _timer(self, at: ShardRound, timer: str, at_ms: int) -> None:
+        await sleep_until_ms(at_ms)
+        if at in self._machines:
+            self.tell(at, ev.TimerFired(timer))
+
+    async def _fetch(
+        self, at: ShardRound, name: bytes, size_bytes: int, sources: Sequence[bytes], purpose: fx.Purpose
+    ) -> None:
+        others = [key for key in sources if key != self._host.public_key]
+        try:
+            data = await self._exchange.fetch(name, size_bytes, others)
+            await self._role.keep(data, at.round, purpose)
+        except (FetchError, StoreError) as error:
+            log.info("blob.unavailable", round=at.round, digest=name.hex()[:8], reason=str(error))
+            self.tell(at, ev.Unavailable(name))
+            return
+        self.tell(at, ev.Fetched(name, data))
+
+    async def _encode(self, at: ShardRound, wave: int, texts: tuple[str, ...]) -> None:
+        self.tell(at, ev.Encoded(wave, await self._role.encode(at, wave, texts)))
+
+    async def _score(self, at: ShardRound, task: ScoreTask) -> None:
+        try:
+            self.tell(at, ev.Scored(await self._role.score(task)))
+        except ScoringUnavailable as error:
+            log.error("scoring.failed", round=at.round, reason=str(error))
+            self.tell(at, ev.ScoringFailed(str(error)))
+
+    async def _recompute(self, at: ShardRound, task: ScoreTask, claimed: ScoredShard) -> None:
+        try:
+            self.tell(at, ev.Recomputed(await self._role.compare(task, claimed)))
+        except ScoringUnavailable as error:
+            log.error("scoring.failed", round=at.round, reason=str(error))
+            self.tell(at, ev.ScoringFailed(str(error)))

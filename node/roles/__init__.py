@@ -1,0 +1,1 @@
+"""The two roles of a node: validator and encoder."""

@@ -1,0 +1,162 @@
+"""What every role has: identity, host, driver, gossip, addresses, a status file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from config.datadir import DataDir
+from config.settings import Settings
+from node.address_book import AddressBook
+from node.clock import now_ms
+from node.driver import STATEMENT_METHOD, Driver
+from node.keys import NodeKey
+from node.network.host import Host, PeerConnected, PeerEvent
+from node.signer import Signer
+from node.statements import Statements
+from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, write_status
+from protocol.genesis import Genesis
+from protocol.gossip_rules import Topic
+from protocol.messages import Commit
+from protocol.schedule import round_at
+from protocol.statement import ENVELOPE_BYTES_MAX
+from protocol.verdict import Verdict
+
+REJECT_COST = 10.0
+STATUS_EVERY_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+Boundary = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a role is made from, loaded and checked."""
+
+    settings: Settings
+    directory: DataDir
+    genesis: Genesis
+    key: NodeKey
+    at_boundary: Boundary
+
+    @property
+    def me(self) -> bytes:
+        """Own public key."""
+        return self.key.public_key
+
+
+def open_signer(node: Node) -> Signer:
+    """The node's signer, which votes from the next round on. Raises SignerError."""
+    current = round_at(node.genesis, now_ms())
+    return Signer.open(
+        node.directory.signer,
+        node.key.seed,
+        node.genesis.network_id,
+        first_round=max(0, current + 1),
+        at_boundary=lambda boundary: node.at_boundary(f"signer {boundary.value}"),
+    )
+
+
+async def join_gossip(
+    node: Node, host: Host, driver: Driver, statements: Statements, nursery: trio.Nursery, *, votes: bool
+) -> None:
+    """Subscribe to the network's topics and answer statements handed over streams."""
+    topics = Topic(node.genesis.network_id)
+
+    def check(data: bytes, forwarder: bytes) -> Verdict:
+        judgement = statements.receive(data)
+        if judgement.verdict is Verdict.REJECT:
+            log.info("gossip.rejected", peer=forwarder.hex()[:8], reason=judgement.reason)
+        return judgement.verdict
+
+    async def accept(peer: bytes, payload: bytes) -> bytes:
+        judgement = statements.receive(payload)
+        if judgement.verdict is Verdict.REJECT:
+            host.penalise(peer, REJECT_COST, judgement.reason)
+        statement = judgement.statement if judgement.verdict is Verdict.ACCEPT else None
+        if statement is not None and isinstance(statement.body, Commit):
+            # The witnesses of a commit make it known, so that its dealer cannot lose it.
+            nursery.start_soon(driver.gossip, statement)
+        return judgement.verdict.value.encode()
+
+    for topic in (topics.rounds, topics.votes) if votes else (topics.rounds,):
+        channel = await host.subscribe(topic, check)
+        nursery.start_soon(_drain, channel)
+    host.handle(STATEMENT_METHOD, accept, request_bytes_max=ENVELOPE_BYTES_MAX, response_bytes_max=64)
+
+    def on_peer(event: PeerEvent) -> None:
+        name = "peer.connected" if isinstance(event, PeerConnected) else "peer.gone"
+        log.info(name, peer=event.public_key.hex()[:8])
+        if not isinstance(event, PeerConnected):
+            driver.peer_gone(event.public_key)
+
+    host.on_peer(on_peer)
+    host.on_misbehaviour(
+        lambda key, reason, cost: log.warning("peer.penalised", peer=key.hex()[:8], reason=reason, cost=cost)
+    )
+    book = AddressBook(node.genesis, host, node.settings.bootstrap)
+    nursery.start_soon(book.run)
+
+
+async def _drain(channel: trio.MemoryReceiveChannel[tuple[bytes, bytes]]) -> None:
+    # Statements are handed on by the check itself, with their signature verified once.
+    async for _ in channel:
+        pass
+
+
+async def report_status(
+    node: Node, host: Host, role: str, model: str | None, last_certified: Callable[[], int | None]
+) -> None:
+    """Rewrite the status file every second."""
+    path = node.directory.root / STATUS_FILE_NAME
+    started_ms = now_ms()
+    version = importlib.metadata.version("deltamesh")
+    while True:
+        clock_ms, monotonic_ms = now_ms(), int(trio.current_time() * 1000)
+        peers = tuple(
+            PeerStatus(
+                public_key=peer.public_key.hex(),
+                role=_role_of(node.genesis, peer.public_key),
+                address=peer.address,
+                outbound=peer.outbound,
+                since_ms=clock_ms - (monotonic_ms - peer.since_ms),
+                penalty=host.penalty(peer.public_key),
+            )
+            for peer in host.peers()
+        )
+        status = NodeStatus(
+            role=role,
+            public_key=node.me.hex(),
+            network_id=node.genesis.network_id.hex(),
+            pid=os.getpid(),
+            version=version,
+            started_ms=started_ms,
+            updated_ms=clock_ms,
+            addresses=host.addresses,
+            peers=peers,
+            round=round_at(node.genesis, clock_ms),
+            last_certified_round=last_certified(),
+            phase="running",
+            model=model,
+            counters=dict(host.counters),
+        )
+        await trio.to_thread.run_sync(write_status, path, status)
+        await trio.sleep(STATUS_EVERY_S)
+
+
+def remove_status(directory: DataDir) -> None:
+    """A node that stopped has no status."""
+    Path(directory.root / STATUS_FILE_NAME).unlink(missing_ok=True)
+
+
+def _role_of(genesis: Genesis, key: bytes) -> str:
+    if key in genesis.validators:
+        return "validator"
+    return "encoder" if key in genesis.encoders else "guest"

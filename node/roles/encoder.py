@@ -1,0 +1,128 @@
+"""The encoder: answers the waves of the rounds it is drawn for. It only dials out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+import numpy as np
+import structlog
+import trio
+
+from node.blob_cache import BlobCache
+from node.clock import now_ms
+from node.driver import Driver, Role
+from node.encoders.strategy import AnswerStrategy, WaveAnswer
+from node.network.exchange import StreamExchange
+from node.network.host import Host, open_host
+from node.roles.base import Node, join_gossip, open_signer, report_status
+from node.signer import Signer
+from node.statements import Statements
+from protocol.gossip_rules import ROUNDS_KEPT
+from protocol.hashing import digest
+from protocol.messages import Body, Certificate
+from protocol.rounds import EncoderMachine
+from protocol.rounds import effects as fx
+from protocol.schedule import ShardRound, shard_of
+from protocol.statement import Statement
+
+OPEN_ROUNDS_MAX = 64
+
+log = structlog.get_logger(__name__)
+
+LoadStrategy = Callable[[], AnswerStrategy]
+
+
+async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> None:
+    """Run until `stop` is set."""
+    strategy = await trio.to_thread.run_sync(load)
+    async with AsyncExitStack() as stack:
+        signer = stack.enter_context(open_signer(node))
+        host = await stack.enter_async_context(
+            open_host(
+                node.key.seed,
+                node.settings.listen,
+                announce=node.settings.announce,
+                admit=node.genesis.is_member,
+            )
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        encoder = EncoderNode(node, host, signer, strategy, nursery)
+        await encoder.start()
+        log.info("node.ready", role="encoder", model=node.settings.model)
+        await stop.wait()
+        nursery.cancel_scope.cancel()
+
+
+class EncoderNode:
+    """One running encoder."""
+
+    def __init__(
+        self, node: Node, host: Host, signer: Signer, strategy: AnswerStrategy, nursery: trio.Nursery
+    ) -> None:
+        self._node = node
+        self._genesis = node.genesis
+        self._host = host
+        self._signer = signer
+        self._strategy = strategy
+        self._nursery = nursery
+        self._salt_seed = digest("salt-seed", node.key.seed)
+        self._history: dict[ShardRound, dict[int, WaveAnswer]] = {}
+        self._wave_began_ms: dict[ShardRound, int] = {}
+        self._last_certified: int | None = None
+        self._model = trio.CapacityLimiter(1)  # one wave at a time: the model is not asked to be thread-safe
+        exchange = StreamExchange(host, BlobCache(None), admit=node.genesis.is_member)
+        self._statements = Statements(node.genesis, signer, host.counters)
+        role = Role(keep=self._keep, publish=self._publish, encode=self._encode)
+        self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
+        self._driver.on_unopened = self._open
+
+    async def start(self) -> None:
+        """Join the network and start the node's tasks."""
+        start = self._nursery.start_soon
+        start(self._driver.run)
+        await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=False)
+        model = self._node.settings.model
+        start(report_status, self._node, self._host, "encoder", model, lambda: self._last_certified)
+
+    def _open(self, statement: Statement[Body]) -> None:
+        """Open the round of a challenge that asks this encoder."""
+        body = statement.body
+        if isinstance(body, Certificate):
+            self._last_certified = max(body.at.round, self._last_certified or 0)
+        at = body.at  # type: ignore[union-attr]
+        if at.round < self._signer.first_round or self._node.me not in shard_of(self._genesis, at):
+            return
+        machine = EncoderMachine(self._genesis, at, self._node.me, self._salt_seed)
+        self._driver.open(at, [machine])
+        self._driver.close_before(at.round - ROUNDS_KEPT)
+        for old in [key for key in self._history if key.round < at.round - ROUNDS_KEPT]:
+            del self._history[old]
+        self._history[at] = {}
+
+    async def _keep(self, data: bytes, round_: int, purpose: fx.Purpose) -> None:
+        """The cache in memory is all an encoder keeps."""
+
+    def _publish(self, step: fx.Publish) -> None:
+        log.info(
+            f"round.{step.step.value}",
+            round=step.at.round,
+            shard=step.at.shard,
+            wave=step.wave,
+            detail=step.detail,
+        )
+
+    async def _encode(self, at: ShardRound, wave: int, texts: Sequence[str]) -> bytes:
+        began_ms = now_ms()
+        history = self._history.setdefault(at, {})
+        answers = await trio.to_thread.run_sync(
+            self._strategy.answer, wave, texts, dict(history), limiter=self._model
+        )
+        data = np.ascontiguousarray(answers, dtype="<f4")
+        history[wave] = WaveAnswer(tuple(texts), data)
+        delay_ms = self._strategy.delay_after_deadline_ms
+        if delay_ms is not None:
+            due_ms = began_ms + self._genesis.parameters.wave_deadline_ms + delay_ms
+            await trio.sleep(max(0, due_ms - now_ms()) / 1000)
+        log.info("wave.encoded", round=at.round, wave=wave, views=len(texts), elapsed_ms=now_ms() - began_ms)
+        return data.tobytes()

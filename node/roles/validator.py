@@ -1,0 +1,213 @@
+"""The validator: deals when drawn, attests always, keeps what is certified."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import structlog
+import trio
+
+from node.blob_cache import BlobCache
+from node.catch_up import CatchUp
+from node.chain_file import load_chain_seed
+from node.clock import now_ms, sleep_until_ms
+from node.driver import Driver, Role
+from node.membership import chain_path, pool_path
+from node.network.exchange import StreamExchange
+from node.network.host import Host, PeerConnected, PeerEvent, open_host
+from node.pool import Pool
+from node.roles.base import Node, join_gossip, open_signer, report_status
+from node.roles.recorder import Recorder
+from node.scoring_worker import ScoringWorker, open_scoring_worker
+from node.signer import Signer
+from node.statements import Statements
+from node.store import Store, StoreLimits
+from node.submissions import Submissions
+from protocol.chain import HashChain
+from protocol.gossip_rules import ROUNDS_KEPT
+from protocol.quorum import has_quorum
+from protocol.rounds import AttesterMachine, DealerMachine
+from protocol.rounds.events import Deal, PeerGone
+from protocol.schedule import (
+    PoolSchedule,
+    ShardRound,
+    chain_depth,
+    dealer_of,
+    round_at,
+    shard_of,
+    shard_round,
+    slot_start_ms,
+)
+
+NEWCOMER_GRACE_S = 45.0
+"""For so long after the start a dealer waits for encoders it has never seen."""
+LOOK_EVERY_S = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+async def run_validator_node(node: Node, stop: trio.Event) -> None:
+    """Run until `stop` is set."""
+    genesis, settings, directory = node.genesis, node.settings, node.directory
+    pool = Pool.load(pool_path(directory))
+    chain = HashChain(load_chain_seed(chain_path(directory)), genesis.parameters.chain_length)
+    async with AsyncExitStack() as stack:
+        limits = StoreLimits(blobs_bytes_max=settings.blob_bytes_max)
+        store = stack.enter_context(Store.open(directory.store, directory.blobs, limits=limits))
+        signer = stack.enter_context(open_signer(node))
+        worker = await stack.enter_async_context(
+            open_scoring_worker(directory.blobs, device=settings.device, threads=settings.threads)
+        )
+        # Before the port is open: a validator that others see can score.
+        await worker.start()
+        host = await stack.enter_async_context(
+            open_host(node.key.seed, settings.listen, announce=settings.announce, admit=genesis.is_member)
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        validator = Validator(node, host, store, signer, worker, pool, chain, nursery)
+        await validator.start()
+        log.info("node.ready", role="validator", addresses=list(host.addresses))
+        await stop.wait()
+        nursery.cancel_scope.cancel()
+
+
+class Validator:
+    """One running validator."""
+
+    def __init__(
+        self,
+        node: Node,
+        host: Host,
+        store: Store,
+        signer: Signer,
+        worker: ScoringWorker,
+        pool: Pool,
+        chain: HashChain,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._node = node
+        self._genesis = node.genesis
+        self._host = host
+        self._store = store
+        self._signer = signer
+        self._pool = pool
+        self._chain = chain
+        self._nursery = nursery
+        self._schedule = PoolSchedule(node.genesis)
+        self._met: set[bytes] = set()  # members that were connected since the start: bounded by genesis
+        self._started_s = trio.current_time()
+        recorder = Recorder(node.genesis, store, host.counters)
+        exchange = StreamExchange(host, BlobCache(store.blobs), admit=node.genesis.is_member)
+        self._statements = Statements(node.genesis, signer, host.counters)
+        role = Role(
+            keep=recorder.keep,
+            publish=recorder.publish,
+            witness=recorder.witness,
+            persist=recorder.persist,
+            score=worker.score,
+            compare=worker.compare,
+        )
+        self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
+        self._submissions = Submissions(node.genesis, host, store)
+        self._catch_up = CatchUp(
+            node.genesis, host, exchange, store, self._schedule, recorder.keep, recorder.persist
+        )
+
+    async def start(self) -> None:
+        """Join the network and start the node's tasks."""
+        start = self._nursery.start_soon
+        self._host.on_peer(self._meet)
+        start(self._driver.run)
+        await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
+        start(self._catch_up.run)
+        start(self._slots)
+        start(report_status, self._node, self._host, "validator", None, self._last_certified)
+
+    def _meet(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerConnected):
+            self._met.add(event.public_key)
+
+    def _last_certified(self) -> int | None:
+        record = self._store.last_certified()
+        return None if record is None else record.round
+
+    # -- slots ---------------------------------------------------------------------------------------------
+
+    async def _slots(self) -> None:
+        """Open every round when its slot begins, from the first one this key may vote in."""
+        round_ = max(0, round_at(self._genesis, now_ms()) + 1)
+        while True:
+            await sleep_until_ms(slot_start_ms(self._genesis, round_))
+            for shard in range(self._genesis.parameters.shards_per_round):
+                self._open(shard_round(self._genesis, round_, shard))
+            self._driver.close_before(round_ - ROUNDS_KEPT - 1)
+            self._nursery.start_soon(self._submissions.hand_over, round_ + 1)
+            self._nursery.start_soon(self._prune, round_ - self._node.settings.retention_rounds)
+            round_ = max(round_ + 1, round_at(self._genesis, now_ms()))
+
+    def _open(self, at: ShardRound) -> None:
+        attester = AttesterMachine(self._genesis, at, self._node.me, self._schedule)
+        if dealer_of(self._genesis, at) != self._node.me:
+            self._driver.open(at, [attester], attester.start())
+            return
+        dealer = DealerMachine(self._genesis, at, self._node.me)
+        self._driver.open(at, [dealer, attester], attester.start())
+        self._nursery.start_soon(self._deal, at)
+
+    async def _prune(self, before_round: int) -> None:
+        if before_round > 0:
+            await trio.to_thread.run_sync(self._store.prune_rounds, before_round)
+
+    # -- dealing -------------------------------------------------------------------------------------------
+
+    async def _deal(self, at: ShardRound) -> None:
+        if at.round < self._signer.first_round:
+            log.info("round.not_dealt", round=at.round, reason="the signer may not vote in it yet")
+            return
+        indices = self._schedule.indices(at)
+        if not indices:
+            log.error(
+                "round.not_dealt",
+                round=at.round,
+                reason="the pool of challenge items is spent: a new genesis with more --data is needed",
+            )
+            return
+        if not await self._audience(at):
+            log.info("round.not_dealt", round=at.round, reason="too few validators or encoders are connected")
+            return
+        deal = Deal(
+            preimage=self._chain.preimage(chain_depth(self._genesis, at)),
+            scored=tuple(self._pool.item(index) for index in indices),
+            served=self._served({self._pool.item(index).data for index in indices}),
+        )
+        self._driver.tell(at, deal)
+        for key in shard_of(self._genesis, at):
+            # Seen before and gone now: nobody waits for it; it may still answer through its witnesses.
+            if key in self._met and not self._host.is_connected(key):
+                self._driver.tell(at, PeerGone(key))
+
+    def _served(self, scored: set[bytes]) -> tuple[bytes, ...]:
+        return tuple(item for item in self._submissions.pending() if item not in scored)
+
+    async def _audience(self, at: ShardRound) -> bool:
+        """Wait up to a third of the slot for a quorum of validators and enough encoders of the shard."""
+        patience_ms = self._genesis.parameters.slot_ms // 3
+        deadline_ms = slot_start_ms(self._genesis, at.round) + patience_ms
+        while True:
+            shard = shard_of(self._genesis, at)
+            present = [key for key in shard if self._host.is_connected(key)]
+            stake = sum(
+                member.stake
+                for key, member in self._genesis.validators.items()
+                if key == self._node.me or self._host.is_connected(key)
+            )
+            enough = len(present) >= self._genesis.parameters.encoders_min and has_quorum(
+                stake, self._genesis.total_stake
+            )
+            starting = trio.current_time() - self._started_s < NEWCOMER_GRACE_S
+            newcomers = starting and not self._met.issuperset(shard)
+            if enough and not newcomers:
+                return True
+            if now_ms() >= deadline_ms:
+                return enough
+            await trio.sleep(LOOK_EVERY_S)

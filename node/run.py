@@ -1,0 +1,115 @@
+"""Entry points of `deltamesh run`: load and check what is on disk, run the role, stop in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from config.datadir import DataDir
+from config.errors import ConfigError
+from config.genesis import load_genesis
+from config.settings import Settings
+from node.keys import load_key
+from node.logs import set_up_logging
+from node.membership import membership_faults
+from node.roles.base import Boundary, Node, remove_status
+
+STOP_WITHIN_S = 8.0
+
+log = structlog.get_logger(__name__)
+
+
+def _carry_on(_: str) -> None:
+    """Nothing happens at a boundary."""
+
+
+def run_validator(settings: Settings, at_boundary: Boundary = _carry_on) -> None:
+    """Run a validator until it is told to stop. Raises ConfigError, StoreError, SignerError, NetworkError."""
+    from node.roles.validator import run_validator_node
+
+    directory = DataDir.open(settings.home, settings.network)
+    with directory.lock():
+        node = _load(settings, directory, at_boundary)
+        if node.me not in node.genesis.validators:
+            raise ConfigError(
+                f"the key {node.key.fingerprint} is no validator of this network: run it as an encoder, or "
+                "have its member card put into a new genesis (`deltamesh init --role validator` prints it)"
+            )
+        faults = membership_faults(directory, node.key, node.genesis)
+        if faults:
+            raise ConfigError("; ".join(faults))
+        _run(node, lambda stop: run_validator_node(node, stop))
+
+
+def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Boundary = _carry_on) -> None:
+    """Run an encoder until it is told to stop; `cheat` names a cheater's strategy, for test networks."""
+    from node.encoders import load_encoder
+    from node.encoders.cheaters import load_strategy
+    from node.encoders.strategy import AnswerStrategy
+    from node.roles.encoder import run_encoder_node
+
+    directory = DataDir.open(settings.home, settings.network)
+    with directory.lock():
+        node = _load(settings, directory, at_boundary)
+        if node.me not in node.genesis.encoders:
+            raise ConfigError(
+                f"the key {node.key.fingerprint} is no encoder of this network: have its member card put "
+                "into a new genesis (`deltamesh init --role encoder` prints it)"
+            )
+
+        def load() -> AnswerStrategy:
+            reference = node.genesis.parameters.reference_encoder
+            encoder = load_encoder(settings.model, reference, cache_dir=directory.root / "alignment")
+            return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
+
+        _run(node, lambda stop: run_encoder_node(node, load, stop))
+
+
+def _load(settings: Settings, directory: DataDir, at_boundary: Boundary) -> Node:
+    set_up_logging(directory.logs, settings.log_level, settings.log_format)
+    genesis = load_genesis(directory.genesis)
+    return Node(settings, directory, genesis, load_key(directory.key), at_boundary)
+
+
+def _run(node: Node, role: Callable[[trio.Event], Awaitable[None]]) -> None:
+    log.info("node.starting", network=node.settings.network, key=node.key.fingerprint, pid=os.getpid())
+    try:
+        trio.run(_until_stopped, role)
+    except BaseExceptionGroup as group:
+        raise _first_error(group) from group
+    finally:
+        remove_status(node.directory)
+    log.info("node.stopped")
+
+
+async def _until_stopped(role: Callable[[trio.Event], Awaitable[None]]) -> None:
+    """First signal: stop in order within STOP_WITHIN_S. Second: at once."""
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_on_signals, stop, nursery.cancel_scope)
+        await role(stop)
+        nursery.cancel_scope.cancel()
+
+
+async def _on_signals(stop: trio.Event, scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stop.is_set():
+                log.warning("node.killed", signal=signal.Signals(number).name)
+                os._exit(130)
+            log.info("node.stopping", signal=signal.Signals(number).name)
+            stop.set()
+            scope.deadline = trio.current_time() + STOP_WITHIN_S
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error a person should read, out of a nest of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        ours = [e for e in error.exceptions if not isinstance(e, trio.Cancelled)]
+        error = ours[0]
+    return error

@@ -1,0 +1,72 @@
+"""The scoring process: `python -m node.scoring_worker`, spoken to over its standard input and output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from node.scoring_worker.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
+from node.store.blobs import DiskBlobs
+from node.store.database import Access
+
+
+def main() -> None:
+    """Answer requests until the node closes the pipe."""
+    # Ctrl-C reaches the whole group of processes; the node closes the pipe when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source = sys.stdin.buffer
+    # Whatever a library prints must not end up between two frames.
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    first = _read(source)
+    if first is None:
+        return
+    setup = msgspec.msgpack.decode(first, type=Setup)
+    os.environ.setdefault("OMP_NUM_THREADS", str(setup.threads))
+    import torch
+
+    torch.set_num_threads(setup.threads)
+    device = setup.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _write(sink, Response())  # imported and ready
+    while (frame := _read(source)) is not None:
+        _write(sink, _answer(msgspec.msgpack.decode(frame, type=Request), Path(setup.blobs_dir), device))
+
+
+def _answer(request: Request, blobs_dir: Path, device: str) -> Response:
+    from node.scoring_task import compare_task, score_task
+
+    blobs = DiskBlobs(blobs_dir, 0, Access.READ_ONLY)
+    try:
+        if request.claimed is None:
+            return Response(scores=score_task(request.task, blobs.get, device=device))
+        return Response(deviations=compare_task(request.task, blobs.get, request.claimed, device=device))
+    except Exception as error:  # the node must hear of it, whatever it is, and go on
+        return Response(error=f"{type(error).__name__}: {error}"[:2000])
+
+
+def _read(source: BinaryIO) -> bytes | None:
+    prefix = source.read(PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    (size,) = PREFIX.unpack(prefix)
+    if size > FRAME_BYTES_MAX:
+        return None
+    frame = source.read(size)
+    return frame if len(frame) == size else None
+
+
+def _write(sink: BinaryIO, response: Response) -> None:
+    data = msgspec.msgpack.encode(response)
+    sink.write(PREFIX.pack(len(data)) + data)
+    sink.flush()
+
+
+if __name__ == "__main__":
+    main()
