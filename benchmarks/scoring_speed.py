@@ -86,7 +86,7 @@ def outlier_factor(rounds: int, encoders: int, items: int) -> Figure:
 
 
 def outlier_factor_attacked(rounds: int, encoders: int, items: int) -> list[Figure]:
-    """Local outlier factor on rows made to be slow, against its own benign time: a ratio of 0.2 is 5 times slower."""
+    """Outlier factor on rows made to be slow, against its own benign time: 0.2 is five times slower."""
     benign = answers(encoders, items, 1)[:, :, 0].transpose(0, 1)
     half = encoders // 2
     groups = torch.arange(encoders) % 4
@@ -122,7 +122,7 @@ def whole_step(rounds: int, encoders: int, items: int, masks: int = 2) -> Figure
 
 
 def literal_loss(rounds: int) -> Figure:
-    """The literal differential loss against a plain sum over the same bytes: the ratio is a share of bandwidth."""
+    """The literal loss against a plain sum over the same bytes: the ratio is a share of bandwidth."""
     views = answers(16, 256, 3)
     full, mask, inverse = (
         views[:, :, 0].contiguous(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from torch import Tensor
 
@@ -129,7 +130,8 @@ LITERAL = ScoringRule(
 )
 """The idea as first stated: weights from ||full - mask - inverse||, 20 neighbours. Zeros win it."""
 
-RULES: dict[str, ScoringRule] = {rule.name: rule for rule in (HARDENED, LITERAL)}
+RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, LITERAL)})
+"""The presets that ship, by name."""
 
 
 def rule_by_name(name: str) -> ScoringRule:

@@ -58,8 +58,8 @@ def honest_shard(
     """One encoder for each noise level: the larger, the worse it tells items apart.
 
     Every encoder sums its own noisy vectors of a text's words, adds a constant of its own, squashes and
-    normalises. Texts draw their words from a few topics; masks take words by spans with a share of 15 to 60
-    %.
+    normalises. Texts draw their words from a few topics; masks take spans of words, 15 to
+    60 % of them.
     """
     draw = np.random.default_rng(seed)
     topic_of_word = draw.integers(0, _TOPICS, _WORDS)
