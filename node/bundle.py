@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -17,9 +17,9 @@ import msgspec
 
 from protocol.codec import CodecError, Natural, Record, decode, encode
 from protocol.genesis import Genesis
-from protocol.messages import ENCODERS_MAX, WAVES, Certificate, Report, Reveal
-from protocol.report import BODY_BYTES_MAX, EnvelopeBytes, ReportBody
-from protocol.statement import Statement, StatementError, expect
+from protocol.messages import ENCODERS_MAX, WAVES, Certificate, Challenge, Report, Reveal
+from protocol.report import BODY_BYTES_MAX, VECTOR_BYTES, EnvelopeBytes, ReportBody
+from protocol.statement import Statement, parse
 
 BUNDLE_SUFFIX: Final = ".dmr"
 BUNDLE_BYTES_MAX: Final = 512 << 20
@@ -62,15 +62,8 @@ def make_bundle(
     answers: Callable[[bytes], bytes | memoryview | None],
 ) -> Bundle:
     """Gather a certified report and the answers it names. Raises BundleError when an answer is not held."""
-    try:
-        reveals = decode(body, ReportBody, size_bytes_max=BODY_BYTES_MAX).reveals
-        revealed = [expect(data, genesis.network_id, Reveal).body.answers for data in reveals]
-    except (CodecError, StatementError) as error:
-        raise BundleError(
-            f"the report's body cannot be read ({error}): fetch it again by its digest"
-        ) from error
     gathered = []
-    for name in distinct_answers(revealed):
+    for name in named_answers(body, genesis.network_id):
         data = answers(name)
         if data is None:
             raise BundleError(
@@ -81,9 +74,28 @@ def make_bundle(
     return Bundle(MAGIC, VERSION, genesis.data, header.data, body, encode(certificate), tuple(gathered))
 
 
-def distinct_answers(revealed: Sequence[tuple[bytes, bytes, bytes] | None]) -> tuple[bytes, ...]:
-    """Digests of the answers a bundle holds, in its order: as revealed, each once; None revealed nothing."""
-    return tuple(dict.fromkeys(name for names in revealed for name in names or ()))
+def named_answers(body: bytes, network_id: bytes) -> dict[bytes, int]:
+    """Digest -> size in bytes of the answers a report's body names, in a bundle's order, equal ones once.
+
+    Believes the body: whether its reveals are signed and open their commits is the audit's to say. Raises
+    BundleError when the body is none.
+    """
+    sizes_bytes: dict[bytes, int] = {}
+    try:
+        report = decode(body, ReportBody, size_bytes_max=BODY_BYTES_MAX)
+        challenge = parse(report.challenge, network_id).body
+        reveals = [parse(data, network_id).body for data in report.reveals]
+    except ValueError as error:  # not canonical, not a statement of this network, or not UTF-8
+        raise BundleError(
+            f"the report's body cannot be read ({error}): fetch it again by its digest"
+        ) from error
+    for reveal in reveals:
+        if not isinstance(reveal, Reveal) or not isinstance(challenge, Challenge):
+            raise BundleError("the report's body holds other statements than it should: its dealer cheats")
+        for name, wave in zip(reveal.answers, challenge.waves, strict=True):
+            if sizes_bytes.setdefault(name, wave.views * VECTOR_BYTES) != wave.views * VECTOR_BYTES:
+                raise BundleError(f"answers {name.hex()[:16]} are named with two sizes: their encoder cheats")
+    return sizes_bytes
 
 
 def write_bundle(path: Path, bundle: Bundle, on_progress: Progress | None = None) -> int:

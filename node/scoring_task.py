@@ -114,8 +114,7 @@ def deviations(ours: _Floats, claimed: _Floats) -> _Floats:
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(ours - claimed) / (1 + np.abs(claimed))
     comparable = np.isfinite(ours) & np.isfinite(claimed)
-    # Two huge finite numbers may overflow: as far apart as can be, not equal.
-    return np.where(comparable, np.nan_to_num(apart, nan=np.inf), np.where(_same(ours, claimed), 0.0, np.inf))
+    return np.where(comparable, apart, np.where(_same(ours, claimed), 0.0, np.inf))
 
 
 def vector_deviations(ours: npt.NDArray[np.float32], claimed: npt.NDArray[np.float32]) -> _Floats:

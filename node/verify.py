@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from node.bundle import Bundle, distinct_answers
+from node.bundle import Bundle, BundleError, named_answers
 from node.scoring_task import ScoringTaskError, compare_task
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.batch import PPM
@@ -19,9 +19,9 @@ from protocol.codec import CodecError, decode
 from protocol.genesis import Genesis, GenesisError
 from protocol.hashing import content_digest, digest
 from protocol.messages import Certificate, Report
-from protocol.report import VECTOR_BYTES, Deviation
+from protocol.report import Deviation
 from protocol.schedule import PoolSchedule, ShardRound, dealer_of, is_scheduled
-from protocol.statement import ENVELOPE_BYTES_MAX, Statement, StatementError, expect
+from protocol.statement import ENVELOPE_BYTES_MAX, Statement, expect
 
 
 class Check(StrEnum):
@@ -35,12 +35,12 @@ class Check(StrEnum):
     """Validators with at least two thirds of the stake signed that they agree with this report."""
     BODY = "body"
     """The body is the one the header names."""
+    ANSWERS = "answers"
+    """The answers are those the body names, all of them and no others."""
     AUDIT = "audit"
     """Items come from the committed pool, masks from the committed secret, reveals open the commits."""
     CONSENSUS = "consensus"
     """The consensus vectors are those the header binds."""
-    ANSWERS = "answers"
-    """The answers are those the encoders revealed, all of them and no others."""
     NUMBERS = "numbers"
     """Terms, scores, weights and consensus, recomputed, lie within the network's tolerance."""
 
@@ -103,13 +103,13 @@ def verify_bundle(
     done.add(Check.HEADER, {"signatures": 1})
     certificate = _certificate(bundle, trusted, header)
     done.add(Check.CERTIFICATE, {"attestations": len(certificate.attestations)})
-    _body(bundle, header.body)
+    named = _body(bundle, trusted, header.body)
     done.add(Check.BODY, {"bytes": len(bundle.body)})
+    blobs = _answers(bundle, named)
+    done.add(Check.ANSWERS, {"answers": len(blobs), "bytes": sum(map(len, blobs.values()))})
     audited = _audit(bundle, trusted, header)
     done.add(Check.AUDIT, _audit_counts(audited))
     done.add(Check.CONSENSUS, {"vectors": len(audited.batch.items)})
-    blobs = _answers(bundle, audited)
-    done.add(Check.ANSWERS, {"answers": len(blobs), "bytes": sum(map(len, blobs.values()))})
     deviations = _numbers(audited, blobs, trusted.parameters.tolerance_ppm, device)
     done.add(Check.NUMBERS, {"terms": len(deviations), "encoders": len(audited.task.encoders)})
     return Verification(
@@ -159,7 +159,7 @@ def _network(bundle: Bundle, network_id: bytes | None, genesis: Genesis | None) 
 def _header(bundle: Bundle, genesis: Genesis) -> Statement[Report]:
     try:
         header = expect(bundle.header, genesis.network_id, Report)
-    except StatementError as error:
+    except ValueError as error:  # not canonical, not signed, of another network or kind, or not UTF-8
         raise VerificationFailed(Check.HEADER, str(error)) from error
     if not is_scheduled(genesis, header.body.at):
         raise VerificationFailed(Check.HEADER, f"this network has no shard-round {header.body.at}")
@@ -179,9 +179,27 @@ def _certificate(bundle: Bundle, genesis: Genesis, header: Statement[Report]) ->
     return certificate
 
 
-def _body(bundle: Bundle, header: Report) -> None:
+def _body(bundle: Bundle, genesis: Genesis, header: Report) -> dict[bytes, int]:
+    """Digests and sizes of the answers the body names."""
     if len(bundle.body) != header.body_bytes or content_digest(bundle.body) != header.body:
         raise VerificationFailed(Check.BODY, "the body is not the one the header names")
+    try:
+        return named_answers(bundle.body, genesis.network_id)
+    except BundleError as error:
+        raise VerificationFailed(Check.BODY, str(error)) from error
+
+
+def _answers(bundle: Bundle, named: dict[bytes, int]) -> dict[bytes, memoryview]:
+    """Answers by digest, once each is known to be the one named."""
+    if len(bundle.answers) != len(named):
+        raise VerificationFailed(
+            Check.ANSWERS, f"the bundle holds {len(bundle.answers)} answers where the body names {len(named)}"
+        )
+    blobs = dict(zip(named, bundle.answers, strict=True))
+    for name, data in blobs.items():
+        if len(data) != named[name] or content_digest(data) != name:
+            raise VerificationFailed(Check.ANSWERS, f"answers {name.hex()[:16]} are not what was revealed")
+    return blobs
 
 
 def _audit(bundle: Bundle, genesis: Genesis, header: Statement[Report]) -> AuditedReport:
@@ -191,6 +209,8 @@ def _audit(bundle: Bundle, genesis: Genesis, header: Statement[Report]) -> Audit
         check = Check.CONSENSUS if error.term == "consensus" else Check.AUDIT
         by = f" (encoder {error.encoder.hex()[:16]})" if error.encoder else ""
         raise VerificationFailed(check, f"{error}{by}") from error
+    except UnicodeDecodeError as error:
+        raise VerificationFailed(Check.AUDIT, f"a statement holds text that is not UTF-8: {error}") from error
 
 
 def _audit_counts(audited: AuditedReport) -> dict[str, int]:
@@ -203,25 +223,6 @@ def _audit_counts(audited: AuditedReport) -> dict[str, int]:
         "locks": len(body.locks),
         "reveals": len(body.reveals),
     }
-
-
-def _answers(bundle: Bundle, audited: AuditedReport) -> dict[bytes, memoryview]:
-    """Answers by digest, once each is known to be the one revealed."""
-    names = distinct_answers(audited.task.answers)
-    if len(bundle.answers) != len(names):
-        raise VerificationFailed(
-            Check.ANSWERS, f"the bundle holds {len(bundle.answers)} answers where {len(names)} were revealed"
-        )
-    blobs = dict(zip(names, bundle.answers, strict=True))
-    for encoder, revealed in zip(audited.task.encoders, audited.task.answers, strict=True):
-        for wave, (name, views) in enumerate(zip(revealed or (), audited.batch.waves, strict=False), start=1):
-            whose = f"the answers of encoder {encoder.hex()[:16]} to wave {wave}"
-            if len(blobs[name]) != len(views) * VECTOR_BYTES:
-                raise VerificationFailed(Check.ANSWERS, f"{whose} have another size")
-    for name, data in blobs.items():
-        if content_digest(data) != name:
-            raise VerificationFailed(Check.ANSWERS, f"answers {name.hex()[:16]} are not what was revealed")
-    return blobs
 
 
 def _numbers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 
 import msgspec
@@ -31,6 +32,18 @@ from tests.support.memory_network import Blobs, Encode, Identity, MemoryNetwork
 ITEMS = 64
 _VOCABULARY = 300
 _TOPIC_WORDS = 8
+
+
+class Fault(Enum):
+    """What the round's first encoder does."""
+
+    NONE = "none"
+    SILENT = "silent"
+    """It commits and never shows its answers."""
+    NAN = "nan"
+    """Its first answer to every wave is not a number."""
+    COPY = "copy"
+    """Its answers are the second encoder's, to the bit."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +88,24 @@ class CertifiedRound:
 
 
 @cache
-def certified_round(
-    seed: str = "a", *, masks: int = 1, validators: int = 4, silent: bool = False
-) -> CertifiedRound:
-    """Round 0 of a network of 4 encoders; `silent`: one of them commits and never reveals."""
-    genesis, dealers, encoders = small_network(validators, 4, items=ITEMS, seed=seed, masks_per_item=masks)
+def certified_round(seed: str = "a", *, masks: int = 1, fault: Fault = Fault.NONE) -> CertifiedRound:
+    """Round 0 of a network of 4 validators and 4 encoders."""
+    genesis, dealers, encoders = small_network(4, 4, items=ITEMS, seed=seed, masks_per_item=masks)
     genesis = with_topical_pools(genesis, dealers)
     at = shard_round(genesis, 0, 0)
+    faulty = encoders[0].key
+    encode_by_key = {person.key: bag_of_words(person.key) for person in encoders}
+    if fault is Fault.NAN:
+        encode_by_key[faulty] = without_first(encode_by_key[faulty])
+    if fault is Fault.COPY:
+        encode_by_key[faulty] = encode_by_key[encoders[1].key]
     net = MemoryNetwork(
         genesis,
         [*dealers, *encoders],
-        {person.key: bag_of_words(person.key) for person in encoders},
+        encode_by_key,
         lambda task, blobs: score_task(task, blobs.get),
         lambda task, blobs, claimed: compare_task(task, blobs.get, claimed),
-        tamper=(lambda key, data: b"" if key == encoders[0].key else data) if silent else None,
+        tamper=(lambda key, data: b"" if key == faulty else data) if fault is Fault.SILENT else None,
     )
     net.run(at)
     dealer = net.nodes[dealer_of(genesis, at)]
@@ -152,3 +169,13 @@ def bag_of_words(name: bytes) -> Encode:
         return data
 
     return encode_texts
+
+
+def without_first(encode_texts: Encode) -> Encode:
+    """The same encoder, NaN for the first view of every wave."""
+    nan = np.full(1024, np.nan, "<f4").tobytes()
+
+    def encode_rest(wave: int, texts: Sequence[str]) -> bytes:
+        return nan + encode_texts(wave, texts)[len(nan) :]
+
+    return encode_rest
