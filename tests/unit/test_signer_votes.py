@@ -77,7 +77,7 @@ SLOTS = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(st.tuples(SLOTS, st.sampled_from([ONE, OTHER])), min_size=1, max_size=12))
 def test_sign__first_digest_of_each_slot_wins(
     calls: list[tuple[VoteSlot, bytes]], tmp_path_factory: pytest.TempPathFactory
