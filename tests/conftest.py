@@ -10,7 +10,7 @@ from hypothesis import settings
 # Before torch is imported anywhere: tests run beside each other on few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Derandomised, so that a failure in one run fails in the next; `--hypothesis-profile=search` looks for new ones.
+# Derandomised: what fails in one run fails in the next. `--hypothesis-profile=search` looks for new failures.
 settings.register_profile("seeded", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile("seeded")
