@@ -367,7 +367,7 @@ async def open_host(
                 nursery.start_soon(host._quietly, "maintain", host._maintainer.run)
                 yield host
             except BaseException as error:
-                # Raised again below, outside the nurseries: the caller's own exception, not groups of groups of it.
+                # Raised again below, outside the nurseries: the caller's exception, not groups of groups of it.
                 failure = error
             finally:
                 with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):

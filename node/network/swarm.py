@@ -69,7 +69,7 @@ class AdmittingUpgrader(TransportUpgrader):
 
 
 class NoAutoConnector(AutoConnector):
-    """Dials nobody. The library's dials every address it ever heard of, up to half the connections allowed."""
+    """Dials nobody. The library's dials every address it hears of, up to half the connections allowed."""
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -117,11 +117,20 @@ class HardenedSwarm(Swarm):
         guard_tasks(self, self._counters)
         await super().run()
 
+    async def close_peer(self, peer_id: ID) -> None:
+        """Close the connections a peer has now.
+
+        The library also drops from its table, at the end, whatever connection the peer opened meanwhile.
+        """
+        async with trio.open_nursery() as nursery:
+            for connection in self.get_connections(peer_id):
+                nursery.start_soon(self._close_connection_async, connection)
+
     async def close_all(self) -> None:
         """Close every connection, all at once, and stop listening.
 
-        The library takes 0.2 s for each connection, one after the other; and when it is cancelled meanwhile it leaves
-        sockets open and listeners running.
+        The library takes 0.2 s for each connection, one after the other; and when it is cancelled meanwhile
+        it leaves sockets open and listeners running.
         """
         async with trio.open_nursery() as nursery:
             for connection in self.get_connections():

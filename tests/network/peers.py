@@ -50,7 +50,7 @@ async def pair(limits: NetworkLimits | None = None) -> AsyncIterator[tuple[Host,
 async def until(condition: Callable[[], object], timeout_s: float = 8.0) -> None:
     """Wait for a condition on state that has no event."""
     with trio.fail_after(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await trio.sleep(0.005)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 import trio
@@ -47,7 +49,7 @@ class Pieces:
 
 def cut(data: bytes, points: list[int]) -> list[bytes]:
     edges = [0, *sorted(point % (len(data) + 1) for point in points), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(
@@ -72,11 +74,12 @@ def test_frames__come_back_whole_however_they_are_cut(payloads: list[bytes], poi
 @given(st.binary(max_size=700))
 def test_frames__any_bytes_give_a_header_or_a_frame_error(wire: bytes) -> None:
     async def read() -> None:
-        with pytest.raises(FrameError):
-            while True:
-                _, _, size = await FrameReader(Pieces([wire])).header(started_s=1)
-                assert size >= 0
-                raise FrameError
+        try:
+            _, _, size = await FrameReader(Pieces([wire])).header(started_s=1)
+        except FrameError:
+            return
+        assert size >= 0
+        assert len(wire) > 4
 
     trio.run(read)
 
