@@ -19,18 +19,18 @@ class Preset:
     parameters: NetworkParameters
 
 
-# One machine of two cores runs every node: short slots, a batch of two scoring blocks.
+# One machine of two cores runs every node: short slots, a batch of one scoring block.
 _LOCALNET: Final = NetworkParameters(
-    slot_ms=15_000,
+    slot_ms=12_000,
     epoch_rounds=8,
     shards_per_round=1,
     shard_size=16,
-    scored_items=128,
+    scored_items=64,
     served_items_max=64,
     masks_per_item=2,
-    wave_deadline_ms=6_000,
-    reveal_deadline_ms=10_000,
-    encoders_min=4,
+    wave_deadline_ms=5_000,
+    reveal_deadline_ms=8_000,
+    encoders_min=3,
     rule="hardened",
     reference_encoder="wordllama-256",
     tolerance_ppm=1_000,

@@ -1,7 +1,7 @@
 """The round machines: events in, effects out, no I/O.
 
-`machine.handle(event, now_ms)` returns the effects to carry out, in order. The same machines run in the node, in
-the tests' in-memory network and in the simulator.
+`machine.handle(event, now_ms)` returns the effects to carry out, in order. The same machines run in the
+node, in the tests' in-memory network and in the simulator.
 """
 
 from protocol.rounds.attester import AttesterMachine

@@ -131,7 +131,7 @@ class DealerMachine:
             *(Provide(sealed, Purpose.VIEWS) for sealed in batch.sealed),
             Broadcast(challenge),
             SetTimer(self.phase.value, now_ms + parameters.wave_deadline_ms),
-            Publish(self.at, Step.DEALT, missing=self._shard),
+            Publish(self.at, Step.DEALT, missing=self._shard, detail=f"{sum(map(len, batch.waves))} views"),
         ]
 
     def _commit(self, statement: Statement[Commit], commit: Commit, now_ms: int) -> list[Effect]:

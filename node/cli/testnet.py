@@ -1,0 +1,102 @@
+"""`deltamesh testnet`: a network on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.errors import CommandError, ExitCode
+from node.cli.options import HomeOption
+from node.cli.output import note, now_ms
+
+app = typer.Typer(help="A network of real processes on this machine.", no_args_is_help=True)
+
+CHEATS_DEFAULT = ("forged-inverse", "copycat", "replay", "zero", "random", "constant", "late")
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `up` a subcommand."""
+
+
+@app.command("up")
+def up(
+    validators: Annotated[int, typer.Option("--validators", min=1, help="Nodes that deal and score.")] = 4,
+    encoders: Annotated[int, typer.Option("--encoders", min=1, help="Nodes that embed.")] = 8,
+    cheaters: Annotated[int, typer.Option("--cheaters", min=0, help="How many of the encoders cheat.")] = 2,
+    cheat: Annotated[
+        list[str] | None,
+        typer.Option("--cheat", metavar="NAME", help="In which way; repeatable. [default: one of each]"),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Stop after so many. [default: run until Ctrl-C]")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Text to challenge with. [default: what Python ships with]"
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write a summary of the run here.")
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="A new folder for the nodes. [default: in the home]"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Shuffles who runs what and the items.")] = 0,
+    home: HomeOption = None,
+) -> None:
+    """Start validators and encoders, watch them certify rounds, stop them all at the end."""
+    started_ms = now_ms()
+    from rich.console import Console
+
+    from node.encoders.cheaters import CHEATER_NAMES
+    from node.testnet.fleet import Fleet
+    from node.testnet.plan import Wanted, plan_testnet
+    from node.testnet.up import Run
+
+    console = Console()
+    for name in cheat or ():
+        if name not in CHEATER_NAMES:
+            raise CommandError(
+                f"there is no cheater '{name}': use one of {', '.join(CHEATER_NAMES)}", ExitCode.USAGE
+            )
+    wanted = Wanted(validators, encoders, cheaters, tuple(cheat or CHEATS_DEFAULT), data, seed)
+    root = directory if directory is not None else _default_root(home)
+    plan = plan_testnet(root.absolute(), wanted, lambda step: console.print(f"{step} ...", style="dim"))
+    console.print(f"starting {validators} validators and {encoders} encoders in {plan.root}", soft_wrap=True)
+    with Fleet(plan.nodes) as fleet:
+        fleet.start_all()
+        run = Run(plan, fleet, rounds, console, started_ms)
+        run.go()
+        console.print(f"{run.ended_because}; stopping the nodes", soft_wrap=True)
+    if json_file is not None:
+        run.write_summary(json_file)
+    _say_where(console, plan.root, plan.validators[0].home, json_file)
+    if not run.succeeded:
+        certified = sum(view.report is not None for view in run.past)
+        raise CommandError(
+            f"{certified} of {len(run.past)} rounds dealt were certified; look at the logs under {plan.root}",
+            ExitCode.NODE_STATE,
+        )
+
+
+def _default_root(home: Path | None) -> Path:
+    from datetime import datetime
+
+    from config.settings import load_settings
+
+    base = load_settings({"home": home} if home else {}).home
+    return base / "testnets" / datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def _say_where(console: object, root: Path, validator: Path, json_file: Path | None) -> None:
+    note(f"everything is in {root}; look at it with:")
+    note(f"  deltamesh rounds --home {validator}")
+    note(f"  deltamesh scores --home {validator}")
+    note(f"  deltamesh embeddings export --to embeddings.parquet --home {validator}")
+    if json_file is not None:
+        note(f"the summary is in {json_file}")

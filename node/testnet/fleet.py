@@ -1,0 +1,108 @@
+"""The processes of a local network: started together and stopped so that nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from node.testnet.plan import NETWORK, NodePlan
+
+STOP_WITHIN_S = 12.0
+LOG_NAME = "output.log"
+_PR_SET_PDEATHSIG = 1
+
+
+class Fleet:
+    """Running nodes by name."""
+
+    def __init__(self, plans: Sequence[NodePlan]) -> None:
+        self._plans = {plan.name: plan for plan in plans}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_all(self) -> None:
+        """Start every node."""
+        for name in self._plans:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """Start one node, or start it again."""
+        plan = self._plans[name]
+        with (plan.directory / "logs" / LOG_NAME).open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command_line(plan),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A Ctrl-C in the terminal is for the fleet: it stops the nodes in order.
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            )
+
+    def kill(self, name: str) -> None:
+        """End a node without a chance to clean up, as a power cut would."""
+        self._processes[name].kill()
+        self._processes[name].wait()
+
+    def pid(self, name: str) -> int:
+        """Process id of a node."""
+        return self._processes[name].pid
+
+    def fallen(self) -> dict[str, int]:
+        """Nodes that ended by themselves, with their exit status."""
+        ended = {name: process.poll() for name, process in self._processes.items()}
+        return {name: status for name, status in ended.items() if status is not None}
+
+    def stop(self) -> None:
+        """Stop every node: politely, and after STOP_WITHIN_S for good."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        deadline_s = time.monotonic() + STOP_WITHIN_S
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def last_words(self, name: str, lines: int = 5) -> str:
+        """The end of a node's output."""
+        path: Path = self._plans[name].directory / "logs" / LOG_NAME
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def command_line(plan: NodePlan) -> list[str]:
+    """How a node is started; the same can be typed by hand."""
+    command = [sys.executable, "-m", "node.cli", "run", plan.role]
+    command += ["--home", str(plan.home), "--network", NETWORK]
+    if plan.listen is not None:
+        command += ["--listen", plan.listen]
+    if plan.model is not None:
+        command += ["--model", plan.model]
+    if plan.cheat is not None:
+        command += ["--cheat", plan.cheat]
+    return command
+
+
+def _end_with_parent() -> None:
+    # Also when the fleet is killed without a chance to stop its nodes. Linux only; elsewhere nothing happens.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

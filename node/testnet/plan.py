@@ -1,0 +1,169 @@
+"""What a local network consists of, and its data directories on disk."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from config.datadir import DataDir
+from config.errors import ConfigError
+from config.genesis import save_genesis
+from config.presets import preset
+from node.clock import now_ms
+from node.corpus import load_challenge_pool
+from node.keys import peer_id
+from node.membership import assemble_genesis, prepare_encoder, prepare_validator
+from protocol.genesis import Genesis, NetworkParameters
+from protocol.items import canonical_text
+
+NETWORK = "localnet"
+STAKE = 100
+START_LEAD_MS = 8_000
+"""Round 0 begins this long after genesis: the first nodes need it to start."""
+MODELS = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
+NODES_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One process."""
+
+    name: str
+    role: str
+    home: Path
+    public_key: bytes
+    listen: str | None
+    model: str | None = None
+    cheat: str | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Its data directory."""
+        return self.home / NETWORK
+
+
+@dataclass(frozen=True, slots=True)
+class TestnetPlan:
+    """A local network ready to be started."""
+
+    root: Path
+    genesis: Genesis
+    validators: tuple[NodePlan, ...]
+    encoders: tuple[NodePlan, ...]
+
+    @property
+    def nodes(self) -> tuple[NodePlan, ...]:
+        """All processes, validators first."""
+        return self.validators + self.encoders
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked for; `cheaters` of the `encoders` cheat."""
+
+    validators: int
+    encoders: int
+    cheaters: int
+    cheats: tuple[str, ...]
+    data: Path | None
+    seed: int
+
+
+def plan_testnet(root: Path, wanted: Wanted, progress: Callable[[str], None] = lambda _: None) -> TestnetPlan:
+    """Create keys, pools and the genesis of a new network under `root`. Raises ConfigError, CorpusError."""
+    _check(wanted)
+    if root.exists() and any(root.iterdir()):
+        raise ConfigError(f"{root} is not empty: a local network starts in a folder of its own, give --dir")
+    parameters = preset(NETWORK).parameters
+    progress("reading challenge items")
+    pools = list(_pools(wanted, parameters))
+    progress("creating keys and genesis")
+    ports = _free_ports(wanted.validators)
+    members = []
+    validators = []
+    for index, (pool, port) in enumerate(zip(pools, ports, strict=True)):
+        home = root / f"validator-{index + 1}"
+        directory = DataDir.open(home, NETWORK)
+        member = prepare_validator(
+            directory, pool, stake=STAKE, addresses=(), chain_length=parameters.chain_length
+        )
+        listen = f"/ip4/127.0.0.1/tcp/{port}"
+        address = f"{listen}/p2p/{peer_id(member.public_key)}"
+        members.append(msgspec.structs.replace(member, addresses=(address,)))
+        validators.append(NodePlan(home.name, "validator", home, member.public_key, listen))
+    encoders = []
+    for index, (model, cheat) in enumerate(_casting(wanted)):
+        home = root / f"encoder-{index + 1}"
+        key = prepare_encoder(DataDir.open(home, NETWORK), stake=STAKE).public_key
+        encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat))
+    genesis = assemble_genesis(
+        NETWORK,
+        parameters,
+        members,
+        [prepare_encoder(DataDir.open(plan.home, NETWORK), stake=STAKE) for plan in encoders],
+        now_ms() + START_LEAD_MS,
+        secrets.token_bytes(32),
+    )
+    for plan in (*validators, *encoders):
+        save_genesis(plan.directory / "genesis.json", genesis)
+    save_genesis(root / "genesis.json", genesis)
+    return TestnetPlan(root, genesis, tuple(validators), tuple(encoders))
+
+
+def _check(wanted: Wanted) -> None:
+    honest = wanted.encoders - wanted.cheaters
+    if not 1 <= wanted.validators + wanted.encoders <= NODES_MAX:
+        raise ConfigError(f"a local network has at most {NODES_MAX} nodes")
+    if wanted.validators < 1:
+        raise ConfigError("a network needs at least one validator: raise --validators")
+    if honest < 3:
+        raise ConfigError(
+            f"{wanted.encoders} encoders of which {wanted.cheaters} cheat leave {honest} honest ones; scores "
+            "need three or more: raise --encoders or lower --cheaters"
+        )
+    if wanted.cheaters >= honest:
+        raise ConfigError(
+            f"{wanted.cheaters} cheaters among {wanted.encoders} encoders are no minority, and nothing "
+            "survives a majority that cheats: raise --encoders or lower --cheaters"
+        )
+
+
+def _pools(wanted: Wanted, parameters: NetworkParameters) -> Iterator[Sequence[bytes]]:
+    """One pool a validator: the corpus is dealt out, so that no item is in two pools."""
+    items = [canonical_text(text) for text in load_challenge_pool(wanted.data)]
+    random.Random(wanted.seed).shuffle(items)
+    for index in range(wanted.validators):
+        pool = items[index :: wanted.validators]
+        if len(pool) < parameters.scored_items:
+            raise ConfigError(
+                f"{len(items)} challenge items are too few for {wanted.validators} validators, which need "
+                f"{parameters.scored_items} each for one round: give more text with --data"
+            )
+        yield pool
+
+
+def _casting(wanted: Wanted) -> list[tuple[str, str | None]]:
+    """Who runs which model and who cheats, shuffled: nothing about a key tells."""
+    honest = [(MODELS[index % len(MODELS)], None) for index in range(wanted.encoders - wanted.cheaters)]
+    cheating = [(MODELS[0], wanted.cheats[index % len(wanted.cheats)]) for index in range(wanted.cheaters)]
+    cast: list[tuple[str, str | None]] = [*honest, *cheating]
+    random.Random(wanted.seed).shuffle(cast)
+    return cast
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports the system calls free, held together until all are chosen."""
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(count):
+            probe = stack.enter_context(closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)))
+            probe.bind(("127.0.0.1", 0))
+            ports.append(int(probe.getsockname()[1]))
+        return ports
