@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import normalize
 
 from scoring import (
     GATED_TERMS,
@@ -16,24 +17,16 @@ from scoring import (
     MEASURED_TERMS,
     ScoringError,
     ScoringRule,
-    ShardScores,
     score_shard,
 )
-from tests.support.synthetic_encoders import Shard, honest_shard, jittered, random_answers
+from tests.support.scores import same
+from tests.support.synthetic_encoders import Shard, cabal_shard, honest_shard, jittered, random_answers
 
 torch.set_num_threads(1)
 
 NOISES = [0.9, 1.2, 1.6, 2.0, 2.5, 3.0]
 SHARD = honest_shard(NOISES, items=64, dimension=96)
 SMALL = replace(HARDENED, items_min=16)
-
-
-def same(one: ShardScores, other: ShardScores, *, tolerance: float = 0.0) -> bool:
-    """Equal numbers within `tolerance` and equal decisions."""
-    pairs = [(one.score, other.score), (one.weight, other.weight), (one.consensus, other.consensus)]
-    pairs += [(one.terms[name], other.terms[name]) for name in one.terms]
-    close = all(torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True) for a, b in pairs)
-    return close and torch.equal(one.valid, other.valid) and one.terms.keys() == other.terms.keys()
 
 
 def test_score_shard__returns_every_term_finite_and_in_range() -> None:
@@ -149,6 +142,49 @@ def test_score_shard__nobody_answers_and_nothing_breaks() -> None:
     assert scores.score.eq(0).all()
 
 
+def test_score__is_the_product_of_the_rules_terms() -> None:
+    shard = SHARD.join(cabal_shard(SHARD, 2, 0.1)).join(random_answers(SHARD))
+    full = normalize(shard.full + 0.8 * shard.full[[1, 0, 3, 2, 5, 4, 7, 6, 8]], dim=-1)
+    full[2, ::5] = torch.nan
+    scores = score_shard(full, shard.mask, shard.inverse, shard.share)
+    terms = scores.terms
+    ends = {
+        "differential": (0.5, 0.25),
+        "local_outlier_factor": (2.0, 1.5),
+        "majority_similarity": (0.10, 0.40),
+        "innovation": (0.0, 0.15),
+        "leak": (0.35, 0.20),
+    }
+    product = terms["discrimination"] * terms["availability"] ** 2
+    for name, (zero_at, one_at) in ends.items():
+        passed = ((terms[name] - zero_at) / (one_at - zero_at)).clamp(0, 1) * terms["live"]
+        torch.testing.assert_close(terms[f"{name}_ramp"], passed)
+        product = product * passed
+    torch.testing.assert_close(scores.score, product)
+    assert terms["live"].sum() >= 6
+
+
+@pytest.mark.parametrize("role", ["full", "mask", "inverse"])
+def test_local_outlier_factor__is_that_of_the_worst_role(role: str) -> None:
+    noise = random_answers(SHARD)
+    shard = SHARD.with_encoder(0, SHARD.full[0], SHARD.mask[0], SHARD.inverse[0])
+    rows, other = getattr(shard, role), getattr(noise, role)[0]
+    if role == "full":  # an item may only be so far off, or it is withheld
+        rows[0] = normalize(rows[0] + 1.5 * other, dim=-1)
+    else:
+        rows[0, :, 1] = other[:, 1]
+    plain, off = score_shard(*SHARD.arguments), score_shard(*shard.arguments)
+    assert off.terms["local_outlier_factor"][0] > plain.terms["local_outlier_factor"][0] + 0.1
+
+
+def test_local_outlier_factor__near_copies_do_not_push_the_others_out() -> None:
+    shard = SHARD.join(jittered(SHARD.encoders([0] * 6), 0.02))
+    bare = score_shard(*shard.arguments, replace(HARDENED, reach_floor=0.0))
+    floored = score_shard(*shard.arguments)
+    assert bare.terms["local_outlier_factor"][1:6].min() > 2
+    assert floored.terms["local_outlier_factor"][1:6].max() < 2
+
+
 # --- served items and full views only
 # ------------------------------------------------------------------------
 
@@ -193,6 +229,9 @@ def test_score_shard__masks_of_items_without_parts_are_not_looked_at(fill: float
     assert (scores.score > 0.3).all()
     assert not scores.consensus.isnan().any()
     assert same(scores, score_shard(*shard.arguments, SMALL, parts=scored, scored=scored))
+    empty = Shard(SHARD.full, shard.mask.clone(), shard.inverse.clone(), shard.share)
+    empty.mask[:, ~scored], empty.inverse[:, ~scored] = torch.nan, torch.nan
+    assert same(scores, score_shard(*empty.arguments, SMALL))
 
 
 def test_score_shard__withheld_mask_of_an_item_with_parts_withholds_it() -> None:
@@ -208,18 +247,14 @@ def test_score_shard__withheld_mask_of_an_item_with_parts_withholds_it() -> None
 
 def test_score_shard__epoch_zero_consensus_is_of_uncentred_answers() -> None:
     scores = score_shard(*SHARD.arguments)
-    expected = torch.einsum(
-        "n,nid->id", scores.weight.float(), torch.nn.functional.normalize(SHARD.full, dim=2)
-    )
+    expected = torch.einsum("n,nid->id", scores.weight.float(), normalize(SHARD.full, dim=2))
     torch.testing.assert_close(scores.consensus, expected, rtol=0.0, atol=1e-5)
 
 
 def test_score_shard__consensus_is_of_answers_centred_by_the_epochs_means() -> None:
     means = SHARD.full.mean(1)
     scores = score_shard(*SHARD.arguments, means=means)
-    rows = torch.nn.functional.normalize(
-        torch.nn.functional.normalize(SHARD.full, dim=2) - means[:, None], dim=2
-    )
+    rows = normalize(normalize(SHARD.full, dim=2) - means[:, None], dim=2)
     torch.testing.assert_close(
         scores.consensus, torch.einsum("n,nid->id", scores.weight.float(), rows), rtol=0.0, atol=1e-5
     )
@@ -230,117 +265,6 @@ def test_score_shard__means_change_the_score_only_through_centring() -> None:
     means = views.flatten(1, 2).mean(1)
     plain, given_means = score_shard(*SHARD.arguments), score_shard(*SHARD.arguments, means=means)
     torch.testing.assert_close(given_means.score, plain.score, rtol=0.0, atol=1e-5)
-
-
-# --- what an attester does
-# -----------------------------------------------------------------------------------
-
-
-@given(seed=st.integers(0, 2**31), rule=st.sampled_from([HARDENED, LITERAL]))
-@settings(max_examples=15)
-def test_score_shard__recomputing_with_the_dealers_mask_gives_the_dealers_numbers(
-    seed: int, rule: ScoringRule
-) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    full = SHARD.full.clone()
-    full[torch.rand(6, 64, generator=draw) < 0.1] = torch.nan
-    full[torch.rand(6, 64, generator=draw) < 0.05] *= 3
-    full[5] = random_answers(SHARD, seed).full[0]
-    dealer = score_shard(full, *SHARD.arguments[1:], rule)
-    attester = score_shard(full, *SHARD.arguments[1:], rule, valid=dealer.valid)
-    assert same(dealer, attester)
-    assert not attester.contested.any()
-
-
-def with_norm(norm: float) -> torch.Tensor:
-    """The full views with the one of encoder 1, item 2 at that norm."""
-    full = SHARD.full.clone()
-    full[1, 2] *= norm / full[1, 2].norm()
-    return full
-
-
-@pytest.mark.parametrize("threshold", [0.5, 2.0])
-@pytest.mark.parametrize("off", [-2e-5, 2e-5])
-def test_borderline__norm_within_tolerance_of_a_threshold_follows_the_dealer(
-    threshold: float, off: float
-) -> None:
-    full = with_norm(threshold + off)
-    own = score_shard(full, *SHARD.arguments[1:])
-    assert own.borderline.nonzero().tolist() == [[1, 2]]
-    assert bool(own.valid[1, 2]) == (0.5 < threshold + off < 2.0)
-    other = own.valid.clone()
-    other[1, 2] = ~other[1, 2]
-    followed = score_shard(full, *SHARD.arguments[1:], valid=other)
-    assert torch.equal(followed.valid, other)
-    assert not followed.contested.any()
-
-
-@pytest.mark.parametrize("norm", [0.49, 0.51, 1.0, 1.99, 2.01])
-def test_borderline__norm_beyond_tolerance_is_decided(norm: float) -> None:
-    own = score_shard(with_norm(norm), *SHARD.arguments[1:])
-    assert not own.borderline.any()
-    assert bool(own.valid[1, 2]) == (0.5 < norm < 2.0)
-    other = own.valid.clone()
-    other[1, 2] = ~other[1, 2]
-    scores = score_shard(with_norm(norm), *SHARD.arguments[1:], valid=other)
-    assert scores.contested.nonzero().tolist() == [[1, 2]]
-
-
-@pytest.mark.parametrize(("off", "borderline"), [(-5e-5, True), (5e-5, True), (-5e-3, False), (5e-3, False)])
-def test_borderline__centred_norm_near_its_threshold(off: float, borderline: bool) -> None:
-    means = SHARD.full.mean(1)
-    direction = torch.nn.functional.normalize(means[1], dim=0)
-    means[1] = 0.95 * direction
-    away = torch.nn.functional.normalize(SHARD.full[1, 2] - (SHARD.full[1, 2] @ direction) * direction, dim=0)
-    # |cos a u + sin a w - .95 u|^2 = 1 + .9025 - 1.9 cos a
-    cosine = (1.9025 - (0.1 + off) ** 2) / 1.9
-    full = SHARD.full.clone()
-    full[1, 2] = cosine * direction + (1 - cosine**2) ** 0.5 * away
-    scores = score_shard(full, *SHARD.arguments[1:], means=means)
-    assert bool(scores.borderline[1, 2]) == borderline
-    if not borderline and off < 0:
-        assert not scores.valid[1, 2]
-
-
-@pytest.mark.parametrize(("off", "borderline"), [(-5e-5, True), (5e-5, True), (-1e-2, False), (1e-2, False)])
-def test_borderline__item_similarity_near_its_threshold(off: float, borderline: bool) -> None:
-    # Five peers agree on e0 exactly; the sixth answers item 2 at a cosine of .05 + off to them.
-    means = torch.zeros(6, 96)
-    full = SHARD.full.clone()
-    full[:5, 2] = 0.0
-    full[:5, 2, 0] = 1.0
-    cosine = 0.05 + off
-    full[5, 2] = 0.0
-    full[5, 2, 0], full[5, 2, 1] = cosine, (1 - cosine**2) ** 0.5
-    scores = score_shard(full, *SHARD.arguments[1:], means=means)
-    assert scores.borderline.nonzero().tolist() == ([[5, 2]] if borderline else [])
-    assert bool(scores.valid[5, 2]) == (off > 0)
-
-
-def test_contested__dealer_who_calls_a_withheld_answer_valid_is_contested_and_not_followed() -> None:
-    full = SHARD.full.clone()
-    full[1, 2] = torch.nan
-    scores = score_shard(full, *SHARD.arguments[1:], valid=torch.ones(6, 64, dtype=torch.bool))
-    assert scores.contested.nonzero().tolist() == [[1, 2]]
-    assert not scores.valid[1, 2]
-    assert scores.score.isfinite().all()
-
-
-def test_contested__dealer_who_hides_an_encoder_is_contested_at_every_item() -> None:
-    hidden = torch.ones(6, 64, dtype=torch.bool)
-    hidden[0] = False
-    scores = score_shard(*SHARD.arguments, valid=hidden)
-    assert scores.contested[0].all()
-    assert not scores.contested[1:].any()
-    assert scores.score[0] == 0
-
-
-def test_score_shard__float_noise_moves_scores_and_weights_within_tolerance() -> None:
-    # What another machine's order of summation does, a hundred times over.
-    near = jittered(SHARD, 1e-5)
-    plain, other = score_shard(*SHARD.arguments), score_shard(*near.arguments)
-    torch.testing.assert_close(other.score, plain.score, rtol=0.0, atol=1e-4)
-    torch.testing.assert_close(other.weight, plain.weight, rtol=0.0, atol=1e-3)
 
 
 # --- refusals
