@@ -102,7 +102,7 @@ class Host(INotifee):
         self._pubsub = HardenedPubsub(
             self._libp2p, self._router, limits, self.counters, self._penalise_quietly, self._deliver
         )
-        self._requests = Requests(self._libp2p, limits, self.counters, self._penalise_quietly)
+        self._requests = Requests(self._libp2p, limits, self.counters, self._penalise_quietly, self.spawn)
         self._maintainer = Maintainer(self.dial, self.is_connected, limits, self.counters)
         self._swarm.register_notifee(self)
 
@@ -367,7 +367,7 @@ async def open_host(
                 nursery.start_soon(host._quietly, "maintain", host._maintainer.run)
                 yield host
             except BaseException as error:
-                # Raised again below, outside the nurseries: the caller's exception, not groups of groups of it.
+                # Raised again below, outside the nurseries: the caller's own, not groups of groups of it.
                 failure = error
             finally:
                 with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):

@@ -8,13 +8,13 @@ the encoder opened.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.stream.exceptions import StreamError, StreamReset
 from libp2p.network.stream.net_stream import NetStream
 
 from node.network.counters import Counters
@@ -31,6 +31,8 @@ COST_BAD_FRAME = 25.0
 
 Handler = Callable[[bytes, bytes], Awaitable[bytes]]
 Penalise = Callable[[bytes, float, str], None]
+Spawn = Callable[[Callable[[], Awaitable[object]], str], None]
+_Open = tuple[INetStream, FrameReader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,30 @@ class _Pool:
 
     def __init__(self, streams: int) -> None:
         self.slots = trio.CapacityLimiter(streams)
-        self.idle: list[tuple[INetStream, FrameReader]] = []
+        self.idle: list[_Open] = []
+
+
+@dataclass(slots=True)
+class _Opening:
+    """A stream being opened in a task of its own; `abandoned` when nobody waits for it any more."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    stream: _Open | None = None
+    reason: str = ""
+    abandoned: bool = False
 
 
 class Requests:
     """Both halves of the request protocol on one host."""
 
     def __init__(
-        self, host: BasicHost, limits: NetworkLimits, counters: Counters, penalise: Penalise
+        self, host: BasicHost, limits: NetworkLimits, counters: Counters, penalise: Penalise, spawn: Spawn
     ) -> None:
         self._host = host
         self._limits = limits
         self._counters = counters
         self._penalise = penalise
+        self._spawn = spawn
         self._methods: dict[str, _Method] = {}
         self._pools: dict[bytes, _Pool] = {}
         self._rates: dict[bytes, TokenBucket] = {}
@@ -123,29 +136,49 @@ class Requests:
                 self._counters.add("rpc.bytes_in", size)
                 reusable = status != Status.TOO_LARGE and reader.buffered == 0
             finally:
-                if reusable and self._pools.get(peer) is pool:
-                    pool.idle.append((stream, reader))
-                else:
-                    # Also when cancelled: a stream with half an answer on it must not be used again.
-                    with trio.CancelScope(shield=True):
-                        await stream.reset()
+                # Also when cancelled: a stream with half an answer on it must not be used again.
+                with trio.CancelScope(shield=True):
+                    await (self._give_back(pool, peer, (stream, reader)) if reusable else stream.reset())
         if status != Status.OK:
             raise RequestError(peer, method, _reason(status, answer))
         return answer
 
-    async def _stream(self, pool: _Pool, peer: bytes, method: str) -> tuple[INetStream, FrameReader]:
+    async def _stream(self, pool: _Pool, peer: bytes, method: str) -> _Open:
         while pool.idle:
             stream, reader = pool.idle.pop()
             muxed = _muxed(stream)
             if not (muxed.closed or muxed.recv_closed or muxed.send_closed):
                 return stream, reader
+        # In a task of its own: cancelled while it opens a stream, the library forgets to close it, and after
+        # 256 of those the connection hangs. A stream too late for its request serves the next one.
+        opening = _Opening()
+        self._spawn(lambda: self._open(pool, peer, opening), "open_stream")
+        try:
+            await opening.done.wait()
+        finally:
+            opening.abandoned = not opening.done.is_set()
+        if opening.stream is None:
+            raise RequestError(peer, method, f"no stream could be opened ({opening.reason})")
+        return opening.stream
+
+    async def _open(self, pool: _Pool, peer: bytes, opening: _Opening) -> None:
         try:
             stream = await self._host.new_stream(peer_id(peer), [PROTOCOL])
+            self._counters.add("rpc.streams_opened")
+            await _muxed(stream).grow_window()
+            opening.stream = (stream, FrameReader(stream))
         except Exception as error:
-            raise RequestError(peer, method, f"no stream could be opened ({type(error).__name__})") from error
-        self._counters.add("rpc.streams_opened")
-        await _muxed(stream).grow_window()
-        return stream, FrameReader(stream)
+            opening.reason = type(error).__name__
+        finally:
+            opening.done.set()
+        if opening.abandoned and opening.stream is not None:
+            await self._give_back(pool, peer, opening.stream)
+
+    async def _give_back(self, pool: _Pool, peer: bytes, stream: _Open) -> None:
+        if self._pools.get(peer) is pool and len(pool.idle) < self._limits.streams_per_peer:
+            pool.idle.append(stream)
+        else:
+            await stream[0].reset()
 
     # Answering.
 
@@ -180,7 +213,16 @@ class Requests:
         if method is None:
             await self._answer(stream, Status.UNKNOWN_METHOD, b"method is not served here")
             return
-        status, answer = await self._run(method, name, peer, payload)
+        muxed = _muxed(stream)
+        if muxed.reset_received:
+            raise StreamReset("the asker went away")
+        with trio.CancelScope() as asked:
+            # Who gives up cancels what was asked for, or asking and giving up starts handlers without end.
+            muxed.on_end = asked.cancel
+            status, answer = await self._run(method, name, peer, payload)
+        muxed.on_end = None
+        if asked.cancelled_caught:
+            raise StreamReset("the asker went away")
         await self._answer(stream, status, answer)
 
     async def _run(self, method: _Method, name: str, peer: bytes, payload: bytes) -> tuple[Status, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -34,6 +35,8 @@ class BoundedStream(YamuxStream):
         super().__init__(stream_id, conn, is_initiator)
         self.window_bytes = DEFAULT_WINDOW_SIZE
         self.granted_bytes = 0
+        self.on_end: Callable[[], None] | None = None
+        """Called when the stream is torn down, by the peer or with the connection."""
         self._unacknowledged = 0
         self._writable = trio.Event()
         self._write_order = trio.Lock()
@@ -64,6 +67,8 @@ class BoundedStream(YamuxStream):
         """Let a waiting writer look again."""
         self._writable.set()
         self._writable = trio.Event()
+        if self.reset_received and self.on_end is not None:
+            self.on_end()
 
     async def write(self, data: bytes) -> None:
         """Send all of `data`. Raises MuxedStreamError when the stream ends or the peer gives no credit."""

@@ -198,7 +198,7 @@ async def test_protocols__nothing_is_stored_for_a_stranger() -> None:
 async def test_port__garbage_before_authentication_leaves_nothing(hello: bytes) -> None:
     async with open_host(seed(1), LOOPBACK, limits=NetworkLimits(handshake_s=0.3)) as host:
         port = int(host.addresses[0].split("/")[4])
-        for _ in range(5):
+        for _ in range(2):
             stream = await trio.open_tcp_stream("127.0.0.1", port)
             async with stream:
                 await stream.send_all(hello)

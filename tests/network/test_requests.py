@@ -241,6 +241,30 @@ async def test_peer_that_never_answers__costs_the_timeout_only() -> None:
         assert trio.current_time() - started_s < 1.0
 
 
+async def test_asker_that_gives_up__cancels_what_it_asked_for() -> None:
+    async with pair() as (first, second):
+        running, cancelled = [], []
+
+        async def never(peer: bytes, payload: bytes) -> bytes:
+            running.append(payload)
+            try:
+                await trio.sleep_forever()
+            finally:
+                cancelled.append(payload)
+            raise AssertionError
+
+        first.handle("never", never, request_bytes_max=10, response_bytes_max=10)
+        async with trio.open_nursery() as nursery:
+
+            async def give_up() -> None:
+                await until(lambda: running)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(give_up)
+            await second.request(first.public_key, "never", b"x", timeout_s=5)
+        await until(lambda: cancelled == [b"x"])
+
+
 async def test_peer_that_goes_away__ends_the_request() -> None:
     async with pair() as (first, second):
         asked = trio.Event()
