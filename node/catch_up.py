@@ -12,7 +12,7 @@ import trio
 from node.network.errors import FetchError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
-from node.store import RoundState, Store
+from node.store import RoundState, Store, StoreError
 from protocol.audit import AuditError, audit_report
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, Natural, Record, decode, encode
@@ -79,7 +79,10 @@ class CatchUp:
             progress = False
             for peer in self._host.peers():
                 if peer.public_key in self._genesis.validators:
-                    progress = await self._from_peer(peer.public_key) or progress
+                    try:
+                        progress = await self._from_peer(peer.public_key) or progress
+                    except StoreError as error:
+                        log.warning("catch_up.paused", reason=str(error))
             if not progress:
                 await trio.sleep(IDLE_S)
 

@@ -179,8 +179,8 @@ class Driver:
         match effect:
             case fx.Persist(fact):
                 await self._role.persist(fact)
-            case fx.Broadcast(body):
-                await self._broadcast(body)
+            case fx.Broadcast(body, handed_to):
+                await self._broadcast(body, handed_to)
             case fx.Send(body, to):
                 statement = await self._statements.sign(body)
                 for key in to:
@@ -203,9 +203,11 @@ class Driver:
             case fx.Publish():
                 self._role.publish(effect)
 
-    async def _broadcast(self, body: Body) -> None:
+    async def _broadcast(self, body: Body, handed_to: Sequence[bytes] = ()) -> None:
         statement = await self._statements.sign(body)
         self.receive(statement)
+        for key in handed_to:
+            self._nursery.start_soon(self._send_to, key, statement.data)
         await self.gossip(statement)
 
     async def gossip(self, statement: Statement[Body]) -> None:

@@ -48,7 +48,7 @@ def decode(data: bytes, kind: type[T], *, size_bytes_max: int) -> T:
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
         value = decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(f"not a {kind.__name__}: {error}") from None
     if _encoder.encode(value) != data:
         raise CodecError(f"{kind.__name__} is not canonically encoded")

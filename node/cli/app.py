@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from node.cli import embeddings, genesis, init, keys, rounds, run, scores, status, submit, verify, version
+from node.cli import (
+    embeddings,
+    genesis,
+    init,
+    keys,
+    rounds,
+    run,
+    scores,
+    status,
+    submit,
+    testnet,
+    verify,
+    version,
+)
 from node.cli.errors import EXIT_CODE_LINES, explain
 from node.cli.output import note
 
@@ -63,6 +76,7 @@ app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)
 app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
+app.add_typer(testnet.app, name="testnet")
 app.command("version")(version.version)
 
 

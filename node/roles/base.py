@@ -20,7 +20,7 @@ from node.keys import NodeKey
 from node.network.host import Host, PeerConnected, PeerEvent
 from node.signer import Signer
 from node.statements import Statements
-from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, write_status
+from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, StatusError, write_status
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.messages import Commit
@@ -147,7 +147,11 @@ async def report_status(
             model=model,
             counters=dict(host.counters),
         )
-        await trio.to_thread.run_sync(write_status, path, status)
+        try:
+            await trio.to_thread.run_sync(write_status, path, status)
+        except StatusError as error:
+            # A full disk must not stop the node.
+            log.warning("status.unwritten", reason=str(error))
         await trio.sleep(STATUS_EVERY_S)
 
 

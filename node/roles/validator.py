@@ -21,7 +21,7 @@ from node.roles.recorder import Recorder
 from node.scoring_worker import ScoringWorker, open_scoring_worker
 from node.signer import Signer
 from node.statements import Statements
-from node.store import Store, StoreLimits
+from node.store import Store, StoreError, StoreLimits
 from node.submissions import Submissions
 from protocol.chain import HashChain
 from protocol.gossip_rules import ROUNDS_KEPT
@@ -141,7 +141,7 @@ class Validator:
             for shard in range(self._genesis.parameters.shards_per_round):
                 self._open(shard_round(self._genesis, round_, shard))
             self._driver.close_before(round_ - ROUNDS_KEPT - 1)
-            self._nursery.start_soon(self._submissions.hand_over, round_ + 1)
+            self._nursery.start_soon(self._hand_over, round_ + 1)
             self._nursery.start_soon(self._prune, round_ - self._node.settings.retention_rounds)
             round_ = max(round_ + 1, round_at(self._genesis, now_ms()))
 
@@ -154,13 +154,29 @@ class Validator:
         self._driver.open(at, [dealer, attester], attester.start())
         self._nursery.start_soon(self._deal, at)
 
+    async def _hand_over(self, round_: int) -> None:
+        try:
+            await self._submissions.hand_over(round_)
+        except StoreError as error:
+            log.warning("items.not_handed_over", reason=str(error))
+
     async def _prune(self, before_round: int) -> None:
-        if before_round > 0:
+        if before_round <= 0:
+            return
+        try:
             await trio.to_thread.run_sync(self._store.prune_rounds, before_round)
+        except StoreError as error:
+            log.warning("rounds.unpruned", before_round=before_round, reason=str(error))
 
     # -- dealing -------------------------------------------------------------------------------------------
 
     async def _deal(self, at: ShardRound) -> None:
+        try:
+            await self._deal_if_possible(at)
+        except StoreError as error:
+            log.warning("round.not_dealt", round=at.round, reason=str(error))
+
+    async def _deal_if_possible(self, at: ShardRound) -> None:
         if at.round < self._signer.first_round:
             log.info("round.not_dealt", round=at.round, reason="the signer may not vote in it yet")
             return

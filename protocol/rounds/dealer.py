@@ -129,7 +129,7 @@ class DealerMachine:
         return [
             Persist(ReleasedItems(self.at, tuple(item.data for item in deal.scored), deal.served)),
             *(Provide(sealed, Purpose.VIEWS) for sealed in batch.sealed),
-            Broadcast(challenge),
+            Broadcast(challenge, self._shard),
             SetTimer(self.phase.value, now_ms + parameters.wave_deadline_ms),
             Publish(self.at, Step.DEALT, missing=self._shard, detail=f"{sum(map(len, batch.waves))} views"),
         ]
@@ -180,7 +180,7 @@ class DealerMachine:
         parameters = self.genesis.parameters
         patience_ms = parameters.wave_deadline_ms if wave < WAVES[-1] else parameters.reveal_deadline_ms
         return [
-            Broadcast(lock),
+            Broadcast(lock, tuple(sorted(commits))),
             SetTimer(self.phase.value, now_ms + patience_ms),
             Publish(self.at, Step.LOCKED, wave, elapsed_ms, tuple(sorted(commits)), missing),
         ]

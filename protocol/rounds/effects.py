@@ -13,9 +13,14 @@ from protocol.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Sign and gossip. The signed statement comes back to the own machines as Received."""
+    """Sign and gossip. The signed statement comes back to the own machines as Received.
+
+    Those in `handed_to` also get it over a stream: the round cannot do without them, and gossip may lose a
+    message or not have reached a newcomer yet.
+    """
 
     body: Body
+    handed_to: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

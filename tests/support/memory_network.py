@@ -147,7 +147,7 @@ class MemoryNetwork:
         key = node.identity.key
         for effect in effects:
             match effect:
-                case fx.Broadcast(body):
+                case fx.Broadcast(body, _):
                     statement = self._sign(node, body)
                     self._later(key, ev.Received(statement), 0)
                     encoders_too = statement.kind in (
