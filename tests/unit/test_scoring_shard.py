@@ -146,6 +146,7 @@ def test_score__is_the_product_of_the_rules_terms() -> None:
     shard = SHARD.join(cabal_shard(SHARD, 2, 0.1)).join(random_answers(SHARD))
     full = normalize(shard.full + 0.8 * shard.full[[1, 0, 3, 2, 5, 4, 7, 6, 8]], dim=-1)
     full[2, ::5] = torch.nan
+    shard.inverse[5] = normalize(shard.inverse[5] + 2.0 * random_answers(SHARD).inverse[0], dim=-1)
     scores = score_shard(full, shard.mask, shard.inverse, shard.share)
     terms = scores.terms
     ends = {
@@ -162,6 +163,7 @@ def test_score__is_the_product_of_the_rules_terms() -> None:
         product = product * passed
     torch.testing.assert_close(scores.score, product)
     assert terms["live"].sum() >= 6
+    assert 0 < terms["local_outlier_factor_ramp"][5] < 1
 
 
 @pytest.mark.parametrize("role", ["full", "mask", "inverse"])
