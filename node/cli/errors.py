@@ -106,10 +106,12 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
     code = known_exit_code(error)
     if code is not None:
         return str(error), code
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _STORAGE_ERRNOS):
         from config.errors import os_error_sentence
 
-        return os_error_sentence("use", Path(os.fsdecode(error.filename)), error), os_error_code(error)
+        # Without a name it is the output that was being written: every other file is opened by name.
+        place = Path(os.fsdecode(error.filename)) if error.filename is not None else Path("the output")
+        return os_error_sentence("use", place, error), os_error_code(error)
     kind = type(error).__name__
     return f"unexpected {kind}: {_details(error)}", ExitCode.UNEXPECTED
 

@@ -92,7 +92,7 @@ def _prepare(
 ) -> dict[str, object]:
     from node.cli.text_file import replace_text
     from node.member_card import MemberCard, card_to_text, load_card
-    from node.membership import prepare_encoder, prepare_validator
+    from node.membership import pool_path, prepare_encoder, prepare_validator
 
     path = directory.root / CARD_FILE_NAME
     before = load_card(path) if path.exists() else None
@@ -109,6 +109,8 @@ def _prepare(
             ExitCode.NODE_STATE,
         )
     if (role or (before.role if before else None)) == Role.VALIDATOR:
+        if pool_path(directory).exists():
+            note("The pool of challenge items is kept as it is: it was fixed when the first card was made.")
         member = prepare_validator(
             directory,
             lambda: challenge_items(settings.data),

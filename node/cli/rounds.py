@@ -45,6 +45,9 @@ def rounds(
 ) -> None:
     """List the newest rounds this node knows; `show` or `export` one of them."""
     if ctx.invoked_subcommand is not None:
+        if home is not None or network is not None or json_ or last != ROUNDS_SHOWN:
+            # They would be lost, and another node's rounds shown.
+            raise CommandError(f"put the options after `rounds {ctx.invoked_subcommand}`", ExitCode.USAGE)
         return
     from node.cli.round_view import certificate_of, summary
 

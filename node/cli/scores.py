@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,24 +25,18 @@ if TYPE_CHECKING:
 
 ROUNDS_SHOWN = 20
 
-# The terms of a score in the order of the rule, by what a column has room for; others follow by name.
+# Columns of the table of terms, in the order of the rule. The gate of a term is its `_ramp`.
 _TERM_COLUMNS = {
     "discrimination": "G",
-    "availability": "available",
+    "availability": "avail",
     "differential": "R",
-    "differential_ramp": "gate R",
     "local_outlier_factor": "LOF",
-    "local_outlier_factor_ramp": "gate LOF",
     "majority_similarity": "MS",
-    "majority_similarity_ramp": "gate MS",
     "innovation": "IN",
-    "innovation_ramp": "gate IN",
     "leak": "L",
-    "leak_ramp": "gate L",
-    "differential_literal": "literal",
-    "mass": "mass",
 }
-_UNSHOWN_TERMS = frozenset({"live"})
+_GATE = "_ramp"
+_WITH_AVERAGES = {"mass": "mass", "differential_literal": "literal"}
 
 
 def scores(
@@ -99,16 +94,25 @@ def _document(average: ScoreAverage, rows: Sequence[ScoreRecord]) -> dict[str, o
 
 
 def _print(averages: Sequence[ScoreAverage], latest: Mapping[bytes, ScoreRecord], last: int) -> None:
-    names = {name for row in latest.values() for name in row.terms} - _UNSHOWN_TERMS
-    terms = [name for name in _TERM_COLUMNS if name in names] + sorted(names - set(_TERM_COLUMNS))
-    figures = ["score", "weight", "rounds", "last score", "last weight"]
-    columns = ["encoder", *figures, *(_TERM_COLUMNS.get(name, name) for name in terms)]
+    columns = ["encoder", "score", "weight", "rounds", "last score", "last weight", *_WITH_AVERAGES.values()]
     rows = []
     for average in averages:
         row = latest[average.encoder]
         means = [number(average.score), number(average.weight), f"{average.shards}"]
-        lasts = [number(row.score), number(row.weight)]
-        values = [number(row.terms.get(name)) for name in terms]
-        rows.append([short_key(average.encoder), *means, *lasts, *values])
-    title = f"Averages over the last {last} rounds; terms of the last one" if last > 1 else "The last round"
+        extra = [number(row.terms.get(name)) for name in _WITH_AVERAGES]
+        rows.append([short_key(average.encoder), *means, number(row.score), number(row.weight), *extra])
+    title = f"Averages over the last {last} rounds" if last > 1 else "The last round"
     print_table(title, columns, rows, right=frozenset(columns[1:]))
+    terms = [[short_key(one.encoder), *_term_cells(latest[one.encoder])] for one in averages]
+    columns = ["encoder", *_TERM_COLUMNS.values()]
+    print_table("Terms of the last score, value*gate", columns, terms, right=frozenset(columns[1:]))
+
+
+def _term_cells(row: ScoreRecord) -> list[str]:
+    """`0.31*1.00` for a term with a gate."""
+    cells = []
+    for name in _TERM_COLUMNS:
+        value, gate = row.terms.get(name), row.terms.get(name + _GATE)
+        figure = "-" if value is None or math.isnan(value) else f"{value:.2f}"
+        cells.append(figure if gate is None or math.isnan(gate) else f"{figure}*{gate:.2f}")
+    return cells

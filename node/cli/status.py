@@ -98,6 +98,12 @@ def _print_status(found: NodeStatus, alive: Liveness) -> None:
     print_facts(facts)
 
 
+def _role_prepared(directory: DataDir) -> str:
+    from node.membership import is_prepared_validator
+
+    return "validator" if is_prepared_validator(directory) else "encoder"
+
+
 def _insist_on_running(directory: DataDir, found: NodeStatus | None, alive: Liveness) -> None:
     from node.status import STALE_MS, Liveness
 
@@ -113,7 +119,7 @@ def _insist_on_running(directory: DataDir, found: NodeStatus | None, alive: Live
                 "restart the node"
             )
         case Liveness.STOPPED:
-            role = found.role if found is not None and found.role else "validator|encoder"
+            role = found.role if found is not None else _role_prepared(directory)
             last = f" (last seen {moment(found.updated_ms)})" if found is not None else ""
             sentence = f"no node is running in {directory.root}{last}: start it with `deltamesh run {role}`"
     raise CommandError(sentence, ExitCode.NODE_STATE)
