@@ -271,6 +271,7 @@ class BoundedYamux(Yamux):
             left -= len(data)
             self._heard_at_s = trio.current_time()
             self.counters.add("wire.bytes_in", len(data))
+            self.counters.add_received(self.remote_key, len(data))
             buffer = self.stream_buffers.get(stream_id)
             if buffer is not None and stream is not None and not stream.recv_closed:
                 buffer += data

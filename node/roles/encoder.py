@@ -37,7 +37,7 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
     """Run until `stop` is set."""
     strategy = await trio.to_thread.run_sync(load)
     async with AsyncExitStack() as stack:
-        signer = stack.enter_context(open_signer(node))
+        signer = stack.enter_context(await open_signer(node))
         host = await stack.enter_async_context(
             open_host(
                 node.key.seed,

@@ -42,13 +42,26 @@ class Recorder:
         self._genesis = genesis
         self._store = store
         self._counters = counters
+        self._received_before: dict[bytes, int] = {}  # of the shard dealt last
 
     async def keep(self, data: bytes, round_: int, purpose: fx.Purpose) -> None:
         """Make a blob durable. Raises StoreError."""
         await trio.to_thread.run_sync(self._store.put_blob, data, round_, BlobPurpose(purpose.value))
 
     def publish(self, step: fx.Publish) -> None:
-        """Write a step down; what cannot be written is logged, no round hangs on it."""
+        """Write a step down, and for the dealer what each encoder sent between challenge and report."""
+        self._record(step)
+        if step.step is fx.Step.DEALT:
+            self._received_before = {key: self._counters.received(key) for key in step.missing}
+        elif step.step is fx.Step.REPORTED:
+            for key, before in self._received_before.items():
+                size_bytes = self._counters.received(key) - before
+                self._record(
+                    fx.Publish(step.at, fx.Step.RECEIVED, answered=(key,), detail=f"{size_bytes} bytes")
+                )
+
+    def _record(self, step: fx.Publish) -> None:
+        # What cannot be written is logged: no round hangs on it.
         log.info(
             f"round.{step.step.value}",
             round=step.at.round,

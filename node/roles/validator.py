@@ -54,7 +54,8 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
     async with AsyncExitStack() as stack:
         limits = StoreLimits(blobs_bytes_max=settings.blob_bytes_max)
         store = stack.enter_context(Store.open(directory.store, directory.blobs, limits=limits))
-        signer = stack.enter_context(open_signer(node))
+        newest = store.last_certified()
+        signer = stack.enter_context(await open_signer(node, None if newest is None else newest.round))
         worker = await stack.enter_async_context(
             open_scoring_worker(directory.blobs, device=settings.device, threads=settings.threads)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.signer.errors import (
     EquivocationRefused,
+    OpensLaterError,
     SignerClockBehind,
     SignerCorrupted,
     SignerError,
@@ -24,6 +25,7 @@ __all__ = [
     "Boundary",
     "EquivocationRefused",
     "History",
+    "OpensLaterError",
     "Signer",
     "SignerClockBehind",
     "SignerCorrupted",

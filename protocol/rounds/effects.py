@@ -157,6 +157,7 @@ class Step(StrEnum):
     LOCKED = "locked"
     REVEALED = "revealed"
     REPORTED = "reported"
+    RECEIVED = "received"
     LATE = "late"
     ATTESTED = "attested"
     DISPUTED = "disputed"
