@@ -32,6 +32,7 @@ class Unrelated:
     rows: Callable[[int, np.random.Generator], NDArray[np.float32]]
     seed: int
     delay_after_deadline_ms: int | None = None
+    wants_published: bool = False
 
     def answer(
         self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
@@ -53,6 +54,7 @@ class Copycat:
     seed: int
     name: str = "copycat"
     delay_after_deadline_ms: int | None = None
+    wants_published: bool = True
     _published: NDArray[np.float32] | None = field(default=None, init=False, repr=False)
 
     def answer(
@@ -80,6 +82,7 @@ class Replay:
     seed: int
     name: str = "replay"
     delay_after_deadline_ms: int | None = None
+    wants_published: bool = False
 
     def answer(
         self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]

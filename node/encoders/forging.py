@@ -31,6 +31,7 @@ class ForgedInverse:
     seed: int
     name: str = "forged-inverse"
     delay_after_deadline_ms: int | None = None
+    wants_published: bool = False
 
     def answer(
         self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]

@@ -32,6 +32,10 @@ class AnswerStrategy(Protocol):
     def delay_after_deadline_ms(self) -> int | None:
         """How long after the deadline the answer is to be sent; None: as soon as it is there."""
 
+    @property
+    def wants_published(self) -> bool:
+        """Whether the role is to fetch what others reveal and `offer` it."""
+
     def answer(
         self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
@@ -48,6 +52,7 @@ class Honest:
     encoder: Encoder
     name: str = "honest"
     delay_after_deadline_ms: int | None = None
+    wants_published: bool = False
 
     def answer(
         self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]

@@ -16,11 +16,12 @@ from node.encoders.strategy import AnswerStrategy, WaveAnswer
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.roles.base import Node, join_gossip, open_signer, report_status
+from node.roles.published import offer_best_reveal
 from node.signer import Signer
 from node.statements import Statements
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import digest
-from protocol.messages import Body, Certificate
+from protocol.messages import Body, Certificate, Challenge
 from protocol.rounds import EncoderMachine
 from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound, shard_of
@@ -71,10 +72,10 @@ class EncoderNode:
         self._wave_began_ms: dict[ShardRound, int] = {}
         self._last_certified: int | None = None
         self._model = trio.CapacityLimiter(1)  # one wave at a time: the model is not asked to be thread-safe
-        exchange = StreamExchange(host, BlobCache(None), admit=node.genesis.is_member)
+        self._exchange = StreamExchange(host, BlobCache(None), admit=node.genesis.is_member)
         self._statements = Statements(node.genesis, signer, host.counters)
-        role = Role(keep=self._keep, publish=self._publish, encode=self._encode)
-        self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
+        role = Role(keep=self._keep, publish=self._publish, witness=self._witness, encode=self._encode)
+        self._driver = Driver(host, self._exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open
 
     async def start(self) -> None:
@@ -85,12 +86,22 @@ class EncoderNode:
         model = self._node.settings.model
         start(report_status, self._node, self._host, "encoder", model, lambda: self._last_certified)
 
+    def _witness(self, statement: Statement[Body]) -> None:
+        body = statement.body
+        if not isinstance(body, Certificate):
+            return
+        self._last_certified = max(body.at.round, self._last_certified or 0)
+        if self._strategy.wants_published:
+            offer = self._strategy.offer
+            self._nursery.start_soon(
+                offer_best_reveal, self._genesis, self._host, self._exchange, body.at, offer
+            )
+
     def _open(self, statement: Statement[Body]) -> None:
         """Open the round of a challenge that asks this encoder."""
-        body = statement.body
-        if isinstance(body, Certificate):
-            self._last_certified = max(body.at.round, self._last_certified or 0)
-        at = body.at  # type: ignore[union-attr]
+        if not isinstance(statement.body, Challenge):
+            return
+        at = statement.body.at
         if at.round < self._signer.first_round or self._node.me not in shard_of(self._genesis, at):
             return
         machine = EncoderMachine(self._genesis, at, self._node.me, self._salt_seed)
