@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+import structlog
 import trio
 
 from node.network.counters import Counters
@@ -19,12 +20,22 @@ LATE_PAUSE_S = 30.0
 SOON_S = 60.0
 
 
+ADDRESSES_EACH_MAX = 8
+"""Addresses kept of one peer; more are left out."""
+
+log = structlog.get_logger(__name__)
+
+
 @dataclass(slots=True)
 class _Known:
-    address: str
+    addresses: tuple[str, ...]
     pause_s: float
     due_s: float
     seen_s: float
+    tried: int = 0
+    """Dials so far: they go round the addresses."""
+    reason: str = ""
+    """Why the last dial failed, when it did."""
 
 
 class Maintainer:
@@ -46,17 +57,24 @@ class Maintainer:
         self._changed = trio.Event()
 
     def add(self, addresses: Iterable[str]) -> None:
-        """Keep these connected too; a peer's new address replaces the old. Raises DialError if malformed."""
-        now_s = trio.current_time()
+        """Keep these peers connected too. Raises DialError if one is malformed; then none is added.
+
+        A peer may have several addresses, the likeliest first; they replace those it had before.
+        """
+        by_key: dict[bytes, dict[str, None]] = {}
         for address in addresses:
             _, key = parse_address(address)
+            by_key.setdefault(key, {})[address] = None
+        now_s = trio.current_time()
+        for key, found in by_key.items():
+            wanted = tuple(found)[:ADDRESSES_EACH_MAX]
             known = self._known.get(key)
-            if known is not None and known.address == address:
+            if known is not None and known.addresses == wanted:
                 continue
             if known is None and len(self._known) >= self._limits.maintained_max:
                 self._counters.add("maintain.full")
                 continue
-            self._known[key] = _Known(address, FIRST_PAUSE_S, now_s, now_s)
+            self._known[key] = _Known(wanted, FIRST_PAUSE_S, now_s, now_s)
         self._changed.set()
 
     def peer_gone(self, key: bytes) -> None:
@@ -87,15 +105,25 @@ class Maintainer:
                     await self._changed.wait()
 
     async def _try(self, key: bytes, known: _Known) -> None:
+        address = known.addresses[known.tried % len(known.addresses)]
         try:
-            await self._dial(known.address)
+            await self._dial(address)
             known.seen_s = trio.current_time()
             known.pause_s = FIRST_PAUSE_S
-        except DialError:
+            known.reason = ""
+        except DialError as error:
             self._counters.add("maintain.failed_dials")
+            self._say(key, known, str(error))
+            known.tried += 1
             away_s = trio.current_time() - known.seen_s
             known.pause_s = min(known.pause_s * 2, SOON_PAUSE_S if away_s < SOON_S else LATE_PAUSE_S)
         finally:
             known.due_s = trio.current_time() + known.pause_s
             self._dialling.discard(key)
             self._changed.set()
+
+    def _say(self, key: bytes, known: _Known, reason: str) -> None:
+        """Tell the operator, once for each reason and not for a peer that is merely restarting."""
+        if known.reason != reason and known.tried >= len(known.addresses):
+            known.reason = reason
+            log.warning("peer.unreachable", peer=key.hex()[:8], reason=reason)

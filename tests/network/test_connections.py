@@ -178,12 +178,14 @@ async def test_ended_connections__leave_nothing_behind() -> None:
     # The library parks a task and an inbound slot per connection ever accepted, and keeps every peer it met.
     limits = NetworkLimits(connections_max=3)
     async with open_host(seed(1), LOOPBACK, limits=limits) as host:
+        tasks = trio.lowlevel.current_statistics().tasks_living
         for number in range(8):
             async with open_host(seed(10 + number), []) as visitor:
                 await visitor.dial(host.addresses[0])
                 assert await works(host, visitor)
             await until(lambda: not host.peers())
         await until(lambda: not host._since_s)
+        await until(lambda: trio.lowlevel.current_statistics().tasks_living <= tasks)
         swarm = host._swarm
         assert len(swarm.peerstore.peer_data_map) <= 1
         assert not swarm.connections

@@ -79,6 +79,9 @@ async def test_garbage_fields__are_a_bad_signature(field: str) -> None:
         await stream.write(rpc_bytes(rpc_pb2.RPC(publish=[message])))
         await until(lambda: first.penalty(second.public_key) > 0)
         assert await works(first, second)
+        if field == "key":
+            assert first.counters["gossip.dropped.bad_signature"] == 1
+            assert not any(name.startswith("guarded.") for name in first.counters)
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,25 @@ async def test_asker_that_gives_up__cancels_what_it_asked_for() -> None:
         await until(lambda: cancelled == [b"x"])
 
 
+async def test_request_cancelled_while_its_stream_opens__leaves_the_stream_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with pair() as (first, second):
+        serve(first)
+        notify = second._swarm.notify_opened_stream
+
+        async def slowly(stream: object) -> None:
+            await trio.sleep(0.05)
+            await notify(stream)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(second._swarm, "notify_opened_stream", slowly)
+        with pytest.raises(RequestError, match="no answer within"):
+            await second.request(first.public_key, "echo", b"", timeout_s=0.01)
+        await until(lambda: second._requests._pools[first.public_key].idle)
+        await ask(second, first, b"x")
+        assert second.counters["rpc.streams_opened"] == 1
+
+
 async def test_peer_that_goes_away__ends_the_request() -> None:
     async with pair() as (first, second):
         asked = trio.Event()

@@ -9,12 +9,14 @@ import sys
 import libp2p.protocol_muxer.multiselect_communicator as communicator_module
 import pytest
 import trio
+from libp2p.custom_types import TProtocol
 from libp2p.io.exceptions import ConnectionClosedError, MessageTooLarge
 from libp2p.io.trio import TrioTCPStream
+from libp2p.network.stream.exceptions import StreamError
 
 from node.network import patches
 from node.network.identity import peer_id
-from tests.network.peers import hosts, muxer_of, pair, until
+from tests.network.peers import TOPIC, hosts, muxer_of, pair, raw_stream, until, works
 
 pytestmark = [pytest.mark.anyio, pytest.mark.network]
 
@@ -139,3 +141,51 @@ def test_logging__peers_cannot_fill_the_terminal() -> None:
     )
     assert done.stderr == ""
     assert logging.getLogger("libp2p").level == logging.CRITICAL
+
+
+async def test_stream_handler_that_raises__costs_its_stream_only() -> None:
+    async with pair() as (first, second):
+
+        async def broken(stream: object) -> None:
+            raise RuntimeError("a peer made me do it")
+
+        first._libp2p.set_stream_handler(TProtocol("/broken/1"), broken)
+        connection = muxer_of(first, second)
+        stream = await raw_stream(second, first, "/broken/1")
+        with pytest.raises(StreamError):
+            await stream.read(1)
+        assert first.counters["guarded.stream.RuntimeError"] == 1
+        assert muxer_of(first, second) is connection
+        assert await works(first, second)
+
+
+async def test_identify__is_answered_but_never_asked() -> None:
+    async with pair() as (first, second):
+        assert await works(first, second)
+        for host, other in ((first, second), (second, first)):
+            host._libp2p._schedule_identify(peer_id(other.public_key), reason="test")
+            assert not host._libp2p._identify_inflight
+            assert not host._libp2p._identified_peers
+
+
+async def test_auto_connector__dials_nobody() -> None:
+    async with hosts(2) as (first, second):
+        addresses = list(first._libp2p.get_addrs())
+        second._swarm.peerstore.add_addrs(peer_id(first.public_key), addresses, 60)
+        await second._swarm.auto_connector.maybe_connect()
+        assert not second._swarm.auto_connector._last_connect_attempt
+        assert not second.peers()
+
+
+async def test_topic_subscribed_during_the_greeting__is_announced_all_the_same() -> None:
+    async with hosts(2) as (first, second):
+        greet = second._pubsub.get_hello_packet
+
+        def greet_then_subscribe() -> object:
+            packet = greet()
+            second._pubsub.subscribed_topics_receive[TOPIC] = object()  # type: ignore[assignment]
+            return packet
+
+        second._pubsub.get_hello_packet = greet_then_subscribe  # type: ignore[assignment, method-assign]
+        await second.dial(first.addresses[0])
+        await until(lambda: TOPIC in first._pubsub.peer_topics)
