@@ -18,6 +18,7 @@ from node.store import (
     RoundRecord,
     RoundState,
     ScoreRecord,
+    StatementRecord,
     StepRecord,
     Store,
     StoreError,
@@ -90,9 +91,11 @@ class Recorder:
             log.warning("step.lost", reason=str(error))
 
     def witness(self, statement: Statement[Body]) -> None:
-        """Keep disputes and evidence; they are rare."""
+        """Keep what was said: statements of the rounds, disputes, evidence."""
         body = statement.body
         try:
+            if not isinstance(body, Evidence):
+                self._put_statement(statement, body.at)
             if isinstance(body, Dispute):
                 self._store.put_dispute(
                     DisputeRecord(
@@ -111,6 +114,20 @@ class Recorder:
                 )
         except StoreError as error:
             log.warning("statement.lost", kind=statement.kind.value, reason=str(error))
+
+    def _put_statement(self, statement: Statement[Body], at: ShardRound) -> None:
+        self._store.put_statement(
+            StatementRecord(
+                statement.digest,
+                at.epoch,
+                at.round,
+                at.shard,
+                statement.kind.value,
+                statement.signer,
+                statement.data,
+                now_ms(),
+            )
+        )
 
     async def persist(self, fact: fx.Fact) -> None:
         """Write a fact down before anything that follows from it. Raises StoreError."""

@@ -17,6 +17,7 @@ from node.network.exchange import StreamExchange
 from node.network.host import Host, PeerConnected, PeerEvent, open_host
 from node.pool import Pool
 from node.roles.base import Node, join_gossip, open_signer, report_status
+from node.roles.peer_records import PeerRecords
 from node.roles.recorder import Recorder
 from node.scoring_worker import ScoringWorker, open_scoring_worker
 from node.signer import Signer
@@ -118,6 +119,7 @@ class Validator:
         """Join the network and start the node's tasks."""
         start = self._nursery.start_soon
         self._host.on_peer(self._meet)
+        PeerRecords(self._host, self._store).start()
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
         start(self._catch_up.run)
