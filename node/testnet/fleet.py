@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -20,11 +20,27 @@ LOG_NAME = "output.log"
 _PR_SET_PDEATHSIG = 1
 
 
+def command_line(plan: NodePlan) -> list[str]:
+    """How a node is started; the same can be typed by hand."""
+    command = [sys.executable, "-m", "node.cli", "run", plan.role]
+    command += ["--home", str(plan.home), "--network", NETWORK]
+    if plan.listen is not None:
+        command += ["--listen", plan.listen]
+    if plan.model is not None:
+        command += ["--model", plan.model]
+    if plan.cheat is not None:
+        command += ["--cheat", plan.cheat]
+    return command
+
+
 class Fleet:
     """Running nodes by name."""
 
-    def __init__(self, plans: Sequence[NodePlan]) -> None:
+    def __init__(
+        self, plans: Sequence[NodePlan], command: Callable[[NodePlan], list[str]] = command_line
+    ) -> None:
         self._plans = {plan.name: plan for plan in plans}
+        self._command = command
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Fleet:
@@ -45,7 +61,7 @@ class Fleet:
         plan = self._plans[name]
         with (plan.directory / "logs" / LOG_NAME).open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                command_line(plan),
+                self._command(plan),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -87,19 +103,6 @@ class Fleet:
         path: Path = self._plans[name].directory / "logs" / LOG_NAME
         text = path.read_text(errors="replace") if path.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
-
-
-def command_line(plan: NodePlan) -> list[str]:
-    """How a node is started; the same can be typed by hand."""
-    command = [sys.executable, "-m", "node.cli", "run", plan.role]
-    command += ["--home", str(plan.home), "--network", NETWORK]
-    if plan.listen is not None:
-        command += ["--listen", plan.listen]
-    if plan.model is not None:
-        command += ["--model", plan.model]
-    if plan.cheat is not None:
-        command += ["--cheat", plan.cheat]
-    return command
 
 
 def _end_with_parent() -> None:
