@@ -81,7 +81,8 @@ async def test_three_hundred_requests__do_not_hang_on_unclosed_streams() -> None
                     nursery.start_soon(expect_timeout, second, first)
         assert second.counters["rpc.timeouts"] == 304
         assert await works(first, second)
-        await until(lambda: len(muxer_of(first, second).streams) < 8)
+        # What is left: the streams kept for later requests, and gossip both ways.
+        await until(lambda: len(muxer_of(first, second).streams) <= limits.streams_per_peer + 2)
         assert muxer_of(second, first).stream_backlog_semaphore.value > 240
 
 
