@@ -12,6 +12,28 @@ _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.
 _EXAMPLE = "/ip4/192.0.2.1/tcp/7700"
 
 
+def checked_dial_address(text: str, *, peer_id_required: bool = False) -> str:
+    """The address itself when others can dial it. Raises ValueError saying what is wrong."""
+    checked_address(text, peer_id_required=peer_id_required)
+    if is_unspecified(text):
+        raise ValueError(f"'{text}' is every address of a machine at once: give the one that others dial")
+    if int(text.split("/")[4]) == 0:
+        raise ValueError(f"port 0 in '{text}' is no port to dial: choose one, and listen on it")
+    return text
+
+
+def is_unspecified(address: str) -> bool:
+    """Whether a checked address is 0.0.0.0 or ::, on which one listens but which nobody dials."""
+    kind, host = address.split("/")[1:3]
+    return kind in ("ip4", "ip6") and ipaddress.ip_address(host).is_unspecified
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a checked address reaches nothing but the machine itself."""
+    kind, host = address.split("/")[1:3]
+    return ipaddress.ip_address(host).is_loopback if kind in ("ip4", "ip6") else host == "localhost"
+
+
 def checked_address(text: str, *, peer_id_required: bool = False) -> str:
     """The address itself when a node can listen on or dial it. Raises ValueError saying what is wrong."""
     example = f"{_EXAMPLE}/p2p/12D3KooW..." if peer_id_required else _EXAMPLE

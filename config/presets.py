@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from config.errors import ConfigError, nearest_hint
 from protocol.genesis import NetworkParameters
@@ -70,6 +74,28 @@ def preset(name: str) -> Preset:
     if found is None:
         raise ConfigError(f"there is no preset '{name}'{nearest_hint(name, PRESETS)}")
     return found
+
+
+def changed_parameters(parameters: NetworkParameters, changes: Sequence[str]) -> NetworkParameters:
+    """Parameters with changes such as `slot_ms=20000`. Raises ConfigError naming the nearest name."""
+    values = {name: getattr(parameters, name) for name in parameters.__struct_fields__}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in values:
+            raise ConfigError(f"'{name}' is no parameter of a network{nearest_hint(name, values)}")
+        if name == "chain_length":
+            raise ConfigError("chain_length is what the validators' cards say: leave it out")
+        whole = isinstance(values[name], int)
+        if whole and not (text.isascii() and text.isdigit() and len(text) <= 16):
+            raise ConfigError(f"{name} is a whole number, not '{text[:80]}'")
+        values[name] = int(text) if whole else text
+    try:
+        # Records are positional: the list is checked against every limit of the record.
+        return msgspec.convert(list(values.values()), NetworkParameters)
+    except msgspec.ValidationError as error:
+        names = list(values)
+        place = re.sub(r"\$\[(\d+)\]", lambda found: names[int(found[1])], str(error))
+        raise ConfigError(f"parameters of the network: {place}") from None
 
 
 def listen_default(network: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
-from config.addresses import checked_address
+from config.addresses import checked_address, checked_dial_address
 from config.errors import ConfigError
 from config.layers import Layer, environment_layer, file_layer, flag_layer
 from config.presets import listen_default
@@ -44,7 +44,11 @@ def _address(value: object) -> object:
 
 
 def _peer_address(value: object) -> object:
-    return checked_address(value, peer_id_required=True) if isinstance(value, str) else value
+    return checked_dial_address(value, peer_id_required=True) if isinstance(value, str) else value
+
+
+def _announced(value: object) -> object:
+    return checked_dial_address(value) if isinstance(value, str) else value
 
 
 def _expanded(value: object) -> object:
@@ -55,6 +59,9 @@ def _expanded(value: object) -> object:
 _ExpandedPath = Annotated[Path, BeforeValidator(_expanded)]
 _Addresses = Annotated[
     tuple[Annotated[str, BeforeValidator(_address)], ...], BeforeValidator(_split), Field(max_length=64)
+]
+_AnnouncedAddresses = Annotated[
+    tuple[Annotated[str, BeforeValidator(_announced)], ...], BeforeValidator(_split), Field(max_length=8)
 ]
 _PeerAddresses = Annotated[
     tuple[Annotated[str, BeforeValidator(_peer_address)], ...], BeforeValidator(_split), Field(max_length=256)
@@ -72,7 +79,7 @@ class Settings(BaseModel):
     """A preset (localnet, testnet) or the name of a network of one's own."""
     listen: _Addresses
     """Multiaddresses to listen on; port 0 lets the system choose."""
-    announce: _Addresses = ()
+    announce: _AnnouncedAddresses = ()
     """Multiaddresses told to others, where they differ from what the node listens on (behind a NAT)."""
     bootstrap: _PeerAddresses = ()
     """Peers dialled first, beside the validators of genesis."""

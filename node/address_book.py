@@ -9,15 +9,19 @@ import msgspec
 import structlog
 import trio
 
+from config.addresses import checked_dial_address, is_unspecified
+from node.keys import peer_id
 from node.network.errors import DialError, RequestError
-from node.network.host import Host
+from node.network.host import Host, PeerEvent, PeerInfo
 from protocol.codec import CodecError, PublicKey, Record, decode, encode
 from protocol.genesis import Genesis
 
 METHOD = "addresses"
 ADDRESSES_EACH_MAX = 8
 ANSWER_BYTES_MAX = 1 << 20
-ASK_EVERY_S = 15.0
+ASK_SOON_S = 1.0
+ASK_LATE_S = 15.0
+"""Pauses between questions while a validator is not connected: from the first, doubling, to the second."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,33 +42,64 @@ class Answer(Record, frozen=True):
 
 
 class AddressBook:
-    """Keeps a node connected to the validators of its network. Holds only keys of genesis: bounded."""
+    """Keeps a node connected to the validators of its network. Holds only keys of genesis: bounded.
+
+    What the operator and genesis say is never displaced by what peers say; what a validator says about
+    itself displaces what others say about it, so that one that has moved is found again.
+    """
 
     def __init__(self, genesis: Genesis, host: Host, bootstrap: Sequence[str]) -> None:
         self._genesis = genesis
         self._host = host
-        self._addresses: dict[bytes, tuple[str, ...]] = {}
+        self._given: dict[bytes, tuple[str, ...]] = {}
+        self._told: dict[bytes, tuple[str, ...]] = {}
         self._asked: set[bytes] = set()
+        self._connected: frozenset[bytes] = frozenset()
+        self._wake = trio.Event()
+        host.on_peer(self._meet)
         host.handle(METHOD, self._answer, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
+        named = {peer_id(key): key for key in genesis.validators}
         for address in bootstrap:
-            self._maintain(address)
+            key = named.get(address.rpartition("/p2p/")[2])
+            if key is None:
+                # Not a validator: it may still know where they are, being a member.
+                self._maintain([address])
+            else:
+                self._given[key] = (*self._given.get(key, ()), address)
         for key, member in genesis.validators.items():
-            self._learn(key, member.addresses)
+            usable = [f for a in member.addresses if (f := _dialable(a, key)) is not None]
+            self._given[key] = tuple(dict.fromkeys((*self._given.get(key, ()), *usable)))[:ADDRESSES_EACH_MAX]
+            self._keep(key)
 
     async def run(self) -> None:
-        """Ask connected validators whom they know, again and again, until everybody is known."""
+        """Ask connected peers whom they know, again and again while a validator is not connected."""
+        pause_s = ASK_SOON_S
         while True:
-            for peer in self._host.peers():
-                if peer.public_key in self._genesis.validators and peer.public_key not in self._asked:
-                    await self._ask(peer.public_key)
-            missing = self._genesis.validators.keys() - self._addresses.keys() - {self._host.public_key}
-            if missing:
+            peers = self._host.peers()
+            connected = frozenset(p.public_key for p in peers) & self._genesis.validators.keys()
+            if connected != self._connected:
+                pause_s = ASK_SOON_S
+            # Whoever comes back may have moved.
+            self._asked &= connected
+            self._connected = connected
+            if self._genesis.validators.keys() - connected - {self._host.public_key}:
                 # Who did not know yesterday may know today.
                 self._asked.clear()
-            await trio.sleep(1.0 if missing else ASK_EVERY_S)
+            async with trio.open_nursery() as nursery:
+                for peer in peers:
+                    if peer.public_key in self._genesis.validators and peer.public_key not in self._asked:
+                        nursery.start_soon(self._ask, peer)
+            self._wake = trio.Event()
+            with trio.move_on_after(pause_s):
+                await self._wake.wait()
+            pause_s = min(2 * pause_s, ASK_LATE_S)
 
-    async def _ask(self, key: bytes) -> None:
-        self._asked.add(key)
+    def _meet(self, event: PeerEvent) -> None:
+        if event.public_key in self._genesis.validators:
+            self._wake.set()
+
+    async def _ask(self, peer: PeerInfo) -> None:
+        key = peer.public_key
         try:
             data = await self._host.request(
                 key, METHOD, b"", timeout_s=5.0, response_bytes_max=ANSWER_BYTES_MAX
@@ -73,27 +108,63 @@ class AddressBook:
         except (RequestError, CodecError) as error:
             log.debug("addresses.unanswered", peer=key.hex()[:8], reason=str(error))
             return
+        self._asked.add(key)
+        connected = {info.public_key for info in self._host.peers()}
         for known in answer.known:
-            if known.public_key in self._genesis.validators and known.public_key not in self._addresses:
+            if known.public_key not in self._genesis.validators or known.public_key == self._host.public_key:
+                continue
+            if known.public_key == key:
+                self._learn(key, [_seen_at(address, peer.address) for address in known.addresses])
+            elif known.public_key not in connected:
                 self._learn(known.public_key, known.addresses)
 
     async def _answer(self, peer: bytes, payload: bytes) -> bytes:
-        own = {}
-        if self._host.public_key in self._genesis.validators:
-            own = {self._host.public_key: self._host.addresses[:ADDRESSES_EACH_MAX]}
-        return encode(Answer(tuple(Known(key, at) for key, at in sorted({**self._addresses, **own}.items()))))
+        known = {key: self._addresses(key) for key in self._genesis.validators}
+        if self._host.public_key in known:
+            known[self._host.public_key] = self._host.addresses[:ADDRESSES_EACH_MAX]
+        return encode(Answer(tuple(Known(key, at) for key, at in sorted(known.items()) if at)))
+
+    def _addresses(self, key: bytes) -> tuple[str, ...]:
+        both = dict.fromkeys((*self._told.get(key, ()), *self._given.get(key, ())))
+        return tuple(both)[:ADDRESSES_EACH_MAX]
 
     def _learn(self, key: bytes, addresses: Sequence[str]) -> None:
-        if key == self._host.public_key:
-            return
-        usable = tuple(address for address in addresses if self._maintain(address))
-        if usable:
-            self._addresses[key] = usable
+        usable = tuple(found for address in addresses if (found := _dialable(address, key)) is not None)
+        # Room is left for what was given: no peer's word can displace it.
+        usable = usable[: ADDRESSES_EACH_MAX - len(self._given.get(key, ()))]
+        if usable and usable != self._told.get(key):
+            self._told[key] = usable
+            self._keep(key)
 
-    def _maintain(self, address: str) -> bool:
+    def _keep(self, key: bytes) -> None:
+        if key != self._host.public_key:
+            self._maintain(self._addresses(key))
+
+    def _maintain(self, addresses: Sequence[str]) -> None:
         try:
-            self._host.maintain([address])
+            self._host.maintain(addresses)
         except DialError as error:
-            log.info("address.unusable", reason=str(error))
-            return False
-        return True
+            log.warning("address.unusable", reason=str(error))
+
+
+def _dialable(address: str, key: bytes) -> str | None:
+    """The address with the peer id of `key`, or None when nobody can dial it or it names another peer."""
+    bare, _, named = address.partition("/p2p/")
+    try:
+        checked_dial_address(bare)
+    except ValueError:
+        return None
+    own = peer_id(key)
+    return f"{bare}/p2p/{own}" if named in ("", own) else None
+
+
+def _seen_at(address: str, connection: str) -> str:
+    """A peer's own word on where it is; who listens on every address is where we see it come from."""
+    try:
+        unspecified = is_unspecified(address)
+    except (ValueError, IndexError):
+        return address
+    seen = connection.split("/")
+    if not unspecified or len(seen) < 3 or seen[1] not in ("ip4", "ip6"):
+        return address
+    return "/".join(["", *seen[1:3], *address.split("/")[3:]])

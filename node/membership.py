@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from config.addresses import checked_address
+from config.addresses import checked_dial_address
 from config.datadir import DataDir
 from config.errors import ConfigError
 from node.chain_file import CHAIN_FILE_NAME, create_chain_seed, load_chain_seed
-from node.keys import KeyFileError, NodeKey, create_key, load_key
+from node.keys import KeyFileError, NodeKey, create_key, load_key, peer_id
 from node.pool import POOL_FILE_NAME, Pool
 from node.private_file import PrivateFileExists
 from protocol.chain import LENGTH_MAX, chain_tip
@@ -74,7 +74,7 @@ def prepare_validator(
     return ValidatorMember(
         public_key=key.public_key,
         stake=stake,
-        addresses=tuple(checked_address_or_error(address) for address in addresses),
+        addresses=tuple(address_of_member(address, key.public_key) for address in addresses),
         pool_root=pool.root,
         pool_size=pool.size,
         chain_tip=chain_tip(seed, chain_length),
@@ -92,12 +92,17 @@ def prepare_encoder(directory: DataDir, *, stake: int) -> EncoderMember:
     return EncoderMember(ensure_key(directory).public_key, stake)
 
 
-def checked_address_or_error(address: str) -> str:
-    """An address of a member. Raises MembershipError."""
+def address_of_member(address: str, public_key: bytes) -> str:
+    """An address of a member with its peer id, without which nobody dials it. Raises MembershipError."""
     try:
-        return checked_address(address)
+        checked_dial_address(address)
     except ValueError as error:
         raise MembershipError(f"address of the member: {error}") from None
+    bare, _, named = address.partition("/p2p/")
+    own = peer_id(public_key)
+    if named not in ("", own):
+        raise MembershipError(f"{address} names another node: this one is {own}; leave /p2p/... out")
+    return f"{bare}/p2p/{own}"
 
 
 def assemble_genesis(

@@ -44,6 +44,10 @@ def create(
         list[Path] | None, typer.Option("--card", metavar="FILE", help="A member card. Repeatable.")
     ] = None,
     preset: Annotated[str, typer.Option("--preset", help="Parameters: localnet or testnet.")] = "testnet",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change one, such as slot_ms=20000. Repeatable."),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="What people call the network.")] = "testnet",
     start: Annotated[
         str,
@@ -53,10 +57,9 @@ def create(
     """Make the genesis file of a network from its members' cards.
 
     The order of the cards does not matter. The length of the hash chains is the cards', the other
-    parameters are the preset's; the file may be edited until its network id is handed out.
+    parameters are the preset's but for those that are --set.
     """
     from config.genesis import save_genesis
-    from config.presets import preset as preset_of
     from node.member_card import load_card
     from node.membership import assemble_genesis
     from protocol.genesis import EncoderMember, ValidatorMember
@@ -77,7 +80,7 @@ def create(
     members = [one.member for one in loaded]
     genesis = assemble_genesis(
         name,
-        _with_chain_length(preset_of(preset).parameters, paths, loaded),
+        _with_chain_length(_parameters(preset, set_ or []), paths, loaded),
         [member for member in members if isinstance(member, ValidatorMember)],
         [member for member in members if isinstance(member, EncoderMember)],
         start_ms(start, now_ms()),
@@ -86,6 +89,7 @@ def create(
     save_genesis(to, genesis)
     say(genesis.network_id.hex())
     _note_on_new(genesis, to)
+    _warn_of_shared_pools(genesis)
 
 
 @app.command("show")
@@ -145,6 +149,31 @@ def start_ms(text: str, at_ms: int) -> int:
     return milliseconds
 
 
+def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
+    from config.presets import changed_parameters
+    from config.presets import preset as preset_of
+
+    start = preset_of(preset).parameters
+    changed = changed_parameters(start, changes)
+    # Only where it was changed: a look at rules and encoders loads the numeric libraries.
+    if changed.rule != start.rule:
+        from scoring.rule import RULES
+
+        _insist_on_known("rule", changed.rule, tuple(RULES))
+    if changed.reference_encoder != start.reference_encoder:
+        from node.encoders.catalogue import ENCODER_NAMES
+
+        _insist_on_known("reference_encoder", changed.reference_encoder, ENCODER_NAMES)
+    return changed
+
+
+def _insist_on_known(parameter: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise CommandError(
+            f"--set {parameter}={value[:80]}: choose one of {', '.join(known)}", ExitCode.USAGE
+        )
+
+
 def _with_chain_length(
     parameters: NetworkParameters, paths: Sequence[Path], cards: Sequence[MemberCard]
 ) -> NetworkParameters:
@@ -169,5 +198,27 @@ def _note_on_new(genesis: Genesis, to: Path) -> None:
         f"{counted(len(content.encoders), 'encoder')}; round 0 starts {moment(content.genesis_time_ms)}."
     )
     covered_ms = parameters.chain_length // parameters.shards_per_round * parameters.slot_ms
+    batches = min(member.pool_size for member in content.validators) // parameters.scored_items
+    note(
+        f"Its smallest pool of challenge items lasts {counted(batches, 'turn')} of dealing, a turn of "
+        f"{span(parameters.slot_ms)} each; members who give more --data last longer."
+    )
     note(f"Its hash chains last {span(covered_ms)}. Send the file to every member, who runs:")
-    note("  deltamesh init --genesis FILE [--bootstrap ADDR]")
+    known = [address for member in content.validators for address in member.addresses]
+    if known:
+        note("  deltamesh init --genesis FILE")
+    else:
+        note("  deltamesh init --genesis FILE --bootstrap ADDR")
+        note("where ADDR is the address of one validator, with its /p2p/ part: no card names any.")
+
+
+def _warn_of_shared_pools(genesis: Genesis) -> None:
+    owners: dict[bytes, list[str]] = {}
+    for member in genesis.content.validators:
+        owners.setdefault(member.pool_root, []).append(short_key(member.public_key))
+    for keys in owners.values():
+        if len(keys) > 1:
+            note(
+                f"warning: the validators {', '.join(keys)} challenge with the same items, so that encoders "
+                "meet every item again; prepare each with text of its own (`deltamesh init --data`)."
+            )

@@ -80,6 +80,8 @@ def init(
         if data is not None:
             written["data"] = str(data.expanduser().absolute())
         add_settings(directory.config, written)
+    if document["role"] == Role.VALIDATOR:
+        _warn_of_reach(settings)
     if json_:
         print_json(document)
     elif "card" in document:
@@ -143,6 +145,8 @@ def _say_what_next(directory: DataDir, card: MemberCard) -> None:
             f"Its pool holds {counted(card.member.pool_size, 'challenge item')}, fixed from now on; they and "
             "chain.seed are secrets like the key: back them up."
         )
+        for address in card.member.addresses:
+            note(f"Others find it at {address}.")
         if not card.member.addresses:
             note(
                 "The card names no address: others find this validator only through bootstrap "
@@ -156,6 +160,20 @@ def _say_what_next(directory: DataDir, card: MemberCard) -> None:
         f"{directory.root.name}"
     )
     note(f"  deltamesh run {card.role} --home {directory.root.parent} --network {directory.root.name}")
+
+
+def _warn_of_reach(settings: Settings) -> None:
+    """Say so when other machines cannot reach a validator where it listens."""
+    from config.addresses import is_loopback
+
+    if not all(is_loopback(address) for address in settings.listen):
+        return
+    where = ", ".join(settings.listen)
+    if any(not is_loopback(address) for address in settings.announce):
+        note(f"warning: it listens on {where} only, so nobody reaches it at {', '.join(settings.announce)}:")
+    else:
+        note(f"It listens on {where}, which other machines do not reach. Where they should:")
+    note("  give --listen /ip4/0.0.0.0/tcp/7700, or another --network name than localnet")
 
 
 def _join(directory: DataDir, path: Path, role: Role | None) -> dict[str, object]:

@@ -42,7 +42,8 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
         host = await stack.enter_async_context(
             open_host(
                 node.key.seed,
-                node.settings.listen,
+                # It only dials out, and answers over the connections it opened, unless told to listen.
+                () if node.settings.origin("listen") == "default" else node.settings.listen,
                 announce=node.settings.announce,
                 admit=node.genesis.is_member,
             )

@@ -74,7 +74,7 @@ def test_init__prints_the_card_alone_and_says_what_comes_next(tmp_path: Path, co
     card = card_from_text(ended.out)
     assert isinstance(card.member, ValidatorMember)
     assert card.member.public_key == load_key(directory_of(tmp_path / "h").key).public_key
-    assert card.member.addresses == (ADDRESS,)
+    assert card.member.addresses == (f"{ADDRESS}/p2p/{load_key(directory_of(tmp_path / 'h').key).peer_id}",)
     assert card.member.pool_size >= 256
     assert (tmp_path / "h/localnet/card.json").read_text() == ended.out
     assert "deltamesh genesis create --card" in ended.err

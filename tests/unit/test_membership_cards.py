@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config.datadir import DataDir
 from config.errors import ConfigError
 from node.chain_file import load_chain_seed
-from node.keys import NodeKey
+from node.keys import NodeKey, peer_id
 from node.member_card import CARD_BYTES_MAX, CardError, MemberCard, card_from_text, card_to_text, load_card
 from node.membership import (
     MembershipError,
@@ -112,7 +112,7 @@ def test_prepared_validator__commits_to_what_lies_in_its_directory(tmp_path: Pat
     pool, seed = Pool.load(pool_path(directory)), load_chain_seed(chain_path(directory))
     assert (member.pool_root, member.pool_size, member.stake) == (pool.root, len(ITEMS), 7)
     assert member.chain_tip == chain_tip(seed, 50)
-    assert member.addresses == (ADDRESS,)
+    assert member.addresses == (f"{ADDRESS}/p2p/{peer_id(member.public_key)}",)
 
 
 def test_prepared_again__is_the_same_member_whatever_items_are_offered(tmp_path: Path) -> None:
