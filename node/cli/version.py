@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 from node.cli.options import JsonOption
 from node.cli.output import print_json, say
 
@@ -12,6 +10,8 @@ DISTRIBUTION = "deltamesh"
 
 def software_version() -> str:
     """The installed version, or `unknown` in a source tree that is not installed."""
+    from importlib import metadata
+
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:

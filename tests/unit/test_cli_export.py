@@ -216,11 +216,12 @@ def test_bad_input_of_verify__is_one_sentence(report: Path, tmp_path: Path) -> N
 
 
 def test_round_that_is_not_certified__is_not_exported(home: Path, tmp_path: Path) -> None:
-    for arguments, reason in [
+    cases: list[tuple[list[object], str]] = [
         ([1], "only certified ones are exported"),
         ([99], "nothing of round 99"),
         ([0, "--shard", 5], "has no shard 5"),
-    ]:
+    ]
+    for arguments, reason in cases:
         ended = deltamesh("rounds", "export", *arguments, "--to", tmp_path / "x.dmr", "--home", home)
         assert (ended.code != 0, reason in ended.error) == (True, True)
     ended = deltamesh("rounds", "export", 0, "--to", tmp_path / "x.zip", "--home", home)
