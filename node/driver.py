@@ -248,7 +248,7 @@ class Driver:
             await self._role.keep(data, at.round, purpose)
         except (FetchError, StoreError) as error:
             log.info("blob.unavailable", round=at.round, digest=name.hex()[:8], reason=str(error))
-            self.tell(at, ev.Unavailable(name))
+            self.tell(at, ev.Unavailable(name, tuple(sources)))
             return
         self.tell(at, ev.Fetched(name, data))
 

@@ -14,7 +14,7 @@ from node.network.counters import Counters
 from node.signer import Signer, VoteSlot
 from protocol.evidence import equivocation, vote_slot
 from protocol.genesis import Genesis
-from protocol.gossip_rules import Gossip, Judgement, judge
+from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
 from protocol.messages import Body, Evidence
 from protocol.statement import Statement, assemble, statement_digest
 from protocol.verdict import Verdict
@@ -76,7 +76,7 @@ class Statements:
 
     def _remember(self, statement: Statement[Body]) -> None:
         self._seen_add(statement.digest)
-        slot = vote_slot(statement)
+        slot = known_slot(statement, self.genesis.network_id)
         if slot is not None:
             self._slots.setdefault(slot, statement)
             while len(self._slots) > SEEN_MAX:

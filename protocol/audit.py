@@ -84,9 +84,9 @@ def audit_report(
     _shapes(genesis, report, batch, body)
     encoders = shard_of(genesis, at)
     answers = tuple(reveals[key].body.answers if key in reveals else None for key in encoders)
-    return AuditedReport(
-        header, body, batch, ScoreTask(at, genesis.parameters.rule, encoders, answers, batch)
-    )
+    task = ScoreTask(at, genesis.parameters.rule, encoders, answers, batch)
+    _withheld(task, body)
+    return AuditedReport(header, body, batch, task)
 
 
 def _challenge(genesis: Genesis, header: Statement[Report], body: ReportBody) -> Statement[Challenge]:
@@ -98,6 +98,9 @@ def _challenge(genesis: Genesis, header: Statement[Report], body: ReportBody) ->
         raise AuditError("challenge", "not the challenge the header names")
     if challenge.body.at != header.body.at:
         raise AuditError("challenge", "of another shard-round")
+    p, told = genesis.parameters, challenge.body
+    if (told.wave_deadline_ms, told.reveal_deadline_ms) != (p.wave_deadline_ms, p.reveal_deadline_ms):
+        raise AuditError("challenge", "its deadlines are not the network's")
     return challenge
 
 
@@ -147,6 +150,8 @@ def _commits(
     shard = set(shard_of(genesis, at))
     commits: tuple[dict[bytes, Statement[Commit]], ...] = ({}, {}, {})
     order: list[tuple[int, bytes]] = []
+    if len(body.commits) > len(WAVES) * len(shard):
+        raise AuditError("commits", "there are more than the shard can have made")
     for data in body.commits:
         try:
             commit = expect(data, genesis.network_id, Commit)
@@ -209,6 +214,8 @@ def _reveals(
     commits: tuple[dict[bytes, Statement[Commit]], ...],
 ) -> dict[bytes, Statement[Reveal]]:
     reveals: dict[bytes, Statement[Reveal]] = {}
+    if len(body.reveals) > len(commits[2]):
+        raise AuditError("reveals", "there are more than encoders that committed to wave 3")
     for data in body.reveals:
         try:
             reveal = expect(data, genesis.network_id, Reveal)
@@ -246,6 +253,20 @@ def _shapes(genesis: Genesis, report: Report, batch: Batch, body: ReportBody) ->
         raise AuditError("consensus", "has another shape")
     if merkle_root(consensus_leaves(batch.items, scores.consensus)) != report.consensus_root:
         raise AuditError("consensus", "the vectors are not those the header binds")
+
+
+def _withheld(task: ScoreTask, body: ReportBody) -> None:
+    """What cannot have been revealed: answers without a reveal, and one blob as the answers to two sizes."""
+    items = len(task.batch.items)
+    sizes_views: dict[bytes, int] = {}
+    for row, (key, names) in enumerate(zip(task.encoders, task.answers, strict=True)):
+        if names is None:
+            if any(body.scores.valid[row * items : (row + 1) * items]):
+                raise AuditError("valid", "answers that were never revealed are called valid", key)
+            continue
+        for name, views in zip(names, task.batch.waves, strict=True):
+            if sizes_views.setdefault(name, len(views)) != len(views):
+                raise AuditError("reveals", "one blob is named as the answers to waves of two sizes", key)
 
 
 def secret_commitment(secret: bytes) -> bytes:

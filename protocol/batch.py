@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.codec import Record, decode, encode
+from protocol.genesis import VIEWS_MAX, WAVE_BYTES_MAX
 from protocol.hashing import digest, keyed_stream
 from protocol.items import ITEM_BYTES_MAX, check_canonical_text
 from protocol.masks import WORDS_MIN, text_masks
@@ -22,8 +23,6 @@ from protocol.messages import WAVES
 from protocol.sealing import seal, unseal, wave_key
 
 VIEW_ID_BYTES = 16
-VIEWS_MAX = 65_536
-WAVE_BYTES_MAX = 64 << 20
 PPM = 1_000_000
 
 

@@ -10,11 +10,26 @@ from typing import Annotated
 
 import msgspec
 
+from protocol.chain import LENGTH_MAX
 from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decode, encode
 from protocol.hashing import digest
+from protocol.items import ITEM_BYTES_MAX
+from protocol.masks import MASKS_MAX
+from protocol.sampling import POOL_ITEMS_MAX
+from protocol.signatures import is_valid_public_key
 
 GENESIS_BYTES_MAX = 4 << 20
 MEMBERS_MAX = 16_384
+VALIDATORS_MAX = 4096
+"""So that the attestations of all of them fit one certificate."""
+SHARD_SIZE_MAX = 1024
+"""So that the commits of all of them fit one lock."""
+BATCH_ITEMS_MAX = 8192
+VIEWS_MAX = 65_536
+"""Views of one wave."""
+WAVE_BYTES_MAX = 64 << 20
+VIEW_OVERHEAD_BYTES = 64
+"""More than a view's id, framing and share of the seal take beside its text."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -80,7 +95,7 @@ class GenesisContent(Record, frozen=True):
     genesis_time_ms: Natural
     """Start of round 0, milliseconds since the Unix epoch."""
     parameters: NetworkParameters
-    validators: Annotated[tuple[ValidatorMember, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    validators: Annotated[tuple[ValidatorMember, ...], msgspec.Meta(min_length=1, max_length=VALIDATORS_MAX)]
     encoders: Annotated[tuple[EncoderMember, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
 
 
@@ -144,15 +159,66 @@ class Genesis:
         return public_key in self.validators or public_key in self.encoders
 
 
+def views_bounds(p: NetworkParameters, wave: int) -> tuple[int, int]:
+    """The fewest and the most views a wave can have: served items may be none, or too short to mask."""
+    per_item = 1 if wave < 3 else 2 * p.masks_per_item - 1
+    return p.scored_items * per_item, (p.scored_items + p.served_items_max) * per_item
+
+
 def _check(content: GenesisContent) -> None:
-    keys = [m.public_key for m in content.validators] + [m.public_key for m in content.encoders]
-    if len(set(keys)) != len(keys):
-        raise GenesisError("a key appears twice among the members: every node needs a key of its own")
+    _check_members(content)
     p = content.parameters
     if p.epoch_rounds * p.shards_per_round > p.chain_length:
         raise GenesisError("chain_length is shorter than one epoch: no validator could cover it")
+    if p.chain_length > LENGTH_MAX:
+        raise GenesisError(f"chain_length {p.chain_length} is over {LENGTH_MAX}: begin a new network earlier")
+    _check_deadlines(p)
+    _check_batch(p)
+    if p.shard_size > SHARD_SIZE_MAX:
+        raise GenesisError(f"shard_size {p.shard_size} is over {SHARD_SIZE_MAX}, what one lock can hold")
+    if p.encoders_min > p.shard_size:
+        raise GenesisError(
+            f"encoders_min is {p.encoders_min}, shard_size {p.shard_size}: every round would be void"
+        )
+
+
+def _check_members(content: GenesisContent) -> None:
+    keys = [m.public_key for m in content.validators] + [m.public_key for m in content.encoders]
+    if len(set(keys)) != len(keys):
+        raise GenesisError("a key appears twice among the members: every node needs a key of its own")
+    broken = [key for key in keys if not is_valid_public_key(key)]
+    if broken:
+        raise GenesisError(f"{broken[0].hex()} is no Ed25519 public key: nobody could sign for it")
+    large = [m for m in content.validators if m.pool_size > POOL_ITEMS_MAX]
+    if large:
+        raise GenesisError(f"a pool of {large[0].pool_size} items is over {POOL_ITEMS_MAX}: split the corpus")
+
+
+def _check_deadlines(p: NetworkParameters) -> None:
     phases_ms = 3 * p.wave_deadline_ms + p.reveal_deadline_ms
     if phases_ms > 2 * p.slot_ms:
         raise GenesisError(
             f"the deadlines of a round add up to {phases_ms} ms, over two slots of {p.slot_ms} ms"
+        )
+    if 2 * p.wave_deadline_ms > p.slot_ms:
+        # A report of the next round shows the preimage that this round's masks derive from.
+        raise GenesisError(
+            f"two waves of {p.wave_deadline_ms} ms do not fit a slot of {p.slot_ms} ms: their masks could "
+            "be known before they are answered, when one validator deals two rounds in a row"
+        )
+
+
+def _check_batch(p: NetworkParameters) -> None:
+    items = p.scored_items + p.served_items_max
+    if items > BATCH_ITEMS_MAX:
+        raise GenesisError(f"a batch of {items} items is over {BATCH_ITEMS_MAX}: score or serve fewer")
+    if p.masks_per_item > MASKS_MAX:
+        raise GenesisError(f"masks_per_item {p.masks_per_item} is over {MASKS_MAX}")
+    views = views_bounds(p, 3)[1]
+    # The third wave holds an item whole and, cut in two, once for every further mask.
+    wave_bytes = items * p.masks_per_item * ITEM_BYTES_MAX + views * VIEW_OVERHEAD_BYTES
+    if views > VIEWS_MAX or wave_bytes > WAVE_BYTES_MAX:
+        raise GenesisError(
+            f"a wave could have {views} views of {wave_bytes} bytes, over {VIEWS_MAX} or {WAVE_BYTES_MAX}: "
+            "score or serve fewer items, or draw fewer masks of each"
         )

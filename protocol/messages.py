@@ -12,10 +12,11 @@ from typing import Annotated
 import msgspec
 
 from protocol.codec import Digest, Natural, PublicKey, Record, Signature
+from protocol.genesis import SHARD_SIZE_MAX, VALIDATORS_MAX
 from protocol.schedule import ShardRound
 
-ENCODERS_MAX = 1024
-ATTESTATIONS_MAX = 4096
+ENCODERS_MAX = SHARD_SIZE_MAX
+ATTESTATIONS_MAX = VALIDATORS_MAX
 WAVES = (1, 2, 3)
 
 WaveNumber = Annotated[int, msgspec.Meta(ge=1, le=3)]

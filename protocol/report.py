@@ -13,25 +13,30 @@ import msgspec
 
 from protocol.batch import Batch
 from protocol.codec import Digest, Natural, Record
-from protocol.items import item_id
+from protocol.genesis import BATCH_ITEMS_MAX
+from protocol.items import ITEM_BYTES_MAX, item_id
 from protocol.merkle import merkle_root
-from protocol.messages import Challenge, Commit, Lock, Report, Reveal
+from protocol.messages import ENCODERS_MAX, WAVES, Challenge, Commit, Lock, Report, Reveal
 from protocol.schedule import ShardRound
 from protocol.statement import Statement
 
 BODY_BYTES_MAX = 256 << 20
 DIMENSIONS = 1024
 VECTOR_BYTES = 4 * DIMENSIONS
+TERMS_MAX = 64
+PROOF_MAX = 32
+"""Siblings of a Merkle proof: a tree has at most 2**32 leaves."""
 
 EnvelopeBytes = Annotated[bytes, msgspec.Meta(max_length=512 << 10)]
+ItemBytes = Annotated[bytes, msgspec.Meta(max_length=ITEM_BYTES_MAX)]
 
 
 class PoolItem(Record, frozen=True):
     """A scored item with the proof that it is in its dealer's committed pool."""
 
     index: Natural
-    data: bytes
-    proof: tuple[Digest, ...]
+    data: ItemBytes
+    proof: Annotated[tuple[Digest, ...], msgspec.Meta(max_length=PROOF_MAX)]
 
 
 class Term(Record, frozen=True):
@@ -50,7 +55,7 @@ class ScoredShard(Record, frozen=True):
     """float64 [encoders]."""
     weight: bytes
     """float64 [encoders]."""
-    terms: tuple[Term, ...]
+    terms: Annotated[tuple[Term, ...], msgspec.Meta(max_length=TERMS_MAX)]
     consensus: bytes
     """float32 [items, 1024], raw: the space's transform is applied on read."""
 
@@ -60,14 +65,14 @@ class ReportBody(Record, frozen=True):
 
     challenge: EnvelopeBytes
     locks: tuple[EnvelopeBytes, EnvelopeBytes, EnvelopeBytes]
-    commits: tuple[EnvelopeBytes, ...]
+    commits: Annotated[tuple[EnvelopeBytes, ...], msgspec.Meta(max_length=len(WAVES) * ENCODERS_MAX)]
     """Of all locks, by wave, then by key."""
-    reveals: tuple[EnvelopeBytes, ...]
+    reveals: Annotated[tuple[EnvelopeBytes, ...], msgspec.Meta(max_length=ENCODERS_MAX)]
     """In key order; an encoder of lock 3 without one withheld its answers."""
     preimage: Digest
     """Of the dealer's hash chain: gives the mask secret, and with it masks, orders and wave keys."""
-    scored: tuple[PoolItem, ...]
-    served: tuple[bytes, ...]
+    scored: Annotated[tuple[PoolItem, ...], msgspec.Meta(max_length=BATCH_ITEMS_MAX)]
+    served: Annotated[tuple[ItemBytes, ...], msgspec.Meta(max_length=BATCH_ITEMS_MAX)]
     scores: ScoredShard
 
 

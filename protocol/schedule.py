@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from protocol.codec import Natural, Record, encode
 from protocol.genesis import Genesis
 from protocol.hashing import digest
 from protocol.sampling import draw_dealer, draw_indices, draw_shard
+
+DRAWS_KEPT = 256
+"""Draws remembered: they cost time in proportion to the members, and every statement asks for one."""
 
 
 class ShardRound(Record, frozen=True, order=True):
@@ -37,9 +42,10 @@ def shard_round(genesis: Genesis, round_: int, shard: int) -> ShardRound:
 
 
 def is_scheduled(genesis: Genesis, at: ShardRound) -> bool:
-    """Whether epoch, round and shard belong together in this network."""
+    """Whether epoch, round and shard belong together in this network, and its hash chains reach so far."""
     p = genesis.parameters
-    return at.epoch == at.round // p.epoch_rounds and at.shard < p.shards_per_round
+    fits = at.epoch == at.round // p.epoch_rounds and at.shard < p.shards_per_round
+    return fits and chain_depth(genesis, at) <= p.chain_length
 
 
 def epoch_seed(genesis: Genesis, epoch: int) -> bytes:
@@ -47,11 +53,13 @@ def epoch_seed(genesis: Genesis, epoch: int) -> bytes:
     return digest("epoch-seed", genesis.network_id, epoch.to_bytes(8, "big"))
 
 
+@lru_cache(maxsize=DRAWS_KEPT)
 def dealer_of(genesis: Genesis, at: ShardRound) -> bytes:
     """Public key of the validator drawn by stake to deal this shard."""
-    return draw_dealer(epoch_seed(genesis, at.epoch), at.round, at.shard, genesis.validator_stakes)
+    return _drawn_dealer(genesis, at)
 
 
+@lru_cache(maxsize=DRAWS_KEPT)
 def shard_of(genesis: Genesis, at: ShardRound) -> tuple[bytes, ...]:
     """Public keys of the encoders of the shard, sampled by stake, in key order."""
     size = min(genesis.parameters.shard_size, len(genesis.encoder_stakes))
@@ -84,31 +92,28 @@ class PoolSchedule:
     The pool is permuted by the seed and dealt block by block over the slots the dealer was drawn for, counted
     from genesis: a pure function, so that nobody chooses items, and no item is ever scored twice. A slot that
     is not used spends its block all the same.
+
+    Asked for scheduled shard-rounds only: hash chains end, which bounds the memory to 8 MiB.
     """
 
     genesis: Genesis
-    _ordinals: dict[bytes, int] = field(default_factory=dict)  # deals drawn so far, one entry a validator
-    _next_round: int = 0
-    _blocks: dict[tuple[int, int], int] = field(default_factory=dict)  # bounded by BLOCKS_KEPT
-
-    BLOCKS_KEPT = 4096
+    _dealt: dict[bytes, int] = field(default_factory=dict)  # slots drawn so far, one entry a validator
+    _blocks: array[int] = field(default_factory=lambda: array("Q"))  # by depth in the hash chains, less one
 
     def block(self, at: ShardRound) -> int:
         """How many earlier shard-rounds the dealer of `at` was drawn for."""
-        while self._next_round <= at.round:
-            for shard in range(self.genesis.parameters.shards_per_round):
-                dealer = dealer_of(self.genesis, shard_round(self.genesis, self._next_round, shard))
-                ordinal = self._ordinals.get(dealer, 0)
-                self._ordinals[dealer] = ordinal + 1
-                self._blocks[(self._next_round, shard)] = ordinal
-            self._next_round += 1
-            while len(self._blocks) > self.BLOCKS_KEPT:
-                del self._blocks[next(iter(self._blocks))]
-        known = self._blocks.get((at.round, at.shard))
-        return PoolSchedule(self.genesis).block(at) if known is None else known
+        depth = chain_depth(self.genesis, at)
+        while len(self._blocks) < depth:
+            round_, shard = divmod(len(self._blocks), self.genesis.parameters.shards_per_round)
+            place = shard_round(self.genesis, round_, shard)
+            dealer = _drawn_dealer(self.genesis, place)
+            block = self._dealt.get(dealer, 0)
+            self._dealt[dealer] = block + 1
+            self._blocks.append(block)
+        return self._blocks[depth - 1]
 
     def indices(self, at: ShardRound) -> tuple[int, ...]:
-        """Pool indices of the scored items of a shard-round; fewer than asked when the pool is spent."""
+        """Pool indices of the scored items of a shard-round; none when the pool is spent."""
         dealer = dealer_of(self.genesis, at)
         count = self.genesis.parameters.scored_items
         size = self.genesis.validators[dealer].pool_size
@@ -117,3 +122,7 @@ class PoolSchedule:
             return ()
         seed = digest("pool-seed", self.genesis.network_id)
         return draw_indices(seed, dealer, size, start, count)
+
+
+def _drawn_dealer(genesis: Genesis, at: ShardRound) -> bytes:
+    return draw_dealer(epoch_seed(genesis, at.epoch), at.round, at.shard, genesis.validator_stakes)

@@ -34,6 +34,7 @@ from protocol.schedule import (
     ShardRound,
     chain_depth,
     dealer_of,
+    is_scheduled,
     round_at,
     shard_of,
     shard_round,
@@ -182,6 +183,13 @@ class Validator:
     async def _deal_if_possible(self, at: ShardRound) -> None:
         if at.round < self._signer.first_round:
             log.info("round.not_dealt", round=at.round, reason="the signer may not vote in it yet")
+            return
+        if not is_scheduled(self._genesis, at):
+            log.error(
+                "round.not_dealt",
+                round=at.round,
+                reason="the chain of mask secrets is spent: a new genesis is needed",
+            )
             return
         indices = self._schedule.indices(at)
         if not indices:

@@ -57,7 +57,7 @@ class AttesterMachine:
         self._body: ReportBody | None = None
         self._items: tuple[bytes, ...] = ()
         self._audited: AuditedReport | None = None
-        self._awaited: set[bytes] = set()
+        self._awaited: dict[bytes, int] = {}  # digest -> size_bytes of what is on its way
         self._votes: dict[bytes, Statement[Attestation]] = {}
         self._certificate: Certificate | None = None
         self._announced = False
@@ -88,10 +88,9 @@ class AttesterMachine:
                 self._announced = True
                 return self._certify(statement.body, now_ms)
             case Fetched(digest, data) if digest in self._awaited:
-                self._awaited.discard(digest)
                 return self._fetched(digest, data)
-            case Unavailable(digest) if digest in self._awaited:
-                self._awaited.discard(digest)
+            case Unavailable(digest, _) if digest in self._awaited:
+                del self._awaited[digest]
                 return self._disagree(AuditError("availability", "nobody has what the report names"))
             case Recomputed(deviations) if self.phase is AttesterPhase.RECOMPUTING:
                 return self._judge(deviations)
@@ -115,13 +114,16 @@ class AttesterMachine:
         # One's own report needs no audit, but its body and items go the same way as everyone's.
         own = self._dealer == self.me
         self._phases.move(AttesterMove.OWN_REPORT if own else AttesterMove.REPORT)
-        self._awaited.add(report.body)
+        self._awaited[report.body] = report.body_bytes
         sources = (self._dealer, *(key for key in sorted(self._votes) if key != self._dealer))
         fetch = Fetch(report.body, report.body_bytes, sources, Purpose.REPORT)
         return [fetch, *self._agree()] if own else [fetch]
 
     def _fetched(self, digest: bytes, data: bytes) -> list[Effect]:
         assert self._header is not None
+        size_bytes = self._awaited.pop(digest)
+        if len(data) != size_bytes:
+            return self._disagree(AuditError("availability", "what the report names has another size"))
         if digest != self._header.body.body:
             return self._recompute_if_complete()
         try:
@@ -132,14 +134,17 @@ class AttesterMachine:
         effects = self._keep(data, audited.batch.items)
         if self.phase is not AttesterPhase.FETCHING:
             return effects
+        sources: dict[bytes, list[bytes]] = {}
         for encoder, answers in zip(audited.task.encoders, audited.task.answers, strict=True):
             for name, views in zip(answers or (), audited.batch.waves, strict=False):
-                if name not in self._awaited:
-                    self._awaited.add(name)
-                    # The encoder first: its own bytes, and the dealer has everybody else to serve.
-                    size_bytes = len(views) * ANSWER_BYTES
-                    effects.append(Fetch(name, size_bytes, (encoder, self._dealer), Purpose.REVEAL))
-        return effects
+                self._awaited[name] = len(views) * ANSWER_BYTES
+                sources.setdefault(name, []).append(encoder)
+        # The encoders first: their own bytes, and the dealer has everybody else to serve.
+        fetches = (
+            Fetch(name, self._awaited[name], (*encoders, self._dealer), Purpose.REVEAL)
+            for name, encoders in sources.items()
+        )
+        return [*effects, *fetches]
 
     def _recompute_if_complete(self) -> list[Effect]:
         if self._awaited or self._audited is None or self.phase is not AttesterPhase.FETCHING:
@@ -184,9 +189,10 @@ class AttesterMachine:
         if not has_quorum(stake, self.genesis.total_stake):
             return []
         certificate = make_certificate(self.at, report, votes)
+        certified = self._certify(certificate, now_ms)
         if self._dealer == self.me:
-            return [Broadcast(certificate), *self._certify(certificate, now_ms)]
-        return [*self._certify(certificate, now_ms), SetTimer("announce", now_ms + ANNOUNCE_AFTER_MS)]
+            return [*certified, Broadcast(certificate)]
+        return [*certified, SetTimer("announce", now_ms + ANNOUNCE_AFTER_MS)]
 
     def _certify(self, certificate: Certificate, now_ms: int) -> list[Effect]:
         if self._certificate is not None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from protocol.audit import secret_commitment
-from protocol.batch import Batch, plan_batch
+from protocol.batch import Batch, BatchError, plan_batch
 from protocol.codec import encode
 from protocol.commitments import ANSWER_BYTES
 from protocol.evidence import find_false_reveal
 from protocol.genesis import Genesis
 from protocol.hashing import content_digest
+from protocol.items import ItemError
 from protocol.messages import WAVES, Challenge, Commit, CommitRef, Lock, Reveal, SealedWave
 from protocol.report import Proceedings, ScoredShard, ScoreTask, report_body, report_header
 from protocol.rounds.effects import (
@@ -57,14 +56,15 @@ class DealerMachine:
         self.me = me
         self._phases = Phases(DealerPhase.IDLE, DEALER_TABLE)
         self._shard = shard_of(genesis, at)
-        self._awaited: set[bytes] = set(self._shard)
+        self._eligible: set[bytes] = set(self._shard)  # who has missed nothing so far
+        self._gone: set[bytes] = set()  # whose answers still count, but nobody waits for them
         self._commits: tuple[dict[bytes, Statement[Commit]], ...] = ({}, {}, {})
         self._late: set[tuple[int, bytes]] = set()
         self._previous = b""  # digest of the statement the current wave's commits must answer
         self._challenge: Statement[Challenge] | None = None
         self._locks: dict[int, Statement[Lock]] = {}
         self._reveals: dict[bytes, Statement[Reveal]] = {}
-        self._fetching: dict[bytes, set[bytes]] = {}  # encoder -> digests of answers still on their way
+        self._fetching: dict[bytes, dict[bytes, int]] = {}  # encoder -> digest -> size_bytes, on their way
         self._revealed: set[bytes] = set()
         self._deal = Deal(b"", (), ())
         self._batch: Batch | None = None
@@ -88,12 +88,13 @@ class DealerMachine:
                 return self._commit(statement, statement.body, now_ms)  # type: ignore[arg-type]
             case Received(statement) if isinstance(statement.body, Reveal):
                 return self._reveal(statement, now_ms)  # type: ignore[arg-type]
-            case Fetched(digest) if self.phase is DealerPhase.REVEALS:
-                return self._arrived(digest, now_ms)
-            case Unavailable(digest) if self.phase is DealerPhase.REVEALS:
-                return self._give_up_on(self._owners(digest), now_ms)
-            case PeerGone(key):
-                return self._give_up_on([key], now_ms)
+            case Fetched(digest, data) if self.phase is DealerPhase.REVEALS:
+                return self._arrived(digest, len(data), now_ms)
+            case Unavailable(digest, sources) if self.phase is DealerPhase.REVEALS:
+                return self._give_up_on(sorted(set(sources) & set(self._owners(digest))), now_ms)
+            case PeerGone(key) if key in self._eligible and self.phase is not DealerPhase.IDLE:
+                self._gone.add(key)
+                return self._close_if_complete(now_ms)
             case TimerFired(timer) if timer == self.phase.value:
                 return self._deadline(now_ms)
             case Scored(scores) if self.phase is DealerPhase.SCORING:
@@ -107,9 +108,12 @@ class DealerMachine:
     def _start(self, deal: Deal, now_ms: int) -> list[Effect]:
         secret = mask_secret(self.genesis, self.at, deal.preimage)
         parameters = self.genesis.parameters
-        batch = plan_batch(
-            secret, [item.data for item in deal.scored], deal.served, parameters.masks_per_item
-        )
+        try:
+            batch = plan_batch(
+                secret, [item.data for item in deal.scored], deal.served, parameters.masks_per_item
+            )
+        except (BatchError, ItemError) as error:
+            return self._void(f"the items make no batch: {error}")
         first, second, third = (
             SealedWave(content_digest(sealed), len(sealed), len(views))
             for sealed, views in zip(batch.sealed, batch.waves, strict=True)
@@ -139,10 +143,11 @@ class DealerMachine:
         closed = commit.wave < wave if wave else self.phase is not DealerPhase.IDLE
         if closed:
             return self._late_commit(statement, commit)
-        if commit.wave != wave or commit.lock != self._previous or statement.signer not in self._awaited:
+        if commit.wave != wave or commit.lock != self._previous or statement.signer not in self._eligible:
             return []
+        self._gone.discard(statement.signer)
         self._commits[wave - 1].setdefault(statement.signer, statement)
-        return self._close_wave_if_complete(now_ms)
+        return self._close_if_complete(now_ms)
 
     def _late_commit(self, statement: Statement[Commit], commit: Commit) -> list[Effect]:
         key = (commit.wave, statement.signer)
@@ -153,11 +158,15 @@ class DealerMachine:
         self._late.add(key)
         return [Publish(self.at, Step.LATE, wave=commit.wave, answered=(statement.signer,))]
 
-    def _close_wave_if_complete(self, now_ms: int) -> list[Effect]:
+    def _close_if_complete(self, now_ms: int) -> list[Effect]:
+        """End the phase when nobody is awaited any longer."""
+        awaited = self._eligible - self._gone
         wave = _WAVE_OF.get(self.phase)
-        if wave is None or self._awaited - self._commits[wave - 1].keys():
-            return []
-        return self._close_wave(wave, now_ms)
+        if wave is not None and not awaited - self._commits[wave - 1].keys():
+            return self._close_wave(wave, now_ms)
+        if self.phase is DealerPhase.REVEALS and not awaited - self._revealed:
+            return self._close_reveals(now_ms)
+        return []
 
     def _close_wave(self, wave: int, now_ms: int) -> list[Effect]:
         commits = self._commits[wave - 1]
@@ -173,7 +182,8 @@ class DealerMachine:
         )
         missing = tuple(sorted(set(self._shard) - commits.keys()))
         self._previous = statement_digest(self.genesis.network_id, self.me, lock)
-        self._awaited = set(commits)
+        self._eligible = set(commits)
+        self._gone = set()  # whether they come back for the next wave is seen then
         elapsed_ms = now_ms - self._phase_began_ms
         self._phases.move(DealerMove.CLOSE_WAVE)
         self._phase_began_ms = now_ms
@@ -189,10 +199,11 @@ class DealerMachine:
 
     def _reveal(self, statement: Statement[Reveal], now_ms: int) -> list[Effect]:
         key = statement.signer
-        if self.phase is not DealerPhase.REVEALS or key not in self._awaited or key in self._reveals:
+        if self.phase is not DealerPhase.REVEALS or key not in self._eligible or key in self._reveals:
             return []
         if statement.body.lock != self._previous:
             return []
+        self._gone.discard(key)
         evidence = find_false_reveal(
             self.genesis.network_id, statement, [commits[key] for commits in self._commits]
         )
@@ -203,38 +214,39 @@ class DealerMachine:
                 *self._give_up_on([key], now_ms),
             ]
         self._reveals[key] = statement
-        self._fetching[key] = set(statement.body.answers)
         assert self._batch is not None
+        sizes_bytes: dict[bytes, int] = {}
+        for digest, views in zip(statement.body.answers, self._batch.waves, strict=True):
+            size_bytes = len(views) * ANSWER_BYTES
+            if sizes_bytes.setdefault(digest, size_bytes) != size_bytes:
+                # Scoring would fail on them, and with it the round of everybody else.
+                return [Penalise(key, "it names one blob for two sizes"), *self._give_up_on([key], now_ms)]
+        self._fetching[key] = sizes_bytes
         return [
-            Fetch(digest, len(views) * ANSWER_BYTES, (key,), Purpose.REVEAL)
-            for digest, views in zip(statement.body.answers, self._batch.waves, strict=True)
+            Fetch(digest, size_bytes, (key,), Purpose.REVEAL) for digest, size_bytes in sizes_bytes.items()
         ]
 
     def _owners(self, digest: bytes) -> list[bytes]:
         return [key for key, digests in sorted(self._fetching.items()) if digest in digests]
 
-    def _arrived(self, digest: bytes, now_ms: int) -> list[Effect]:
+    def _arrived(self, digest: bytes, size_bytes: int, now_ms: int) -> list[Effect]:
+        # The same answers by several encoders are fetched once or several times and count for each of them;
+        # who named them for a wave of another size has revealed nothing.
+        refuted = []
         for key in self._owners(digest):
-            self._fetching[key].discard(digest)
-            if not self._fetching[key]:
+            if self._fetching[key].pop(digest) != size_bytes:
+                refuted.append(key)
+            elif not self._fetching[key]:
                 del self._fetching[key]
                 self._revealed.add(key)
-        return self._close_reveals_if_complete(now_ms)
+        return self._give_up_on(refuted, now_ms)
 
-    def _give_up_on(self, keys: Iterable[bytes], now_ms: int) -> list[Effect]:
-        """Await these encoders no longer, unless what is awaited of them is already here."""
-        wave = _WAVE_OF.get(self.phase)
+    def _give_up_on(self, keys: list[bytes], now_ms: int) -> list[Effect]:
+        """These encoders have withheld their answers."""
         for key in keys:
-            if wave is not None and key in self._commits[wave - 1]:
-                continue  # its commit counts; whether it comes back for the next wave is seen then
-            self._awaited.discard(key)
+            self._eligible.discard(key)
             self._fetching.pop(key, None)
-        if self.phase is DealerPhase.REVEALS:
-            return self._close_reveals_if_complete(now_ms)
-        return self._close_wave_if_complete(now_ms)
-
-    def _close_reveals_if_complete(self, now_ms: int) -> list[Effect]:
-        return [] if self._awaited - self._revealed else self._close_reveals(now_ms)
+        return self._close_if_complete(now_ms)
 
     def _close_reveals(self, now_ms: int) -> list[Effect]:
         if len(self._revealed) < self.genesis.parameters.encoders_min:
@@ -260,8 +272,9 @@ class DealerMachine:
         return self._close_reveals(now_ms) if self.phase is DealerPhase.REVEALS else []
 
     def _report(self, scores: ScoredShard, now_ms: int) -> list[Effect]:
-        assert self._challenge is not None
         assert self._batch is not None
+        if self._challenge is None or len(self._locks) < len(WAVES):
+            return self._void("own statements did not come back: the node was flooded")
         gathered = Proceedings(
             self._challenge, [self._locks[wave] for wave in WAVES], self._commits, self._reveals
         )

@@ -54,7 +54,7 @@ class EncoderMachine:
             case Fetched(name, data) if self._challenge and name in self._wave_digests():
                 self._sealed[name] = data
                 return self._open_if_here()
-            case Unavailable(name) if self._challenge and name in self._wave_digests():
+            case Unavailable(name, _) if self._challenge and name in self._wave_digests():
                 return self._quit("the views could not be fetched")
             case Encoded(wave, answers) if wave == self._wave:
                 return self._encoded(wave, answers)
@@ -114,8 +114,10 @@ class EncoderMachine:
         if self.phase is EncoderPhase.ENCODING:
             self._phases.move(EncoderMove.MISS)
             return []
+        if self.phase is EncoderPhase.FETCHING:
+            return self._quit("the wave closed before its views were here")
         if self.phase is not EncoderPhase.COMMITTED:
-            return self._quit("the wave closed before its views were here") if self._challenge else []
+            return []
         if self.me not in {ref.encoder for ref in lock.commits}:
             return self._quit(f"the lock of wave {lock.wave} came without this encoder")
         self._answered = statement.digest

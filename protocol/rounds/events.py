@@ -27,7 +27,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Bytes asked for by digest have arrived and match it."""
+    """Bytes asked for by digest are here and match it; their size may be another than the one asked for."""
 
     digest: bytes
     data: bytes
@@ -35,9 +35,10 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No source had the bytes asked for."""
+    """None of the sources asked had the bytes."""
 
     digest: bytes
+    sources: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class DealerPhase(Enum):
     REPORTED = "reported"
     """Final: the report is out, the attesters decide."""
     VOID = "void"
-    """Final: too few encoders answered, or scoring failed."""
+    """Final: the items make no batch, too few encoders answered, or scoring failed."""
 
 
 class DealerMove(Enum):
@@ -160,6 +160,7 @@ ENCODER_TABLE: dict[tuple[EncoderPhase, EncoderMove], EncoderPhase] = {
     (E.COMMITTED, EM.REVEAL): E.REVEALED,
     (E.ENCODING, EM.MISS): E.LATE,
     (E.LATE, EM.COMMIT): E.OUT,
+    (E.LATE, EM.QUIT): E.OUT,
     (E.FETCHING, EM.QUIT): E.OUT,
     (E.ENCODING, EM.QUIT): E.OUT,
     (E.COMMITTED, EM.QUIT): E.OUT,

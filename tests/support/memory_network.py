@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from protocol.chain import HashChain
 from protocol.genesis import Genesis
-from protocol.gossip_rules import Gossip, judge
+from protocol.gossip_rules import Gossip, judge, known_slot
 from protocol.hashing import content_digest
 from protocol.merkle import MerkleTree
 from protocol.messages import Body, Kind
@@ -130,6 +130,9 @@ class MemoryNetwork:
             node.rejected.append(judgement.reason)
             return
         node.seen[statement.digest] = statement
+        slot = known_slot(statement, self.genesis.network_id)
+        if slot is not None:
+            node.slots.setdefault(slot, statement)
         self._later(to, ev.Received(judgement.statement), self._random.randint(1, 40))
 
     def _later(self, key: bytes, event: ev.Event, delay_ms: int) -> None:
@@ -191,4 +194,4 @@ class MemoryNetwork:
                 self.nodes[key].blobs[name] = data
                 self._later(key, ev.Fetched(name, data), self._random.randint(1, 60))
                 return
-        self._later(key, ev.Unavailable(name), 10)
+        self._later(key, ev.Unavailable(name, tuple(sources)), 10)
