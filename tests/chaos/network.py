@@ -20,9 +20,9 @@ from node.clock import now_ms
 from node.keys import load_key
 from node.membership import assemble_genesis
 from node.status import NodeStatus, StatusError, read_status
-from node.store import Access, RoundRecord, RoundState, StepRecord, Store, StoreError
+from node.store import Access, RoundRecord, StepRecord, Store, StoreError
 from node.testnet.fleet import Fleet, command_line
-from node.testnet.plan import NETWORK, NodePlan, TestnetPlan, Wanted, plan_testnet
+from node.testnet.plan import NodePlan, TestnetPlan, Wanted, plan_testnet
 from node.testnet.watch import RoundView, Watcher
 from protocol.codec import decode
 from protocol.messages import Certificate
@@ -239,8 +239,13 @@ def running_network(
     shape: Shape,
     command: Callable[[NodePlan], list[str]] = command_line,
     prepare: Callable[[TestnetPlan], None] = lambda _: None,
+    wait_for: Sequence[str] = (),
 ) -> Iterator[Network]:
-    """A network from its start to its end; afterwards no process of it is left."""
+    """A network from its start to its end; afterwards no process of it is left.
+
+    `prepare` may change the planned directories. `wait_for` names the nodes that must run first, by default
+    all of them.
+    """
     text = write_long_text(root / "text.txt")
     plan, observers = plan_network(root / "net", shape, text)
     prepare(plan)
@@ -256,10 +261,13 @@ def running_network(
         listener = stack.enter_context(Listener(plan.genesis, seed, addresses))
         network = Network(plan, observers, fleet, listener)
         stack.callback(network.watcher.close)
+        awaited = set(wait_for) or {node.name for node in plan.nodes}
         network.until(
-            lambda: network.watcher.ready() == (len(plan.nodes),) * 2 or fleet.fallen(), 90.0, "all nodes run"
+            lambda: awaited & fleet.fallen().keys() or all(network.status(name) for name in awaited),
+            90.0,
+            "the nodes run",
         )
-        assert not fleet.fallen(), network.picture()
+        assert not awaited & fleet.fallen().keys(), network.picture()
         yield network
 
 
@@ -286,6 +294,3 @@ def assert_nothing_runs(run: str, within_s: float = GONE_WITHIN_S) -> None:
     for process in left:
         process.kill()
     assert not told, f"still running: {told}"
-
-
-__all__ = ["NETWORK", "Network", "RoundState", "Shape", "processes_of", "running_network"]

@@ -1,0 +1,100 @@
+"""A crash at every point between deciding, writing down, signing and sending; a supervisor restarts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from node.signer import Boundary
+from node.store import RoundState
+from node.testnet.fleet import command_line
+from node.testnet.plan import NodePlan
+from tests.chaos.crashing_node import crashing_command, died_at
+from tests.chaos.network import Network, Shape, running_network
+
+pytestmark = [pytest.mark.chaos, pytest.mark.network, pytest.mark.timeout(500)]
+
+TIMES_EACH = int(os.environ.get("CHAOS_TIMES_EACH", "1"))
+"""At how many of its times in one life each boundary is to kill. More takes longer and finds more."""
+LIMIT_S = 180.0 + 180.0 * TIMES_EACH
+
+STEADY = ("validator-1", "validator-2", "validator-3", "encoder-1", "encoder-2", "encoder-3")
+CRASHING = ("validator-4", "validator-5", "encoder-4", "encoder-5")
+# The steady three hold 300 of 446: a quorum by themselves, while the others deal every third round.
+SHAPE = Shape(stakes=(100, 100, 100, 73, 73), encoders=5, slot_ms=6_000)
+
+_SIGNER = {f"signer {boundary.value}" for boundary in Boundary}
+_EFFECTS = {
+    "validator": ("Persist", "Broadcast", "Provide", "Fetch", "SetTimer", "Score", "Recompute", "Publish"),
+    "encoder": ("Send", "Provide", "Fetch", "Encode", "Publish"),
+}
+WANTED = {
+    role: _SIGNER | {f"{when} {effect}" for effect in effects for when in ("before", "after")}
+    for role, effects in _EFFECTS.items()
+}
+
+
+def test_crash_at_every_boundary__no_key_says_two_things_and_rounds_go_on(tmp_path: Path) -> None:
+    deaths = {role: tmp_path / f"{role}-deaths" for role in WANTED}
+    for directory in deaths.values():
+        directory.mkdir()
+
+    def command(plan: NodePlan) -> list[str]:
+        if plan.name in STEADY:
+            return command_line(plan)
+        return crashing_command(plan, deaths[plan.role], TIMES_EACH)
+
+    with running_network(tmp_path, SHAPE, command, wait_for=STEADY) as network:
+        started_s = time.monotonic()
+        lives = _supervise(network, deaths)
+        # The last lives are lived to the end: everyone is there again, with all that was certified.
+        last = network.round_now()
+        held = network.until_certified(STEADY[0], 2, last)
+        for name in ("validator-4", "validator-5"):
+            network.until(
+                lambda name=name: set(held) <= set(network.certified(name)),  # type: ignore[misc]
+                60,
+                f"{name} holds rounds {held}",
+            )
+        network.assert_nobody_said_two_things()
+        states = _rounds_dealt_by_steady(network, last)
+        print(
+            f"\n{sum(lives.values())} crashes in {time.monotonic() - started_s:.0f} s: {dict(lives)}; "
+            f"rounds dealt by steady validators: {dict(states)}"
+        )
+        assert states[RoundState.CERTIFIED] > 0
+        assert states[RoundState.CERTIFIED] >= 3 * states[RoundState.VOID]
+
+
+def _supervise(network: Network, deaths: dict[str, Path]) -> Counter[str]:
+    """Restart what crashes until every boundary has killed somebody; how often each node was restarted."""
+    lives: Counter[str] = Counter()
+    deadline_s = time.monotonic() + LIMIT_S
+    while missing := _missing(deaths):
+        for name, status in network.fleet.fallen().items():
+            assert name in CRASHING, f"{name} fell, with status {status}\n{network.picture()}"
+            assert status == -signal.SIGKILL, network.fleet.last_words(name)
+            lives[name] += 1
+            network.fleet.start(name)
+        assert time.monotonic() < deadline_s, f"nobody died at {missing}\n{network.picture()}"
+        time.sleep(0.1)
+    for name in network.fleet.fallen():
+        lives[name] += 1
+        network.fleet.start(name)
+    return lives
+
+
+def _missing(deaths: dict[str, Path]) -> dict[str, set[str]]:
+    missing = {role: WANTED[role] - died_at(directory).keys() for role, directory in deaths.items()}
+    return {role: names for role, names in missing.items() if names}
+
+
+def _rounds_dealt_by_steady(network: Network, before_round: int) -> Counter[RoundState]:
+    steady = {network.node(name).public_key for name in STEADY}
+    views = [network.view(round_) for round_ in range(before_round)]
+    return Counter(view.state for view in views if view.dealt and view.dealer in steady)
