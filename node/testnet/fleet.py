@@ -67,7 +67,7 @@ class Fleet:
                 stderr=subprocess.STDOUT,
                 # A Ctrl-C in the terminal is for the fleet: it stops the nodes in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
             )
 
@@ -105,7 +105,8 @@ class Fleet:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _end_with_parent() -> None:
-    # Also when the fleet is killed without a chance to stop its nodes. Linux only; elsewhere nothing happens.
+def end_with_parent() -> None:
+    """Ask the system to end this process with its parent. Linux only; elsewhere nothing happens."""
+    # Also when the fleet is killed without a chance to stop its nodes.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -82,6 +82,8 @@ def plan_network(root: Path, shape: Shape, text: Path) -> tuple[TestnetPlan, tup
     for plan in drawn.nodes:
         (plan.directory / "genesis.json").unlink()
         save_genesis(plan.directory / "genesis.json", genesis)
+    (root / "genesis.json").unlink()
+    save_genesis(root / "genesis.json", genesis)
     return TestnetPlan(root, genesis, drawn.validators, acting), observers
 
 
