@@ -101,7 +101,7 @@ def expect(data: bytes, network_id: bytes, kind: type[B]) -> Statement[B]:
     """A statement of one kind with its signature checked. Raises StatementError."""
     statement = parse(data, network_id)
     if not isinstance(statement.body, kind):
-        raise StatementError(f"a {statement.kind.value} where a {KINDS[kind].value} belongs")
+        raise StatementError(f"an envelope of kind {statement.kind.value} where {KINDS[kind].value} belongs")
     if not verify_signature(statement):
         raise StatementError(f"the signature of this {statement.kind.value} is not its signer's")
     return statement  # type: ignore[return-value]

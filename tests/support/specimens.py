@@ -1,0 +1,75 @@
+"""One statement of every kind with fixed bytes: what the vectors pin."""
+
+from __future__ import annotations
+
+from protocol.evidence import equivocation
+from protocol.hashing import digest
+from protocol.messages import (
+    Attestation,
+    AttestationRef,
+    Body,
+    Certificate,
+    Challenge,
+    Commit,
+    CommitRef,
+    Dispute,
+    Kind,
+    Lock,
+    Report,
+    Reveal,
+    SealedWave,
+)
+from protocol.schedule import ShardRound
+from protocol.signatures import public_key, sign
+from protocol.statement import Statement, assemble, statement_digest
+
+NETWORK_ID = digest("vector-network")
+SEED = digest("vector-key")
+AT = ShardRound(2, 300, 1)
+
+
+def name(text: str) -> bytes:
+    """32 bytes that stand for a digest or key."""
+    return digest("vector", text.encode())
+
+
+def signed(body: Body) -> Statement[Body]:
+    """The statement of the vectors' only key."""
+    key = public_key(SEED)
+    return assemble(NETWORK_ID, key, body, sign(SEED, statement_digest(NETWORK_ID, key, body)))
+
+
+def specimens() -> dict[Kind, Statement[Body]]:
+    """A statement of every kind."""
+    first, second, third = (SealedWave(name(f"wave {n}"), 70_000 * n, 64 * n) for n in (1, 2, 3))
+    keys = sorted(name(f"key {n}") for n in range(3))
+    attestation = Attestation(AT, name("report"))
+    bodies: dict[Kind, Body] = {
+        Kind.CHALLENGE: Challenge(
+            AT, (first, second, third), name("secret"), name("wave key 1"), 5_000, 1 << 40
+        ),
+        Kind.COMMIT: Commit(AT, 2, name("lock 1"), name("commitment")),
+        Kind.LOCK: Lock(
+            AT,
+            1,
+            name("challenge"),
+            tuple(CommitRef(key, name(f"commit {n}")) for n, key in enumerate(keys)),
+            name("wave key 2"),
+        ),
+        Kind.REVEAL: Reveal(
+            AT,
+            name("lock 3"),
+            (name("salt 1"), name("salt 2"), name("salt 3")),
+            (name("answers 1"), name("answers 2"), name("answers 3")),
+        ),
+        Kind.REPORT: Report(
+            AT, name("challenge"), name("lock 3"), name("body"), 1 << 20, 72, name("consensus")
+        ),
+        Kind.ATTESTATION: attestation,
+        Kind.CERTIFICATE: Certificate(
+            AT, name("report"), tuple(AttestationRef(key, key + name("half")) for key in keys)
+        ),
+        Kind.DISPUTE: Dispute(AT, name("report"), "score", keys[0], 2_500, "recomputed, it lies 0.0025 away"),
+        Kind.EVIDENCE: equivocation(signed(attestation), signed(Attestation(AT, name("other report")))),
+    }
+    return {kind: signed(body) for kind, body in bodies.items()}
