@@ -9,23 +9,30 @@ import msgspec
 import structlog
 import trio
 
+from node.clock import now_ms
 from node.network.errors import FetchError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
-from node.store import RoundState, Store, StoreError
+from node.store import RoundRecord, RoundState, Store, StoreError
 from protocol.audit import AuditError, audit_report
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, Natural, Record, decode, encode
 from protocol.genesis import Genesis
 from protocol.messages import Certificate, Report
 from protocol.rounds.effects import Purpose, RoundCertified
-from protocol.schedule import PoolSchedule
+from protocol.schedule import PoolSchedule, round_at
 from protocol.statement import StatementError, expect
 
 METHOD = "certified"
 ROUNDS_ASKED = 32
+TOLD_MAX = 128
+"""Shard-rounds of one answer."""
 ANSWER_BYTES_MAX = 8 << 20
 IDLE_S = 5.0
+ROUND_WITHIN_S = 30.0
+"""A peer that takes longer to serve one round is left for the next peer."""
+SETTLED_ROUNDS = 8
+"""A peer may itself have got a round this much later than those after it."""
 COST_FALSE = 50.0
 
 log = structlog.get_logger(__name__)
@@ -45,13 +52,17 @@ class CertifiedRound(Record, frozen=True):
 
 
 class Answer(Record, frozen=True):
-    """Certified rounds from the one asked for, oldest first."""
+    """Certified rounds from the one asked for, oldest first; whole rounds, as far as they fit."""
 
-    rounds: Annotated[tuple[CertifiedRound, ...], msgspec.Meta(max_length=4 * ROUNDS_ASKED)]
+    rounds: Annotated[tuple[CertifiedRound, ...], msgspec.Meta(max_length=TOLD_MAX)]
 
 
 class CatchUp:
-    """Pulls what this node has missed and serves what others have."""
+    """Pulls what this node has missed and serves what others have.
+
+    Every validator's rounds are gone through, since each may lack some: one that withholds a round, or is
+    slow, costs time. The table of how far is bounded by genesis.
+    """
 
     def __init__(
         self,
@@ -59,7 +70,6 @@ class CatchUp:
         host: Host,
         exchange: Exchange,
         store: Store,
-        schedule: PoolSchedule,
         keep: Callable[[bytes, int, Purpose], Awaitable[None]],
         persist: Callable[[RoundCertified], Awaitable[None]],
     ) -> None:
@@ -67,78 +77,95 @@ class CatchUp:
         self._host = host
         self._exchange = exchange
         self._store = store
-        self._schedule = schedule
         self._keep = keep
         self._persist = persist
-        self._next_round = 0
+        self._schedule = PoolSchedule(genesis)  # its own: it is used in a thread
+        self._next_round: dict[bytes, int] = {}
         host.handle(METHOD, self._answer, request_bytes_max=64, response_bytes_max=ANSWER_BYTES_MAX)
 
     async def run(self) -> None:
-        """Keep up with the network; idle while there is nothing new."""
+        """Keep up with the network: go through every connected validator's rounds, again and again."""
         while True:
-            progress = False
             for peer in self._host.peers():
                 if peer.public_key in self._genesis.validators:
-                    try:
-                        progress = await self._from_peer(peer.public_key) or progress
-                    except StoreError as error:
-                        log.warning("catch_up.paused", reason=str(error))
-            if not progress:
-                await trio.sleep(IDLE_S)
+                    await self._follow(peer.public_key)
+            await trio.sleep(IDLE_S)
 
-    async def _from_peer(self, key: bytes) -> bool:
-        """Pull one page from a peer; whether anything new came of it."""
+    async def _follow(self, key: bytes) -> None:
+        """Pull pages from a peer until it has nothing more, or stops being useful."""
         try:
-            data = await self._host.request(
-                key,
-                METHOD,
-                encode(Ask(self._next_round)),
-                timeout_s=15.0,
-                response_bytes_max=ANSWER_BYTES_MAX,
-            )
-            answer = decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX)
-        except RequestError:
-            return False
+            while await self._page(key):
+                pass
         except CodecError as error:
             self._host.penalise(key, COST_FALSE, f"answers nonsense about rounds: {error}")
-            return False
-        progress = False
-        for told in answer.rounds:
-            try:
-                progress = await self._take(key, told) or progress
-            except FetchError:
-                return progress
-            except (StatementError, CertificateError, AuditError) as error:
-                self._host.penalise(key, COST_FALSE, f"serves a round that does not check out: {error}")
-                return progress
-        return progress
+        except (StatementError, CertificateError) as error:
+            self._host.penalise(key, COST_FALSE, f"serves a round that does not check out: {error}")
+        except (RequestError, FetchError, trio.TooSlowError) as error:
+            log.debug("catch_up.unserved", peer=key.hex()[:8], reason=str(error) or "too slow")
+        except StoreError as error:
+            log.warning("catch_up.paused", reason=str(error))
 
-    async def _take(self, key: bytes, told: CertifiedRound) -> bool:
+    async def _page(self, key: bytes) -> bool:
+        """Take one page of a peer's rounds; whether there may be more of them."""
+        from_round = self._next_round.get(key, 0)
+        data = await self._host.request(
+            key, METHOD, encode(Ask(from_round)), timeout_s=15.0, response_bytes_max=ANSWER_BYTES_MAX
+        )
+        reached = from_round
+        for told in decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).rounds:
+            header = expect(told.header, self._genesis.network_id, Report)
+            if header.body.at.round < reached:
+                raise StatementError("rounds out of order, or not asked for")
+            reached = header.body.at.round
+            with trio.fail_after(ROUND_WITHIN_S):
+                await self._take(key, told)
+        # From the last one again: not all its shards may have fitted the page. Nor is what is new settled.
+        settled = max(0, round_at(self._genesis, now_ms()) - SETTLED_ROUNDS)
+        self._next_round[key] = min(reached, settled)
+        return self._next_round[key] > from_round
+
+    async def _take(self, key: bytes, told: CertifiedRound) -> None:
         header = expect(told.header, self._genesis.network_id, Report)
         at = header.body.at
-        record = self._store.round(at.round, at.shard)
-        if record is not None and record.state is RoundState.CERTIFIED:
-            self._next_round = max(self._next_round, at.round + 1)
-            return False
+        if await trio.to_thread.run_sync(self._is_certified_here, at.round, at.shard):
+            return
         if told.certificate.report != header.digest:
             raise CertificateError("the certificate is for another report")
         check_certificate(self._genesis, told.certificate)
         body = await self._exchange.fetch(header.body.body, header.body.body_bytes, (key,))
-        audited = audit_report(self._genesis, header, body, self._schedule)
+        try:
+            audited = await trio.to_thread.run_sync(audit_report, self._genesis, header, body, self._schedule)
+        except AuditError as error:
+            # A quorum certified it, so the peer is not to blame; neither is it anything to keep.
+            log.error("round.certified_but_false", round=at.round, shard=at.shard, reason=str(error))
+            return
         await self._keep(body, at.round, Purpose.REPORT)
         await self._persist(RoundCertified(at, header, told.certificate, audited.body, audited.batch.items))
         log.info("round.caught_up", round=at.round, shard=at.shard, source=key.hex()[:8])
-        return True
+
+    def _is_certified_here(self, round_: int, shard: int) -> bool:
+        record = self._store.round(round_, shard)
+        return record is not None and record.state is RoundState.CERTIFIED
 
     async def _answer(self, peer: bytes, payload: bytes) -> bytes:
         ask = decode(payload, Ask, size_bytes_max=64)
-        found = []
-        for record in self._store.certified_since(ask.from_round, ROUNDS_ASKED):
-            if record.header is not None and record.certificate is not None:
-                certificate = decode(record.certificate, Certificate, size_bytes_max=ANSWER_BYTES_MAX)
-                found.append(CertifiedRound(record.header, certificate))
-        answer = encode(Answer(tuple(found)))
-        while len(answer) > ANSWER_BYTES_MAX:
-            found.pop()
-            answer = encode(Answer(tuple(found)))
-        return answer
+        return await trio.to_thread.run_sync(self._told_from, ask.from_round)
+
+    def _told_from(self, round_: int) -> bytes:
+        page: list[CertifiedRound] = []
+        size_bytes = 64
+        for record in self._store.certified_since(round_, ROUNDS_ASKED):
+            told = _told(record)
+            size_bytes += len(encode(told)) if told is not None else 0
+            if len(page) >= TOLD_MAX or size_bytes > ANSWER_BYTES_MAX:
+                break
+            if told is not None:
+                page.append(told)
+        return encode(Answer(tuple(page)))
+
+
+def _told(record: RoundRecord) -> CertifiedRound | None:
+    if record.header is None or record.certificate is None:
+        return None
+    certificate = decode(record.certificate, Certificate, size_bytes_max=ANSWER_BYTES_MAX)
+    return CertifiedRound(record.header, certificate)

@@ -3,19 +3,22 @@
 One task takes events from a bounded inbox, one at a time, and carries out the effects of each in their order:
 what is to be persisted or signed is on the disk before the next effect begins. What takes long (fetching,
 embedding, scoring, sending) runs beside it and comes back as an event.
+
+A failure costs as little as it can: of a machine or of the disk its round, of a task beside it that task.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVarTuple
 
 import structlog
 import trio
 
 from node.clock import now_ms, sleep_until_ms
-from node.network.errors import FetchError, RequestError
+from node.network.errors import FetchError, NetworkError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
 from node.scoring_worker import ScoringUnavailable
@@ -31,12 +34,15 @@ from protocol.schedule import ShardRound
 from protocol.statement import Statement
 
 INBOX_MAX = 8192
+"""What peers say is dropped beyond it; what this node's own tasks answer waits for room."""
 SEND_TRIES = 3
 SEND_TIMEOUT_S = 10.0
 STATEMENT_METHOD = "statement"
 PENALTY_COST = 40.0
 
 log = structlog.get_logger(__name__)
+
+Args = TypeVarTuple("Args")
 
 
 class Machine(Protocol):
@@ -86,7 +92,7 @@ def _carry_on(_: str) -> None:
 
 
 class Driver:
-    """Runs the machines of the rounds that are open. Bounded by ROUNDS_KEPT rounds and the inbox."""
+    """Runs the machines of the rounds that are open. Bounded by the rounds its role opens and the inbox."""
 
     def __init__(
         self,
@@ -105,6 +111,7 @@ class Driver:
         self._topics = Topic(statements.genesis.network_id)
         self._machines: dict[ShardRound, list[Machine]] = {}
         self._send, self._inbox = trio.open_memory_channel[tuple[ShardRound, ev.Event]](INBOX_MAX)
+        self._own: deque[tuple[ShardRound, ev.Event]] = deque()  # bounded by the effects of one event
         self._at_boundary = at_boundary  # tests kill the process here
         self.on_unopened: Callable[[Statement[Body]], None] = lambda _: None
         """Called with statements of rounds no machine is open for, so that a role may open them."""
@@ -114,11 +121,11 @@ class Driver:
     # -- rounds --------------------------------------------------------------------------------------------
 
     def open(self, at: ShardRound, machines: Sequence[Machine], effects: Sequence[fx.Effect] = ()) -> None:
-        """Open a shard-round with its machines; `effects` are those of their start."""
+        """Open a shard-round with its machines; `effects` are those of their start: timers."""
         self._machines[at] = list(machines)
         for effect in effects:
-            if isinstance(effect, fx.SetTimer):
-                self._nursery.start_soon(self._timer, at, effect.timer, effect.at_ms)
+            assert isinstance(effect, fx.SetTimer), f"a round cannot start with {effect}"
+            self._start(self._timer, at, effect.timer, effect.at_ms)
 
     def is_open(self, at: ShardRound) -> bool:
         """Whether machines of this shard-round run."""
@@ -129,12 +136,9 @@ class Driver:
         for at in [at for at in self._machines if at.round < round_]:
             del self._machines[at]
 
-    def tell(self, at: ShardRound, event: ev.Event) -> None:
-        """Put an event into the inbox. When it is full the event is dropped and counted."""
-        try:
-            self._send.send_nowait((at, event))
-        except trio.WouldBlock:
-            self._host.counters.add("driver.inbox_full")
+    async def tell(self, at: ShardRound, event: ev.Event) -> None:
+        """Put an event of this node into the inbox, waiting for room: it is never lost."""
+        await self._send.send((at, event))
 
     def receive(self, statement: Statement[Body]) -> None:
         """A valid statement for the machines of its round."""
@@ -144,27 +148,64 @@ class Driver:
             return
         if body.at not in self._machines:
             self.on_unopened(statement)
-        self.tell(body.at, ev.Received(statement))
+        self._offer(body.at, ev.Received(statement))
 
     def accuse(self, evidence: Evidence) -> None:
         """Gossip evidence found here."""
-        self._nursery.start_soon(self._broadcast_evidence, evidence)
+        self._start(self._broadcast_evidence, evidence)
+
+    def pass_on(self, statement: Statement[Body]) -> None:
+        """Gossip what somebody else has said."""
+        self._start(self._gossip, statement)
 
     def peer_gone(self, public_key: bytes) -> None:
         """Tell every open round that a peer is gone."""
         for at in self._machines:
-            self.tell(at, ev.PeerGone(public_key))
+            self._offer(at, ev.PeerGone(public_key))
+
+    def _offer(self, at: ShardRound, event: ev.Event) -> None:
+        """Put an event that others cause into the inbox; when it is full the event is dropped and counted."""
+        if at not in self._machines:
+            return
+        try:
+            self._send.send_nowait((at, event))
+        except trio.WouldBlock:
+            self._host.counters.add("driver.inbox_full")
 
     async def run(self) -> None:
         """Handle events until cancelled."""
         async for at, event in self._inbox:
-            for machine in self._machines.get(at, ()):
-                try:
-                    await self._carry_out(at, machine.handle(event, now_ms()))
-                except (SignerError, StoreError) as error:
-                    # This round goes on without us; others are not touched.
-                    log.warning("round.abandoned", round=at.round, shard=at.shard, reason=str(error))
-                    self._machines.pop(at, None)
+            await self._handle(at, event)
+            # One's own statements at once: a full inbox cannot lose them.
+            while self._own:
+                await self._handle(*self._own.popleft())
+
+    async def _handle(self, at: ShardRound, event: ev.Event) -> None:
+        for machine in self._machines.get(at, ()):
+            try:
+                await self._carry_out(at, machine.handle(event, now_ms()))
+            except (SignerError, StoreError, NetworkError) as error:
+                log.warning("round.abandoned", round=at.round, shard=at.shard, reason=str(error))
+            except Exception:
+                # A fault of ours, which a peer may have found.
+                self._host.counters.add("driver.faults")
+                log.exception("round.abandoned", round=at.round, shard=at.shard)
+            else:
+                continue
+            # This round goes on without us; others are not touched.
+            self._machines.pop(at, None)
+            return
+
+    def _start(self, task: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
+        self._nursery.start_soon(self._survive, task, args)
+
+    async def _survive(self, task: Callable[[*Args], Awaitable[None]], args: tuple[*Args]) -> None:
+        try:
+            await task(*args)
+        except Exception:
+            # In a nursery the first exception would end the node.
+            self._host.counters.add("driver.faults")
+            log.exception("task.failed", task=getattr(task, "__name__", ""))
 
     # -- effects -------------------------------------------------------------------------------------------
 
@@ -175,12 +216,13 @@ class Driver:
             self._at_boundary(f"after {type(effect).__name__}")
 
     async def _one(self, at: ShardRound, effect: fx.Effect) -> None:
-        start = self._nursery.start_soon
+        start = self._start
         match effect:
             case fx.Persist(fact):
                 await self._role.persist(fact)
             case fx.Broadcast(body, handed_to):
-                await self._broadcast(body, handed_to)
+                statement = await self._broadcast(body, handed_to)
+                self._own.append((at, ev.Received(statement)))
             case fx.Send(body, to):
                 statement = await self._statements.sign(body)
                 for key in to:
@@ -203,15 +245,15 @@ class Driver:
             case fx.Publish():
                 self._role.publish(effect)
 
-    async def _broadcast(self, body: Body, handed_to: Sequence[bytes] = ()) -> None:
+    async def _broadcast(self, body: Body, handed_to: Sequence[bytes] = ()) -> Statement[Body]:
         statement = await self._statements.sign(body)
-        self.receive(statement)
+        self._role.witness(statement)
         for key in handed_to:
-            self._nursery.start_soon(self._send_to, key, statement.data)
-        await self.gossip(statement)
+            self._start(self._send_to, key, statement.data)
+        await self._gossip(statement)
+        return statement
 
-    async def gossip(self, statement: Statement[Body]) -> None:
-        """Publish a signed statement on its topic."""
+    async def _gossip(self, statement: Statement[Body]) -> None:
         topic = self._topics.of(statement.kind)
         if topic is not None:
             await self._host.publish(topic, statement.data)
@@ -219,8 +261,8 @@ class Driver:
     async def _broadcast_evidence(self, evidence: Evidence) -> None:
         try:
             await self._broadcast(evidence)
-        except SignerError as error:
-            log.warning("evidence.unsigned", reason=str(error))
+        except (SignerError, NetworkError) as error:
+            log.warning("evidence.unsaid", reason=str(error))
 
     async def _send_to(self, key: bytes, data: bytes) -> None:
         reason = ""
@@ -237,7 +279,7 @@ class Driver:
     async def _timer(self, at: ShardRound, timer: str, at_ms: int) -> None:
         await sleep_until_ms(at_ms)
         if at in self._machines:
-            self.tell(at, ev.TimerFired(timer))
+            await self.tell(at, ev.TimerFired(timer))
 
     async def _fetch(
         self, at: ShardRound, name: bytes, size_bytes: int, sources: Sequence[bytes], purpose: fx.Purpose
@@ -248,23 +290,33 @@ class Driver:
             await self._role.keep(data, at.round, purpose)
         except (FetchError, StoreError) as error:
             log.info("blob.unavailable", round=at.round, digest=name.hex()[:8], reason=str(error))
-            self.tell(at, ev.Unavailable(name, tuple(sources)))
+            await self.tell(at, ev.Unavailable(name, tuple(sources)))
             return
-        self.tell(at, ev.Fetched(name, data))
+        await self.tell(at, ev.Fetched(name, data))
 
     async def _encode(self, at: ShardRound, wave: int, texts: tuple[str, ...]) -> None:
-        self.tell(at, ev.Encoded(wave, await self._role.encode(at, wave, texts)))
+        try:
+            answers = await self._role.encode(at, wave, texts)
+        except Exception:
+            # A model is anybody's code; without an answer this round is over for us.
+            log.exception("model.failed", round=at.round, wave=wave)
+            answers = b""
+        await self.tell(at, ev.Encoded(wave, answers))
 
     async def _score(self, at: ShardRound, task: ScoreTask) -> None:
         try:
-            self.tell(at, ev.Scored(await self._role.score(task)))
+            event: ev.Event = ev.Scored(await self._role.score(task))
         except ScoringUnavailable as error:
-            log.error("scoring.failed", round=at.round, reason=str(error))
-            self.tell(at, ev.ScoringFailed(str(error)))
+            event = self._no_scores(at, error)
+        await self.tell(at, event)
 
     async def _recompute(self, at: ShardRound, task: ScoreTask, claimed: ScoredShard) -> None:
         try:
-            self.tell(at, ev.Recomputed(await self._role.compare(task, claimed)))
+            event: ev.Event = ev.Recomputed(await self._role.compare(task, claimed))
         except ScoringUnavailable as error:
-            log.error("scoring.failed", round=at.round, reason=str(error))
-            self.tell(at, ev.ScoringFailed(str(error)))
+            event = self._no_scores(at, error)
+        await self.tell(at, event)
+
+    def _no_scores(self, at: ShardRound, error: ScoringUnavailable) -> ev.ScoringFailed:
+        log.error("scoring.failed", round=at.round, reason=str(error))
+        return ev.ScoringFailed(str(error))

@@ -97,7 +97,7 @@ async def join_gossip(
         statement = judgement.statement if judgement.verdict is Verdict.ACCEPT else None
         if statement is not None and isinstance(statement.body, Commit):
             # The witnesses of a commit make it known, so that its dealer cannot lose it.
-            nursery.start_soon(driver.gossip, statement)
+            driver.pass_on(statement)
         return judgement.verdict.value.encode()
 
     for topic in (topics.rounds, topics.votes) if votes else (topics.rounds,):

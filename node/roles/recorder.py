@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
@@ -33,17 +36,52 @@ from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound, dealer_of, shard_of
 from protocol.statement import Statement
 
+WAITING_MAX = 16_384
+"""Statements and steps not yet written down; beyond it they are dropped and counted."""
+
 log = structlog.get_logger(__name__)
 
 
 class Recorder:
-    """Writes to the store; everything that touches megabytes does so in a thread."""
+    """Writes to the store, always in a thread: its lock and the disk may take their time.
+
+    Facts, on which rounds hang, are awaited. Statements and steps, which people look at, are written by `run`
+    as they come; what cannot be written is logged, and no round hangs on it.
+    """
 
     def __init__(self, genesis: Genesis, store: Store, counters: Counters) -> None:
         self._genesis = genesis
         self._store = store
         self._counters = counters
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._arrived = trio.Event()
         self._received_before: dict[bytes, int] = {}  # of the shard dealt last
+
+    async def run(self) -> None:
+        """Write down what is witnessed, in order, until cancelled; then the rest."""
+        try:
+            while True:
+                while not self._waiting:
+                    self._arrived = trio.Event()
+                    await self._arrived.wait()
+                await trio.to_thread.run_sync(self._write_waiting)
+        finally:
+            self._write_waiting()
+
+    def _later(self, write: Callable[[], object]) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            self._counters.add("store.unwritten")
+            return
+        self._waiting.append(write)
+        self._arrived.set()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            try:
+                self._waiting.popleft()()
+            except StoreError as error:
+                self._counters.add("store.unwritten")
+                log.warning("record.lost", reason=str(error))
 
     async def keep(self, data: bytes, round_: int, purpose: fx.Purpose) -> None:
         """Make a blob durable. Raises StoreError."""
@@ -62,7 +100,6 @@ class Recorder:
                 )
 
     def _record(self, step: fx.Publish) -> None:
-        # What cannot be written is logged: no round hangs on it.
         log.info(
             f"round.{step.step.value}",
             round=step.at.round,
@@ -84,50 +121,22 @@ class Recorder:
             detail=step.detail,
             at_ms=now_ms(),
         )
-        try:
-            self._store.record_step(record)
-        except StoreError as error:
-            self._counters.add("store.steps_lost")
-            log.warning("step.lost", reason=str(error))
+        self._later(partial(self._store.record_step, record))
 
     def witness(self, statement: Statement[Body]) -> None:
         """Keep what was said: statements of the rounds, disputes, evidence."""
-        body = statement.body
-        try:
-            if not isinstance(body, Evidence):
-                self._put_statement(statement, body.at)
-            if isinstance(body, Dispute):
-                self._store.put_dispute(
-                    DisputeRecord(
-                        statement.digest,
-                        body.at.round,
-                        body.at.shard,
-                        statement.signer,
-                        statement.data,
-                        now_ms(),
-                    )
-                )
-            elif isinstance(body, Evidence):
-                offender = check_evidence(self._genesis, body)
-                self._store.put_evidence(
-                    EvidenceRecord(statement.digest, offender, body.offence.value, statement.data, now_ms())
-                )
-        except StoreError as error:
-            log.warning("statement.lost", kind=statement.kind.value, reason=str(error))
-
-    def _put_statement(self, statement: Statement[Body], at: ShardRound) -> None:
-        self._store.put_statement(
-            StatementRecord(
-                statement.digest,
-                at.epoch,
-                at.round,
-                at.shard,
-                statement.kind.value,
-                statement.signer,
-                statement.data,
-                now_ms(),
-            )
-        )
+        body, digest, data = statement.body, statement.digest, statement.data
+        if isinstance(body, Evidence):
+            offender = check_evidence(self._genesis, body)
+            evidence = EvidenceRecord(digest, offender, body.offence.value, data, now_ms())
+            self._later(partial(self._store.put_evidence, evidence))
+            return
+        at, kind = body.at, statement.kind.value
+        record = StatementRecord(digest, at.epoch, at.round, at.shard, kind, statement.signer, data, now_ms())
+        self._later(partial(self._store.put_statement, record))
+        if isinstance(body, Dispute):
+            dispute = DisputeRecord(digest, at.round, at.shard, statement.signer, data, now_ms())
+            self._later(partial(self._store.put_dispute, dispute))
 
     async def persist(self, fact: fx.Fact) -> None:
         """Write a fact down before anything that follows from it. Raises StoreError."""
@@ -154,19 +163,9 @@ class Recorder:
 
     def _certified(self, fact: fx.RoundCertified) -> None:
         at, scores = fact.at, fact.body.scores
-        self._store.record_round(
-            RoundRecord(
-                at.epoch,
-                at.round,
-                at.shard,
-                RoundState.CERTIFIED,
-                now_ms(),
-                dealer_of(self._genesis, at),
-                fact.header.digest,
-                fact.header.data,
-                encode(fact.certificate),
-            )
-        )
+        # The state comes last: whoever finds a round certified finds all that belongs to it, and what a
+        # crash has cut short is caught up from peers.
+        self._round(at, RoundState.REPORTED)
         encoders = shard_of(self._genesis, at)
         score, weight = _floats(scores.score), _floats(scores.weight)
         terms = {term.name: _floats(term.values) for term in scores.terms}
@@ -193,6 +192,19 @@ class Recorder:
             if not math.isnan(struct.unpack_from("<f", vector)[0])
         )
         self._store.mark_certified(ids, at.round)
+        self._store.record_round(
+            RoundRecord(
+                at.epoch,
+                at.round,
+                at.shard,
+                RoundState.CERTIFIED,
+                now_ms(),
+                dealer_of(self._genesis, at),
+                fact.header.digest,
+                fact.header.data,
+                encode(fact.certificate),
+            )
+        )
 
 
 def _floats(data: bytes) -> tuple[float, ...]:

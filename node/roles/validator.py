@@ -28,6 +28,7 @@ from protocol.chain import HashChain
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
+from protocol.rounds.attester import EXPIRY_SLOTS
 from protocol.rounds.events import Deal, PeerGone
 from protocol.schedule import (
     PoolSchedule,
@@ -99,7 +100,7 @@ class Validator:
         self._schedule = PoolSchedule(node.genesis)
         self._met: set[bytes] = set()  # members that were connected since the start: bounded by genesis
         self._started_s = trio.current_time()
-        recorder = Recorder(node.genesis, store, host.counters)
+        self._recorder = recorder = Recorder(node.genesis, store, host.counters)
         exchange = StreamExchange(host, BlobCache(store.blobs), admit=node.genesis.is_member)
         self._statements = Statements(node.genesis, signer, host.counters)
         role = Role(
@@ -112,15 +113,14 @@ class Validator:
         )
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
         self._submissions = Submissions(node.genesis, host, store)
-        self._catch_up = CatchUp(
-            node.genesis, host, exchange, store, self._schedule, recorder.keep, recorder.persist
-        )
+        self._catch_up = CatchUp(node.genesis, host, exchange, store, recorder.keep, recorder.persist)
 
     async def start(self) -> None:
         """Join the network and start the node's tasks."""
         start = self._nursery.start_soon
         self._host.on_peer(self._meet)
         PeerRecords(self._host, self._store).start()
+        start(self._recorder.run)
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
         start(self._catch_up.run)
@@ -146,7 +146,7 @@ class Validator:
                 self._open(shard_round(self._genesis, round_, shard))
             self._driver.close_before(round_ - ROUNDS_KEPT - 1)
             self._nursery.start_soon(self._hand_over, round_ + 1)
-            self._nursery.start_soon(self._prune, round_ - self._node.settings.retention_rounds)
+            self._nursery.start_soon(self._tidy, round_)
             round_ = max(round_ + 1, round_at(self._genesis, now_ms()))
 
     def _open(self, at: ShardRound) -> None:
@@ -164,13 +164,15 @@ class Validator:
         except StoreError as error:
             log.warning("items.not_handed_over", reason=str(error))
 
-    async def _prune(self, before_round: int) -> None:
-        if before_round <= 0:
-            return
+    async def _tidy(self, round_: int) -> None:
+        """Put back what was dealt in rounds that never ended here, and drop what is kept no longer."""
         try:
-            await trio.to_thread.run_sync(self._store.prune_rounds, before_round)
+            await trio.to_thread.run_sync(self._store.requeue_before, round_ - EXPIRY_SLOTS)
+            await trio.to_thread.run_sync(
+                self._store.prune_rounds, round_ - self._node.settings.retention_rounds
+            )
         except StoreError as error:
-            log.warning("rounds.unpruned", before_round=before_round, reason=str(error))
+            log.warning("rounds.untidied", round=round_, reason=str(error))
 
     # -- dealing -------------------------------------------------------------------------------------------
 
@@ -202,19 +204,15 @@ class Validator:
         if not await self._audience(at):
             log.info("round.not_dealt", round=at.round, reason="too few validators or encoders are connected")
             return
-        deal = Deal(
-            preimage=self._chain.preimage(chain_depth(self._genesis, at)),
-            scored=tuple(self._pool.item(index) for index in indices),
-            served=self._served({self._pool.item(index).data for index in indices}),
-        )
-        self._driver.tell(at, deal)
+        scored = tuple(self._pool.item(index) for index in indices)
+        pending = await trio.to_thread.run_sync(self._submissions.pending_for, at)
+        served = tuple(item for item in pending if item not in {one.data for one in scored})
+        preimage = self._chain.preimage(chain_depth(self._genesis, at))
+        await self._driver.tell(at, Deal(preimage, scored, served))
         for key in shard_of(self._genesis, at):
             # Seen before and gone now: nobody waits for it; it may still answer through its witnesses.
             if key in self._met and not self._host.is_connected(key):
-                self._driver.tell(at, PeerGone(key))
-
-    def _served(self, scored: set[bytes]) -> tuple[bytes, ...]:
-        return tuple(item for item in self._submissions.pending() if item not in scored)
+                await self._driver.tell(at, PeerGone(key))
 
     async def _audience(self, at: ShardRound) -> bool:
         """Wait up to a third of the slot for a quorum of validators and enough encoders of the shard."""

@@ -124,6 +124,15 @@ class Items(Database):
                 (round,),
             ).rowcount
 
+    def requeue_before(self, round: int) -> int:
+        """As `requeue_items` for all rounds below `round`, whose end this node may not have seen."""
+        with self._transaction() as database:
+            return database.execute(
+                "UPDATE items SET state = 'pending', round = NULL "
+                "WHERE round < ? AND state IN ('dealt', 'released') AND content IS NOT NULL",
+                (round,),
+            ).rowcount
+
     def released_among(self, item_ids: Sequence[bytes]) -> frozenset[bytes]:
         """Those of the ids of which a view was ever released: they are never scored again."""
         found: set[bytes] = set()
