@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import re
 import sys
 from pathlib import Path
 
@@ -13,11 +14,28 @@ FILE_NAME = "node.log"
 FILE_BYTES_MAX = 16 << 20
 FILES_KEPT = 4
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What ends a line, moves the cursor, changes colours or the direction of writing."""
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Values as text without control characters; the lines of a traceback set off from those of the log."""
+    for key, value in event.items():
+        if key in ("exception", "stack"):
+            event[key] = "\n".join(f"    {_escaped(line)}" for line in str(value).split("\n"))
+        elif not isinstance(value, int | float | None):
+            event[key] = _escaped(value if isinstance(value, str) else repr(value))
+    return event
+
 
 def set_up_logging(directory: Path, level: str, format_: str) -> None:
     """Log to standard error in `format_` (console, json) and to `<directory>/node.log` as JSON.
 
-    Values from peers are escaped by both renderers: a log line is one line.
+    A log line is one line, whatever peers put into its values.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -32,23 +50,27 @@ def set_up_logging(directory: Path, level: str, format_: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    json_renderer = structlog.processors.JSONRenderer()
-    console: structlog.typing.Processor = (
-        json_renderer if format_ == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    as_json: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
+    # The traceback is text by then: formatting it again would only earn a warning.
+    to_read = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
     file = logging.handlers.RotatingFileHandler(
         directory / FILE_NAME, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
     )
     root = logging.getLogger()
-    root.handlers.clear()
-    for handler, renderer in ((file, json_renderer), (logging.StreamHandler(sys.stderr), console)):
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    terminal = (logging.StreamHandler(sys.stderr), as_json if format_ == "json" else [_plain, to_read])
+    for handler, renderers in ((file, as_json), terminal):
         handler.setFormatter(
             structlog.stdlib.ProcessorFormatter(
                 foreign_pre_chain=shared,
                 processors=[
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
-                    renderer,
+                    *renderers,
                 ],
             )
         )
