@@ -15,8 +15,12 @@ import trio
 from node.scoring_worker.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
 from protocol.report import Deviation, ScoredShard, ScoreTask
 
-STARTS_MAX = 5
+STARTS_MAX = 3
 """A process that dies this often in a row is not started again for the same request."""
+START_WITHIN_S = 60.0
+ANSWER_WITHIN_S = 180.0
+"""A process that is silent for longer hangs: it is ended, and the next request starts another."""
+_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 class ScoringUnavailable(RuntimeError):  # noqa: N818 (says what it is)
@@ -58,6 +62,9 @@ class ScoringWorker:
         with trio.CancelScope(shield=True):
             process.kill()
             await process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    await pipe.aclose()
 
     async def _ask(self, request: Request) -> Response:
         data = msgspec.msgpack.encode(request)
@@ -65,39 +72,58 @@ class ScoringWorker:
             for _ in range(STARTS_MAX):
                 process = await self._started()
                 try:
-                    return await self._exchange(process, data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError, EOFError):
-                    await self.stop()
+                    return await self._exchange(process, data, ANSWER_WITHIN_S)
+                except EOFError:
+                    continue
             raise ScoringUnavailable(f"the scoring process died {STARTS_MAX} times over one request")
 
     async def _started(self) -> trio.Process:
         if self._process is not None and self._process.returncode is None:
             return self._process
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self._setup.threads)}
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "node.scoring_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+        paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(self._setup.threads),
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+        try:
+            # -P: a folder called `node` where the user happens to be is not ours.
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-P", "-m", "node.scoring_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
+        except OSError as error:
+            raise ScoringUnavailable(f"the scoring process cannot be started: {error}") from error
         self._process = process
         try:
-            await self._exchange(process, msgspec.msgpack.encode(self._setup))
-        except (trio.BrokenResourceError, EOFError):
-            await self.stop()
+            await self._exchange(process, msgspec.msgpack.encode(self._setup), START_WITHIN_S)
+        except EOFError:
             raise ScoringUnavailable(
                 "the scoring process does not start; see the log for its error"
             ) from None
         return process
 
-    async def _exchange(self, process: trio.Process, data: bytes) -> Response:
+    async def _exchange(self, process: trio.Process, data: bytes, within_s: float) -> Response:
+        """One frame there and one back. EOFError when the process died; it is ended for any other failure."""
         assert process.stdin is not None
         assert process.stdout is not None
-        await process.stdin.send_all(PREFIX.pack(len(data)) + data)
-        (size,) = PREFIX.unpack(await _read_exactly(process.stdout, PREFIX.size))
-        if size > FRAME_BYTES_MAX:
-            raise EOFError("a frame over the limit")
-        return msgspec.msgpack.decode(await _read_exactly(process.stdout, size), type=Response)
+        try:
+            with trio.fail_after(within_s):
+                await process.stdin.send_all(PREFIX.pack(len(data)) + data)
+                (size,) = PREFIX.unpack(await _read_exactly(process.stdout, PREFIX.size))
+                if size > FRAME_BYTES_MAX:
+                    raise EOFError("a frame over the limit")
+                return msgspec.msgpack.decode(await _read_exactly(process.stdout, size), type=Response)
+        except BaseException as error:
+            # Also when cancelled: half an answer on the pipe must not be read as the next one.
+            await self.stop()
+            if isinstance(error, trio.TooSlowError):
+                raise ScoringUnavailable(f"the scoring process was silent for {within_s:g} s") from None
+            if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError | msgspec.DecodeError):
+                raise EOFError("the scoring process is gone") from error
+            raise
 
 
 async def _read_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
