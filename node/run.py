@@ -111,5 +111,5 @@ def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         ours = [e for e in error.exceptions if not isinstance(e, trio.Cancelled)]
-        error = ours[0]
+        error = (ours or error.exceptions)[0]
     return error

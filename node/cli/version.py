@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from node.cli.options import JsonOption
 from node.cli.output import print_json, say
-
-DISTRIBUTION = "deltamesh"
-
-
-def software_version() -> str:
-    """The installed version, or `unknown` in a source tree that is not installed."""
-    from importlib import metadata
-
-    try:
-        return metadata.version(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+from node.version import DISTRIBUTION, software_version
 
 
 def version(json_: JsonOption = False) -> None:

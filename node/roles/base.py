@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from node.network.host import Host, PeerConnected, PeerEvent
 from node.signer import OpensLaterError, Signer
 from node.statements import Statements
 from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, StatusError, write_status
+from node.store import StoreError
+from node.version import software_version
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.messages import Commit
@@ -131,7 +132,7 @@ async def report_status(
     """Rewrite the status file every second."""
     path = node.directory.root / STATUS_FILE_NAME
     started_ms = now_ms()
-    version = importlib.metadata.version("deltamesh")
+    version = software_version()
     while True:
         clock_ms, monotonic_ms = now_ms(), int(trio.current_time() * 1000)
         peers = tuple(
@@ -145,6 +146,11 @@ async def report_status(
             )
             for peer in host.peers()
         )
+        try:
+            newest = await trio.to_thread.run_sync(last_certified)
+        except StoreError as error:
+            log.warning("status.incomplete", reason=str(error))
+            newest = None
         status = NodeStatus(
             role=role,
             public_key=node.me.hex(),
@@ -156,7 +162,7 @@ async def report_status(
             addresses=host.addresses,
             peers=peers,
             round=round_at(node.genesis, clock_ms),
-            last_certified_round=last_certified(),
+            last_certified_round=newest,
             phase="running",
             model=model,
             counters=dict(host.counters),
