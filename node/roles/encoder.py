@@ -27,8 +27,6 @@ from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound, shard_of
 from protocol.statement import Statement
 
-OPEN_ROUNDS_MAX = 64
-
 log = structlog.get_logger(__name__)
 
 LoadStrategy = Callable[[], AnswerStrategy]
@@ -70,7 +68,6 @@ class EncoderNode:
         self._nursery = nursery
         self._salt_seed = digest("salt-seed", node.key.seed)
         self._history: dict[ShardRound, dict[int, WaveAnswer]] = {}
-        self._wave_began_ms: dict[ShardRound, int] = {}
         self._last_certified: int | None = None
         self._model = trio.CapacityLimiter(1)  # one wave at a time: the model is not asked to be thread-safe
         self._exchange = StreamExchange(host, BlobCache(None), admit=node.genesis.is_member)
@@ -128,7 +125,13 @@ class EncoderNode:
         began_ms = now_ms()
         history = self._history.setdefault(at, {})
         answers = await trio.to_thread.run_sync(
-            self._strategy.answer, wave, texts, dict(history), limiter=self._model
+            self._strategy.answer,
+            wave,
+            texts,
+            dict(history),
+            limiter=self._model,
+            # A slow model must not hold up the end of the node.
+            abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
         )
         data = np.ascontiguousarray(answers, dtype="<f4")
         history[wave] = WaveAnswer(tuple(texts), data)

@@ -13,6 +13,7 @@ from node.catch_up import ANSWER_BYTES_MAX, METHOD, Answer, Ask
 from node.network.errors import FetchError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
+from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, decode, encode
 from protocol.genesis import Genesis
 from protocol.messages import Challenge, Report, Reveal
@@ -36,7 +37,7 @@ async def offer_best_reveal(
             continue
         try:
             rows = await _from_validator(genesis, host, exchange, at, peer.public_key)
-        except (RequestError, FetchError, CodecError, StatementError) as error:
+        except (RequestError, FetchError, CodecError, StatementError, CertificateError) as error:
             log.debug("reveal.unavailable", peer=peer.public_key.hex()[:8], reason=str(error))
             continue
         if rows is not None:
@@ -51,9 +52,14 @@ async def _from_validator(
         key, METHOD, encode(Ask(at.round)), timeout_s=10.0, response_bytes_max=ANSWER_BYTES_MAX
     )
     for told in decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).rounds:
-        header = expect(told.header, genesis.network_id, Report).body
+        statement = expect(told.header, genesis.network_id, Report)
+        header = statement.body
         if header.at != at:
             continue
+        # What a quorum has certified has the shapes that are read below.
+        if told.certificate.report != statement.digest:
+            raise CertificateError("the certificate is for another report")
+        check_certificate(genesis, told.certificate)
         body_data = await exchange.fetch(header.body, header.body_bytes, (key,))
         body = decode(body_data, ReportBody, size_bytes_max=BODY_BYTES_MAX)
         reveal = _best_reveal(genesis, at, body, host.public_key)
