@@ -1,4 +1,4 @@
-"""One small certified shard-round without tensors: everything anyone said in it, and the keys to lie about it."""
+"""One small certified shard-round without tensors: what everyone said in it, and the keys to lie about it."""
 
 from __future__ import annotations
 

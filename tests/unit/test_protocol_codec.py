@@ -51,7 +51,7 @@ class Texts(Record, frozen=True):
 
 
 @EVERY_KIND
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_record__round_trips_and_has_one_encoding(kind: type, data: st.DataObject) -> None:
     record = data.draw(records(kind))
@@ -68,7 +68,7 @@ def test_changed_byte__is_refused_or_another_record(kind: type, data: st.DataObj
     encoded = bytearray(encode(record))
     encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        other = decode(bytes(encoded), kind, size_bytes_max=MIB)
+        other: object = decode(bytes(encoded), kind, size_bytes_max=MIB)
     except CodecError:
         return
     assert other != record
@@ -103,17 +103,20 @@ LONGER: dict[str, dict[type, Callable[[Any], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("longer", LONGER)
 @EVERY_KIND
 @settings(max_examples=5)
 @given(data=st.data())
-def test_longer_form_of_the_same_values__is_refused(kind: type, longer: str, data: st.DataObject) -> None:
+def test_longer_form_of_the_same_values__is_refused(kind: type, data: st.DataObject) -> None:
     encoded = encode(data.draw(records(kind)))
-    loose = sloppy(msgspec.msgpack.decode(encoded), LONGER[longer])
-    if loose == encoded:
-        return  # nothing of this type in it
-    with pytest.raises(CodecError):
-        decode(loose, kind, size_bytes_max=MIB)
+    refused = 0
+    for looseness in LONGER.values():
+        loose = sloppy(msgspec.msgpack.decode(encoded), looseness)
+        if loose == encoded:
+            continue  # nothing of this type in it
+        with pytest.raises(CodecError):
+            decode(loose, kind, size_bytes_max=MIB)
+        refused += 1
+    assert refused >= 2  # arrays are in everything
 
 
 def test_sloppy_encoder_without_looseness__is_the_codec() -> None:
