@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import trio
+
 from node.store import DiskBlobs
 from protocol.hashing import content_digest
 
@@ -13,7 +15,8 @@ CACHE_BYTES_MAX = 256 << 20
 class BlobCache:
     """What the exchange serves from: newest blobs in memory, older ones from disk.
 
-    `put` keeps a blob in memory only: the driver writes it to the store, in a thread, before it counts.
+    `put` keeps a blob in memory only: the driver writes it to the store, in a thread, before it counts. The
+    disk is read in a thread too: its lock is held while others wait for their bytes to be safe.
     """
 
     def __init__(self, disk: DiskBlobs | None, bytes_max: int = CACHE_BYTES_MAX) -> None:
@@ -23,11 +26,15 @@ class BlobCache:
         self._blobs: OrderedDict[bytes, bytes] = OrderedDict()
 
     def get(self, digest: bytes) -> bytes | None:
-        """The blob, or None."""
+        """The blob if it is in memory, or None."""
+        return self._blobs.get(digest)
+
+    async def read(self, digest: bytes) -> bytes | None:
+        """The blob, or None. Raises StoreError when the disk fails."""
         data = self._blobs.get(digest)
         if data is not None or self._disk is None:
             return data
-        return self._disk.get(digest)
+        return await trio.to_thread.run_sync(self._disk.get, digest)
 
     def put(self, data: bytes) -> bytes:
         """Keep a blob in memory, the oldest giving way, and return its digest."""

@@ -28,10 +28,13 @@ _PEERS_REMEMBERED = 4096
 
 
 class BlobStore(Protocol):
-    """Where blobs are kept. Synchronous; digests are blake3-256 of the data."""
+    """Where blobs are kept. Digests are blake3-256 of the data. Nothing waits for a disk but `read`."""
 
     def get(self, digest: bytes) -> bytes | None:
-        """The blob, or None."""
+        """The blob if it is in memory, or None."""
+
+    async def read(self, digest: bytes) -> bytes | None:
+        """The blob, or None. May raise what the store raises for a disk that fails."""
 
     def put(self, data: bytes) -> bytes:
         """Keep a blob and return its digest."""
@@ -76,6 +79,10 @@ class MemoryBlobs:
         self._blobs: dict[bytes, bytes] = {}
 
     def get(self, digest: bytes) -> bytes | None:
+        """The blob, or None."""
+        return self._blobs.get(digest)
+
+    async def read(self, digest: bytes) -> bytes | None:
         """The blob, or None."""
         return self._blobs.get(digest)
 
@@ -163,7 +170,7 @@ class StreamExchange:
         the store. `size_bytes` is what a signed message says: nothing larger is ever allocated. Two fetches
         of one blob share one transfer.
         """
-        here = self._blobs.get(digest)
+        here = await self._blobs.read(digest)
         if here is not None:
             return here
         if not 0 <= size_bytes <= self._limits.blob_bytes_max:
@@ -260,7 +267,7 @@ class StreamExchange:
             self._host.penalise(peer, COST_BAD_REQUEST, "malformed blob request")
             raise RequestRefused("malformed blob request")
         digest, offset, size = _REQUEST.unpack(payload)
-        data = self._load(digest)
+        data = await self._load(digest)
         if data is None:
             raise RequestRefused("blob is not here")
         chunk = data[offset : offset + min(size, self._limits.blob_chunk_bytes)]
@@ -284,19 +291,22 @@ class StreamExchange:
         self._budgets.move_to_end(peer)
         return budget
 
-    def _load(self, digest: bytes) -> bytes | None:
+    async def _load(self, digest: bytes) -> bytes | None:
         # A blob is asked for in chunks; without this a store on disk would read all of it for each.
         data = self._serving.get(digest)
         if data is not None:
             self._serving.move_to_end(digest)
             return data
-        data = self._blobs.get(digest)
-        if data is not None and len(data) <= self._limits.blob_serve_cache_bytes:
+        data = await self._blobs.read(digest)
+        if data is not None and digest not in self._serving and self._cacheable(data):
             self._serving[digest] = data
             self._serving_bytes += len(data)
             while self._serving_bytes > self._limits.blob_serve_cache_bytes:
                 self._drop_cached(next(iter(self._serving)))
         return data
+
+    def _cacheable(self, data: bytes) -> bool:
+        return len(data) <= self._limits.blob_serve_cache_bytes
 
     def _drop_cached(self, digest: bytes) -> None:
         data = self._serving.pop(digest, None)

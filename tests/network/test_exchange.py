@@ -242,9 +242,9 @@ async def test_serve__disk_is_read_once_for_all_chunks_and_forgotten_blobs_are_g
     reads: list[bytes] = []
 
     class Watched(MemoryBlobs):
-        def get(self, digest: bytes) -> bytes | None:
+        async def read(self, digest: bytes) -> bytes | None:
             reads.append(digest)
-            return super().get(digest)
+            return await super().read(digest)
 
     async with pair() as (first, second):
         here = StreamExchange(first, Watched(64 * MIB), NetworkLimits(blob_chunk_bytes=1000))
