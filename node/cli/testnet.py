@@ -64,15 +64,24 @@ def up(
             raise CommandError(
                 f"there is no cheater '{name}': use one of {', '.join(CHEATER_NAMES)}", ExitCode.USAGE
             )
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise CommandError(
+            f"the folder of {json_file} does not exist: create it, or name another file with --json",
+            ExitCode.BAD_INPUT,
+        )
     wanted = Wanted(validators, encoders, cheaters, tuple(cheat or CHEATS_DEFAULT), data, seed)
     root = directory if directory is not None else _default_root(home)
     plan = plan_testnet(root.absolute(), wanted, lambda step: console.print(f"{step} ...", style="dim"))
-    console.print(f"starting {validators} validators and {encoders} encoders in {plan.root}", soft_wrap=True)
+    console.print(
+        f"starting {validators} validators and {encoders} encoders in {plan.root}",
+        soft_wrap=True,
+        markup=False,
+    )
     with Fleet(plan.nodes) as fleet:
         fleet.start_all()
         run = Run(plan, fleet, rounds, console, started_ms)
         run.go()
-        console.print(f"{run.ended_because}; stopping the nodes", soft_wrap=True)
+        console.print(f"{run.ended_because}; stopping the nodes", soft_wrap=True, markup=False)
     if json_file is not None:
         run.write_summary(json_file)
     _say_where(console, plan.root, plan.validators[0].home, json_file)

@@ -84,7 +84,7 @@ def round_table(plan: TestnetPlan, past: Sequence[RoundView]) -> Table:
             *waves,
             _seconds(view.reveal_ms),
             _seconds(view.score_ms),
-            outcome(view),
+            Text(outcome(view)),
             f"{stake_share(plan, view):.0%}" if view.attesting else "-",
         )
     return table

@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -47,9 +48,11 @@ class Run:
 
     def go(self, on_tick: Callable[[Run], None] = lambda _: None) -> None:
         """Run until the rounds are done, the pool is spent, or somebody stops it."""
-        self._listen_to_signals()
         watcher = Watcher(self.plan)
-        try:
+        with ExitStack() as stack:
+            stack.callback(watcher.close)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, self._stop))
             if self.console.is_terminal:
                 with Live(console=self.console, refresh_per_second=4, transient=False) as live:
                     self._watch(
@@ -57,8 +60,6 @@ class Run:
                     )
             else:
                 self._watch(watcher, lambda _: None, on_tick)
-        finally:
-            watcher.close()
 
     @property
     def succeeded(self) -> bool:
@@ -114,7 +115,7 @@ class Run:
         if view.state is RoundState.CERTIFIED and self.first_certificate_ms is None:
             self.first_certificate_ms = now_ms() - self.started_ms
         if not self.console.is_terminal:
-            self.console.print(line(self.plan, view), highlight=False, soft_wrap=True)
+            self.console.print(line(self.plan, view), highlight=False, markup=False, soft_wrap=True)
 
     def _over(self, next_round: int, empty: int, schedule: PoolSchedule) -> bool:
         if self.rounds is not None and len(self.past) >= self.rounds:
@@ -137,14 +138,10 @@ class Run:
             headline += "; waiting for the first round"
         return render(self.plan, current if current and current.dealt else None, self.past, headline)
 
-    def _listen_to_signals(self) -> None:
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._stopping:
-                raise KeyboardInterrupt
-            self._stopping = True
-
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            raise KeyboardInterrupt
+        self._stopping = True
 
 
 def _phase(view: RoundView) -> str:

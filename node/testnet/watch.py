@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from node.status import NodeStatus, StatusError, read_status
+from node.clock import now_ms
+from node.status import STATUS_FILE_NAME, Liveness, NodeStatus, StatusError, liveness, read_status
 from node.store import Access, RoundRecord, RoundState, ScoreRecord, StepRecord, Store, StoreError
 from node.testnet.plan import NodePlan, TestnetPlan
 from protocol.codec import decode
@@ -60,9 +61,12 @@ class Watcher:
     def status(self, node: NodePlan) -> NodeStatus | None:
         """What a node says of itself; None while it does not run."""
         try:
-            return read_status(node.directory / "status.json")
+            status = read_status(node.directory / STATUS_FILE_NAME)
         except StatusError:
             return None
+        # A node that was killed leaves its last word behind.
+        running = status is not None and liveness(status, now_ms()) is Liveness.RUNNING
+        return status if running else None
 
     def ready(self) -> tuple[int, int]:
         """How many nodes run, of how many."""
