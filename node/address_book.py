@@ -19,9 +19,8 @@ from protocol.genesis import Genesis
 METHOD = "addresses"
 ADDRESSES_EACH_MAX = 8
 ANSWER_BYTES_MAX = 1 << 20
-ASK_SOON_S = 1.0
-ASK_LATE_S = 15.0
-"""Pauses between questions while a validator is not connected: from the first, doubling, to the second."""
+ASK_EVERY_S = 2.0
+"""Pause between questions while a validator is not connected."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +53,6 @@ class AddressBook:
         self._given: dict[bytes, tuple[str, ...]] = {}
         self._told: dict[bytes, tuple[str, ...]] = {}
         self._asked: set[bytes] = set()
-        self._connected: frozenset[bytes] = frozenset()
         self._wake = trio.Event()
         host.on_peer(self._meet)
         host.handle(METHOD, self._answer, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
@@ -72,27 +70,26 @@ class AddressBook:
             self._keep(key)
 
     async def run(self) -> None:
-        """Ask connected peers whom they know, again and again while a validator is not connected."""
-        pause_s = ASK_SOON_S
+        """Ask every validator that connects whom it knows, and while one is missing ask one after another."""
+        turn = 0
         while True:
-            peers = self._host.peers()
-            connected = frozenset(p.public_key for p in peers) & self._genesis.validators.keys()
-            if connected != self._connected:
-                pause_s = ASK_SOON_S
-            # Whoever comes back may have moved.
-            self._asked &= connected
-            self._connected = connected
-            if self._genesis.validators.keys() - connected - {self._host.public_key}:
-                # Who did not know yesterday may know today.
-                self._asked.clear()
-            async with trio.open_nursery() as nursery:
-                for peer in peers:
-                    if peer.public_key in self._genesis.validators and peer.public_key not in self._asked:
-                        nursery.start_soon(self._ask, peer)
             self._wake = trio.Event()
-            with trio.move_on_after(pause_s):
+            peers = [peer for peer in self._host.peers() if peer.public_key in self._genesis.validators]
+            # Whoever comes back may have moved.
+            self._asked &= {peer.public_key for peer in peers}
+            strangers = [peer for peer in peers if peer.public_key not in self._asked]
+            missing = len(peers) + (self._host.public_key in self._genesis.validators) < len(
+                self._genesis.validators
+            )
+            if missing and peers and not strangers:
+                # Who did not know before may know now. Not everybody begins with the same one.
+                turn += 1
+                strangers = [peers[(turn + self._host.public_key[0]) % len(peers)]]
+            async with trio.open_nursery() as nursery:
+                for peer in strangers:
+                    nursery.start_soon(self._ask, peer)
+            with trio.move_on_after(ASK_EVERY_S):
                 await self._wake.wait()
-            pause_s = min(2 * pause_s, ASK_LATE_S)
 
     def _meet(self, event: PeerEvent) -> None:
         if event.public_key in self._genesis.validators:

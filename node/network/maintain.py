@@ -20,6 +20,8 @@ LATE_PAUSE_S = 30.0
 SOON_S = 60.0
 
 
+SAY_AFTER_S = 5.0
+"""A peer away for longer is not merely restarting: its operator, or this node's, has something to mend."""
 ADDRESSES_EACH_MAX = 8
 """Addresses kept of one peer; more are left out."""
 
@@ -35,7 +37,7 @@ class _Known:
     tried: int = 0
     """Dials so far: they go round the addresses."""
     reason: str = ""
-    """Why the last dial failed, when it did."""
+    """Why it cannot be reached, as last told to the operator."""
 
 
 class Maintainer:
@@ -113,17 +115,13 @@ class Maintainer:
             known.reason = ""
         except DialError as error:
             self._counters.add("maintain.failed_dials")
-            self._say(key, known, str(error))
             known.tried += 1
             away_s = trio.current_time() - known.seen_s
+            if away_s > SAY_AFTER_S and known.reason != (reason := str(error)):
+                known.reason = reason
+                log.warning("peer.unreachable", peer=key.hex()[:8], reason=reason)
             known.pause_s = min(known.pause_s * 2, SOON_PAUSE_S if away_s < SOON_S else LATE_PAUSE_S)
         finally:
             known.due_s = trio.current_time() + known.pause_s
             self._dialling.discard(key)
             self._changed.set()
-
-    def _say(self, key: bytes, known: _Known, reason: str) -> None:
-        """Tell the operator, once for each reason and not for a peer that is merely restarting."""
-        if known.reason != reason and known.tried >= len(known.addresses):
-            known.reason = reason
-            log.warning("peer.unreachable", peer=key.hex()[:8], reason=reason)

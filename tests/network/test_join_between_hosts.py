@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from node.cli.errors import ExitCode
 from node.corpus import load_challenge_pool
+from node.status import STATUS_FILE_NAME, PeerStatus, read_status
 from tests.support.cli import ROOT
 from tests.support.hosts import Host, machines, until, why_not
 
@@ -22,10 +26,11 @@ GUIDE = ROOT / "docs" / "join-a-network.md"
 LINE = re.compile(r"^(\w+)\$ (.+)$", re.MULTILINE)
 FAST = "--set slot_ms=6000 --set wave_deadline_ms=3000 --set reveal_deadline_ms=3000 --set masks_per_item=1"
 START_IN_S = 8
+ROUNDS_OF_TEXT = 3
+"""Times the text that ships with Python, in one validator's pool."""
 BEFORE_LATE_JOINER = 2
 """Rounds certified before the third validator starts."""
 WITHIN_S = 90.0
-SUBMITTED = "Bees find their way home by the sun and by what they remember of the land."
 
 NO_HOSTS = why_not()
 pytestmark = [
@@ -75,10 +80,8 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guide]:
         hosts = stack.enter_context(
             machines(tmp_path_factory.mktemp("machines"), *VALIDATORS, *ENCODERS, "omega")
         )
-        texts = load_challenge_pool(None)
         for number, name in enumerate(VALIDATORS):
-            lines = [json.dumps({"text": text}) for text in texts[number :: len(VALIDATORS)]]
-            (hosts[name].home / "corpus.jsonl").write_text("\n".join(lines))
+            (hosts[name].home / "corpus.jsonl").write_text(corpus(number))
         guide = Guide(hosts, sections)
         guide.run("Everybody makes a member card")
         guide.variables["ALPHA"] = hosts["alpha"].json("cat alpha.json")["addresses"][0]
@@ -91,30 +94,147 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guide]:
         yield guide
 
 
+def corpus(number: int) -> str:
+    """Text for many rounds, other text for each validator: beginnings of some items with ends of others."""
+    texts = [text.split() for text in load_challenge_pool(None)]
+    shift = range(1 + number, 1 + ROUNDS_OF_TEXT * len(VALIDATORS), len(VALIDATORS))
+    mixed = [[*one[:12], *texts[(n + by) % len(texts)][-12:]] for by in shift for n, one in enumerate(texts)]
+    return "\n".join(json.dumps({"text": " ".join(words)}) for words in mixed)
+
+
 def certified(host: Host) -> list[int]:
     """Certified rounds that a machine's operator sees, oldest first."""
     rounds = host.json("deltamesh rounds --last 100 --json")
     return sorted(one["round"] for one in rounds if one["state"] == "certified")
 
 
-def late_joiner(guide: Guide) -> float:
-    """Start Gamma unless it runs; seconds since then."""
-    gamma = guide.hosts["gamma"]
+def newest(host: Host) -> int:
+    """The newest certified round a running node tells of, -1 before the first: cheap to ask again."""
+    status = read_status(host.data / STATUS_FILE_NAME)
+    return -1 if status is None or status.last_certified_round is None else status.last_certified_round
+
+
+def connected(host: Host) -> tuple[PeerStatus, ...]:
+    """The peers a running node tells of."""
+    status = read_status(host.data / STATUS_FILE_NAME)
+    return () if status is None else status.peers
+
+
+def join_late(guide: Guide) -> float:
+    """Start Gamma once; how long it took until it knew of all that Alpha knew then, in seconds."""
+    alpha, gamma = guide.hosts["alpha"], guide.hosts["gamma"]
+    known = newest(alpha)
+    started_s = time.monotonic()
     if not gamma.nodes:
         guide.type("gamma", dict(guide.sections["Everybody starts"])["gamma"])
-    return time.monotonic()
+    until(lambda: newest(gamma) >= known, WITHIN_S, "the late joiner catches up", guide.hosts.values())
+    return time.monotonic() - started_s
+
+
+def exported(host: Host, file: str) -> dict[str, tuple[int, bytes]]:
+    """Round and vector of every embedding in an exported file, by text."""
+    table = pq.read_table(host.home / file).to_pylist()
+    return {row["text"]: (row["round"], np.asarray(row["vector"], "<f4").tobytes()) for row in table}
 
 
 def test_first_rounds__are_certified_without_the_third_validator(guide: Guide) -> None:
-    hosts = guide.hosts
+    alpha, beta = guide.hosts["alpha"], guide.hosts["beta"]
     until(
-        lambda: all(len(certified(hosts[name])) >= BEFORE_LATE_JOINER for name in ("alpha", "beta")),
+        lambda: newest(beta) >= 0 and len(certified(alpha)) >= BEFORE_LATE_JOINER,
         WITHIN_S,
         "two rounds certified",
-        hosts.values(),
+        guide.hosts.values(),
     )
+    assert certified(beta)[:1] == certified(alpha)[:1]
 
 
 def test_encoder__opens_no_port(guide: Guide) -> None:
     assert [guide.hosts[name].listening() for name in ENCODERS] == [[], [], []]
     assert guide.hosts["alpha"].listening() == [7700]
+
+
+def test_encoder__finds_the_validator_that_no_file_names(guide: Guide) -> None:
+    peers = guide.hosts["delta"].json("deltamesh peers --json")
+    assert sorted((peer["address"], peer["outbound"]) for peer in peers if peer["role"] == "validator")[
+        :2
+    ] == [
+        ("/ip4/10.77.0.1/tcp/7700", True),
+        ("/ip4/10.77.0.2/tcp/7700", True),
+    ]
+
+
+def test_late_joiner__fetches_and_keeps_what_it_has_missed(guide: Guide) -> None:
+    before = certified(guide.hosts["alpha"])
+    assert not guide.hosts["gamma"].nodes
+    join_late(guide)
+    assert set(certified(guide.hosts["gamma"])) >= set(before)
+    peers = guide.hosts["gamma"].json("deltamesh peers --json")
+    assert sum(peer["role"] == "validator" for peer in peers) == 2
+
+
+def test_every_machine__tells_what_it_sees(guide: Guide) -> None:
+    join_late(guide)
+    said = guide.run("Look")
+    assert "running" in said["alpha"]
+    assert "10.77.0.1" in said["delta"]
+    assert "certified" in said["gamma"]
+    for name in (*VALIDATORS, *ENCODERS):
+        status = guide.hosts[name].json("deltamesh status --json")
+        assert (status["state"], status["network_id"]) == ("running", guide.variables["NETWORK_ID"])
+    for name in VALIDATORS:
+        scores = guide.hosts[name].json("deltamesh scores --json")
+        assert len(scores) == len(ENCODERS)
+        assert all(one["rounds"] for one in scores)
+
+
+def test_submitted_text__is_embedded_and_certified_on_another_machine(guide: Guide) -> None:
+    beta, gamma = guide.hosts["beta"], guide.hosts["gamma"]
+    join_late(guide)
+    (name, submit), (other, export) = guide.sections["Have something embedded"]
+    text = submit.split('"')[1]
+    guide.type(name, submit)
+    seen: dict[str, tuple[int, bytes]] = {}
+    last = -1
+
+    def served() -> bool:
+        nonlocal last, seen
+        if newest(gamma) == last:
+            return False
+        last = newest(gamma)
+        guide.type(other, export + " --overwrite")
+        seen = exported(gamma, "ours.parquet")
+        return text in seen
+
+    until(served, WITHIN_S, "the submitted text is certified", guide.hosts.values())
+    round_, vector = seen[text]
+    until(lambda: newest(beta) >= round_, WITHIN_S, "beta has the round too", guide.hosts.values())
+    beta.sh("deltamesh embeddings export --to ours.parquet")
+    assert exported(beta, "ours.parquet")[text] == (round_, vector)
+
+
+def test_stranger__recomputes_a_report_and_refuses_another_network(guide: Guide) -> None:
+    omega = guide.hosts["omega"]
+    guide.variables["ROUND"] = str(certified(guide.hosts["alpha"])[0])
+    assert "Accepted" in guide.run("Check it elsewhere")["omega"]
+    assert not omega.data.exists()
+    omega.sh(f"deltamesh verify round.dmr --network-id {'0' * 64}", code=ExitCode.REFUSED)
+
+
+def test_restarted_validator__is_found_at_its_new_port(guide: Guide) -> None:
+    alpha, beta = guide.hosts["alpha"], guide.hosts["beta"]
+    assert beta.stop() == [0]
+    beta.start("deltamesh run validator --listen /ip4/0.0.0.0/tcp/7701")
+    until(
+        lambda: any(peer.address == "/ip4/10.77.0.2/tcp/7701" for peer in connected(guide.hosts["delta"])),
+        WITHIN_S,
+        "an encoder dials the new port",
+        guide.hosts.values(),
+    )
+    assert beta.listening() == [7701]
+    after = newest(alpha)
+    until(lambda: newest(beta) > after, WITHIN_S, "the restarted one keeps up", guide.hosts.values())
+
+
+def test_every_node__stops_in_order(guide: Guide) -> None:
+    codes = {name: guide.hosts[name].stop() for name in (*VALIDATORS, *ENCODERS)}
+    assert all(code == 0 for ended in codes.values() for code in ended), codes

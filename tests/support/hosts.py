@@ -90,6 +90,16 @@ class Host:
         self.nodes.append(process)
         return process
 
+    @property
+    def data(self) -> Path:
+        """Where its nodes keep what they know: the default place of its user."""
+        return self.home / ".local/share/deltamesh" / NETWORK
+
+    def stop(self) -> list[int]:
+        """Stop its nodes as an operator does; exit codes of all that ever ran here."""
+        _stop(self.nodes)
+        return [node.returncode for node in self.nodes]
+
     def output(self) -> str:
         """What its nodes have printed."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.home.glob("output-*.log")))
