@@ -9,7 +9,7 @@ import msgspec
 import structlog
 import trio
 
-from config.addresses import checked_dial_address, is_unspecified
+from config.addresses import checked_address, checked_dial_address, is_unspecified
 from node.keys import peer_id
 from node.network.errors import DialError, RequestError
 from node.network.host import Host, PeerEvent, PeerInfo
@@ -18,7 +18,8 @@ from protocol.genesis import Genesis
 
 METHOD = "addresses"
 ADDRESSES_EACH_MAX = 8
-ANSWER_BYTES_MAX = 1 << 20
+KNOWN_MAX = 4096
+ANSWER_BYTES_MAX = 8 << 20
 ASK_EVERY_S = 2.0
 """Pause between questions while a validator is not connected."""
 
@@ -37,7 +38,7 @@ class Known(Record, frozen=True):
 class Answer(Record, frozen=True):
     """Validators of this network that the answering node can reach."""
 
-    known: Annotated[tuple[Known, ...], msgspec.Meta(max_length=4096)]
+    known: Annotated[tuple[Known, ...], msgspec.Meta(max_length=KNOWN_MAX)]
 
 
 class AddressBook:
@@ -119,10 +120,11 @@ class AddressBook:
         known = {key: self._addresses(key) for key in self._genesis.validators}
         if self._host.public_key in known:
             known[self._host.public_key] = self._host.addresses[:ADDRESSES_EACH_MAX]
-        return encode(Answer(tuple(Known(key, at) for key, at in sorted(known.items()) if at)))
+        found = [Known(key, at) for key, at in sorted(known.items()) if at]
+        return encode(Answer(tuple(found[:KNOWN_MAX])))
 
     def _addresses(self, key: bytes) -> tuple[str, ...]:
-        both = dict.fromkeys((*self._told.get(key, ()), *self._given.get(key, ())))
+        both = dict.fromkeys((*self._given.get(key, ()), *self._told.get(key, ())))
         return tuple(both)[:ADDRESSES_EACH_MAX]
 
     def _learn(self, key: bytes, addresses: Sequence[str]) -> None:
@@ -158,8 +160,8 @@ def _dialable(address: str, key: bytes) -> str | None:
 def _seen_at(address: str, connection: str) -> str:
     """A peer's own word on where it is; who listens on every address is where we see it come from."""
     try:
-        unspecified = is_unspecified(address)
-    except (ValueError, IndexError):
+        unspecified = is_unspecified(checked_address(address))
+    except ValueError:
         return address
     seen = connection.split("/")
     if not unspecified or len(seen) < 3 or seen[1] not in ("ip4", "ip6"):

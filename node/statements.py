@@ -16,13 +16,15 @@ from protocol.evidence import equivocation, vote_slot
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
 from protocol.messages import Body, Evidence
+from protocol.schedule import ShardRound
 from protocol.statement import Statement, assemble, statement_digest
 from protocol.verdict import Verdict
 
 SEEN_MAX = 65_536
-"""Statements and vote slots remembered; the oldest go first. Rounds expire long before."""
+"""Statements, vote slots and accusations remembered; the oldest go first. Rounds expire long before."""
 
 B = TypeVar("B", bound=Body)
+K = TypeVar("K")
 log = structlog.get_logger(__name__)
 
 
@@ -35,6 +37,7 @@ class Statements:
         self._counters = counters
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._slots: OrderedDict[tuple[object, ...], Statement[Body]] = OrderedDict()
+        self._accused: OrderedDict[tuple[ShardRound, bytes], None] = OrderedDict()
         self.on_accepted: Callable[[Statement[Body]], None] = lambda _: None
         """Called with every statement that is new and valid."""
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
@@ -53,9 +56,13 @@ class Statements:
             return judgement
         slot = vote_slot(statement)
         first = self._slots.get(slot) if slot is not None else None
-        if first is not None:
-            self._seen_add(statement.digest)
-            self.on_evidence(equivocation(first, statement))
+        if slot is not None and first is not None:
+            _add(self._seen, statement.digest)
+            # Once is enough: who signs a thousand contradictions must not make us gossip a thousand times.
+            accused = (slot[1], statement.signer)
+            if accused not in self._accused:
+                _add(self._accused, accused)
+                self.on_evidence(equivocation(first, statement))
         return judgement
 
     async def sign(self, body: B) -> Statement[B]:
@@ -75,14 +82,15 @@ class Statements:
         return statement
 
     def _remember(self, statement: Statement[Body]) -> None:
-        self._seen_add(statement.digest)
+        _add(self._seen, statement.digest)
         slot = known_slot(statement, self.genesis.network_id)
         if slot is not None:
             self._slots.setdefault(slot, statement)
             while len(self._slots) > SEEN_MAX:
                 self._slots.popitem(last=False)
 
-    def _seen_add(self, name: bytes) -> None:
-        self._seen[name] = None
-        while len(self._seen) > SEEN_MAX:
-            self._seen.popitem(last=False)
+
+def _add(table: OrderedDict[K, None], key: K) -> None:
+    table[key] = None
+    while len(table) > SEEN_MAX:
+        table.popitem(last=False)
