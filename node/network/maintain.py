@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 import trio
@@ -36,8 +36,8 @@ class _Known:
     seen_s: float
     tried: int = 0
     """Dials so far: they go round the addresses."""
-    reason: str = ""
-    """Why it cannot be reached, as last told to the operator."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why each address fails, as last told to the operator."""
 
 
 class Maintainer:
@@ -108,20 +108,24 @@ class Maintainer:
 
     async def _try(self, key: bytes, known: _Known) -> None:
         address = known.addresses[known.tried % len(known.addresses)]
+        next_s = FIRST_PAUSE_S
         try:
             await self._dial(address)
             known.seen_s = trio.current_time()
             known.pause_s = FIRST_PAUSE_S
-            known.reason = ""
+            known.reasons.clear()
         except DialError as error:
             self._counters.add("maintain.failed_dials")
-            known.tried += 1
             away_s = trio.current_time() - known.seen_s
-            if away_s > SAY_AFTER_S and known.reason != (reason := str(error)):
-                known.reason = reason
-                log.warning("peer.unreachable", peer=key.hex()[:8], reason=reason)
-            known.pause_s = min(known.pause_s * 2, SOON_PAUSE_S if away_s < SOON_S else LATE_PAUSE_S)
+            if away_s > SAY_AFTER_S and known.reasons.get(address) != str(error):
+                known.reasons[address] = str(error)
+                log.warning("peer.unreachable", peer=key.hex()[:8], reason=str(error))
+            known.tried += 1
+            if known.tried % len(known.addresses) == 0:
+                # Once round: the pause is between rounds, not between the addresses of one peer.
+                known.pause_s = min(known.pause_s * 2, SOON_PAUSE_S if away_s < SOON_S else LATE_PAUSE_S)
+                next_s = known.pause_s
         finally:
-            known.due_s = trio.current_time() + known.pause_s
+            known.due_s = trio.current_time() + next_s
             self._dialling.discard(key)
             self._changed.set()

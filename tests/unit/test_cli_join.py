@@ -1,0 +1,126 @@
+"""What the command line tells an operator who joins a network on other machines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from node.cli.errors import ExitCode
+from tests.support.cli import Ended, deltamesh
+from tests.support.genesis import text_items
+
+REACHED = "/ip4/192.0.2.1/tcp/7700"
+
+
+def prose(name: str, count: int) -> str:
+    """Paragraphs, each an item of its own."""
+    return "\n\n".join(item.decode() for item in text_items(name, count))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Text for a small pool."""
+    path = tmp_path / "corpus.txt"
+    path.write_text(prose("one", 160))
+    return path
+
+
+def card(home: Path, role: str, *options: object) -> tuple[Path, Ended]:
+    """A member card in a file, and how `init` ended."""
+    ended = deltamesh("init", "--role", role, "--home", home, "--chain-length", 64, *options)
+    assert ended.code == 0, ended.err
+    path = home.with_suffix(".json")
+    path.write_text(ended.out)
+    return path, ended
+
+
+def genesis(tmp_path: Path, corpora: list[Path], *options: object, announce: str | None = REACHED) -> Ended:
+    """`genesis create` of validators with these corpora and three encoders."""
+    at = ["--announce", announce] if announce else []
+    cards = [
+        card(tmp_path / f"v{n}", "validator", "--network", "ours", "--data", data, *at)[0]
+        for n, data in enumerate(corpora)
+    ]
+    cards += [card(tmp_path / f"e{n}", "encoder", "--network", "ours")[0] for n in range(3)]
+    return deltamesh("genesis", "create", "--to", tmp_path / "genesis.json", *options, *cards)
+
+
+def test_card__names_the_address_with_its_peer_id(tmp_path: Path, corpus: Path) -> None:
+    path, ended = card(
+        tmp_path / "h", "validator", "--network", "ours", "--data", corpus, "--announce", REACHED
+    )
+    (address,) = json.loads(path.read_text())["addresses"]
+    assert address.startswith(f"{REACHED}/p2p/12D3KooW")
+    assert f"Others find it at {address}." in ended.err
+
+
+@pytest.mark.parametrize(
+    ("announce", "says"),
+    [
+        ("/ip4/0.0.0.0/tcp/7700", "every address of a machine"),
+        ("/ip6/::/tcp/7700", "every address of a machine"),
+        ("/ip4/192.0.2.1/tcp/0", "port 0"),
+        (f"{REACHED}/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN", "another node"),
+    ],
+)
+def test_announce__that_nobody_can_dial_is_refused(
+    tmp_path: Path, corpus: Path, announce: str, says: str
+) -> None:
+    ended = deltamesh(
+        "init", "--role", "validator", "--home", tmp_path / "h", "--data", corpus, "--announce", announce
+    )
+    assert ended.code == ExitCode.BAD_INPUT
+    assert says in ended.error
+
+
+def test_loopback_listener__with_another_address_is_warned_of(tmp_path: Path, corpus: Path) -> None:
+    _, here = card(tmp_path / "a", "validator", "--data", corpus)
+    assert "which other machines do not reach" in here.err
+    _, elsewhere = card(tmp_path / "b", "validator", "--data", corpus, "--announce", REACHED)
+    assert f"nobody reaches it at {REACHED}" in elsewhere.err
+    _, named = card(tmp_path / "c", "validator", "--network", "ours", "--data", corpus, "--announce", REACHED)
+    assert "listens on" not in named.err
+
+
+def test_genesis__takes_changed_parameters(tmp_path: Path, corpus: Path) -> None:
+    ended = genesis(
+        tmp_path, [corpus], "--preset", "localnet", "--set", "slot_ms=13000", "--set", "rule=literal"
+    )
+    assert ended.code == 0, ended.err
+    parameters = json.loads((tmp_path / "genesis.json").read_text())["parameters"]
+    assert (parameters["slot_ms"], parameters["rule"], parameters["chain_length"]) == (13000, "literal", 64)
+    assert "--bootstrap" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("slot_sm=9000", "slot_ms"),
+        ("rule=best", "choose one of hardened, literal"),
+        ("reference_encoder=mine", "choose one of wordllama-256"),
+        ("slot_ms=1", "deadlines of a round add up"),
+    ],
+)
+def test_genesis__refuses_parameters_no_network_can_run_by(
+    tmp_path: Path, corpus: Path, change: str, says: str
+) -> None:
+    ended = genesis(tmp_path, [corpus], "--preset", "localnet", "--set", change)
+    assert ended.code in (ExitCode.USAGE, ExitCode.BAD_INPUT)
+    assert says in ended.error
+    assert not (tmp_path / "genesis.json").exists()
+
+
+def test_genesis__without_an_address_asks_for_bootstrap(tmp_path: Path, corpus: Path) -> None:
+    ended = genesis(tmp_path, [corpus], "--preset", "localnet", announce=None)
+    assert "--bootstrap ADDR" in ended.err
+    assert "no card names any" in ended.err
+
+
+def test_genesis__warns_of_validators_with_the_same_items(tmp_path: Path, corpus: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(prose("other", 160))
+    ended = genesis(tmp_path, [corpus, corpus, other], "--preset", "localnet")
+    assert ended.err.count("challenge with the same items") == 1
+    assert "prepare each with text of its own" in ended.err
