@@ -46,9 +46,7 @@ class Drawing:
         step = 8 if end > start else -8
         middle = (start + end) // 2
         self.front.append(f'<path class="arrow" d="M{start} {self.y}H{end - step}"/>')
-        self.front.append(
-            f'<path class="tip" d="M{end} {self.y}l{-step - step // 2} -5v10z"/>'
-        )
+        self.front.append(f'<path class="tip" d="M{end} {self.y}l{-step - step // 2} -5v10z"/>')
         self._text(middle, self.y - 7, words)
         if small:
             self._text(middle, self.y + 15, small, "small")
@@ -64,7 +62,11 @@ class Drawing:
     def wave(self, title: str, commit: str, lock: str, remark: str) -> None:
         """One wave: a commit by everyone asked, then the lock that opens the next."""
         top = self.y - 26
-        self.back.append(f'<rect class="band" x="24" y="{top}" width="{WIDTH - 48}" height="{2 * STEP + 8}"/>')
+        self.back.append(
+            f'<rect class="band" x="24" y="{top}" width="{WIDTH - 48}" height="{2 * STEP + 8}"/>'
+        )
+        x = LANES["validators"] - 116
+        self.front.append(f'<rect class="band" x="{x}" y="{top + 18}" width="232" height="44"/>')
         self._text(LANES["validators"], top + 34, title, "wave")
         self._text(LANES["validators"], top + 54, remark, "small")
         self.y += 4

@@ -1,7 +1,7 @@
 """Draws docs/images/testnet.svg, the live table of a real run, from the run's summary.
 
     deltamesh testnet up --rounds 3 --json summary.json
-    python docs/draw_testnet.py summary.json
+    PYTHONPATH=. python docs/draw_testnet.py summary.json
 
 What is drawn is the last frame before the last certificate: its round's answers are in, its scores are not.
 """
@@ -17,7 +17,8 @@ from pathlib import Path
 from rich.console import Console
 
 from config.genesis import load_genesis
-from node.testnet.plan import NodePlan, TestnetPlan
+from node.keys import load_key
+from node.testnet.plan import NETWORK, NodePlan, TestnetPlan
 from node.testnet.table import render
 from node.testnet.watch import Watcher
 
@@ -43,18 +44,16 @@ def plan_of(summary: dict[str, object]) -> TestnetPlan:
         )
         for row in rounds[-1]["encoders"]
     )
-    homes = {load_key(home): home for home in sorted(root.glob("validator-*"))}
+    homes = {public_key_of(home): home for home in sorted(root.glob("validator-*"))}
     validators = tuple(
         NodePlan(homes[key].name, "validator", homes[key], key, None) for key in genesis.validators
     )
     return TestnetPlan(root, genesis, validators, encoders)
 
 
-def load_key(home: Path) -> bytes:
-    """Public key of the node in a testnet's folder."""
-    from node.keys import load_key as load
-
-    return load(home / "localnet" / "key").public_key
+def public_key_of(home: Path) -> bytes:
+    """Public key of a node of a local network."""
+    return load_key(home / NETWORK / "key").public_key
 
 
 def main() -> None:
@@ -71,6 +70,7 @@ def main() -> None:
     drawn = console.export_svg(title="deltamesh testnet up --rounds 3", unique_id="testnet")
     # Fonts from elsewhere are not loaded where a picture is embedded; the reader's own will do.
     drawn = re.sub(r"\s*@font-face \{.*?\}\n", "\n", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"<!--.*?-->", "", drawn, flags=re.DOTALL)
     TARGET.write_text(re.sub(r"[ \t]+\n", "\n", drawn), encoding="utf-8")
 
 

@@ -48,7 +48,9 @@ def commands(command: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]:
 def _section(words: list[str], command: Any) -> list[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
-    usage = " ".join([*words, *(_metavar(p).replace("\\|", "|") for p in arguments), *(["[OPTIONS]"] if options else [])])
+    usage = " ".join(
+        [*words, *(_metavar(p).replace("\\|", "|") for p in arguments), *(["[OPTIONS]"] if options else [])]
+    )
     lines = [f"## {' '.join(words)}", "", f"`{usage}`", "", inspect.cleandoc(command.help or ""), ""]
     rows = [(f"`{_metavar(p)}`", "", p) for p in arguments]
     rows += [(f"`{' '.join([p.opts[0], _value(p)]).strip()}`", _default(p), p) for p in options]

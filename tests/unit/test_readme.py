@@ -20,7 +20,9 @@ def test_readme__first_screen_has_exactly_two_setup_commands() -> None:
     run, test = commands
     assert run.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e . && ")
     assert run.endswith(".venv/bin/deltamesh testnet up --rounds 3")
-    assert test.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[dev]' && ")
+    assert test.startswith(
+        "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[dev]' && "
+    )
     assert read("README.md").index(test) < read("README.md").index("\n## ")
 
 
@@ -30,7 +32,7 @@ def test_readme__its_test_command_is_the_one_ci_runs() -> None:
     assert test == "python -m pytest"
     assert '"$python" -m pytest </dev/null' in script
     assert "-m pip install --quiet -c constraints.txt -e '.[dev]'" in script
-    assert script.rindex('step "') == script.index(f"step \"the README's test command: {test}\"")
+    assert script.rindex('step "') == script.index(f'step "the README\'s test command: {test}"')
 
 
 def test_readme__names_the_torch_that_is_pinned() -> None:
@@ -73,7 +75,9 @@ def test_mistakes__are_found_in_commands_that_would_fail(line: str, mistake: str
 
 
 def test_commands__are_found_in_blocks_prompts_and_text() -> None:
-    text = "```console\nalpha$ deltamesh status --json | head\n```\nthen `deltamesh keys show` or `deltamesh`\n"
+    text = (
+        "```console\nalpha$ deltamesh status --json | head\n```\nthen `deltamesh keys show` or `deltamesh`\n"
+    )
     assert list(commands_in(text)) == [["status", "--json"], ["keys", "show"]]
 
 
