@@ -34,7 +34,7 @@ from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.schedule import round_at
 from protocol.verdict import Verdict
-from tests.chaos.garbage import KINDS, Visit
+from tests.chaos.garbage import KINDS, Attack, Visit
 
 NICE = 19
 HEARD_MAX = 2_048
@@ -73,7 +73,7 @@ class Campaign:
 
 
 async def loud(campaign: Campaign, seed: bytes, first_kind: int) -> None:
-    """A member that breaks every rule, one after the other, at every victim, until it is banned everywhere."""
+    """A member that breaks every rule, one after the other, at every victim, until all have banned it."""
     async with _host(seed) as host, trio.open_nursery() as nursery:
         for number, (victim, address) in enumerate(campaign.victims.items()):
             kinds = deque(KINDS)
@@ -82,13 +82,12 @@ async def loud(campaign: Campaign, seed: bytes, first_kind: int) -> None:
 
 
 async def _visit_again_and_again(
-    campaign: Campaign, host: Host, seed: bytes, victim: bytes, address: str, kinds: deque[object]
+    campaign: Campaign, host: Host, seed: bytes, victim: bytes, address: str, kinds: deque[Attack]
 ) -> None:
     async def visit() -> None:
         await host.dial(address)
         attack = kinds[0]
         kinds.rotate(-1)
-        assert callable(attack)
         campaign.done[f"visit {attack.__name__}"] += 1
         round_ = round_at(campaign.genesis, now_ms())
         await attack(Visit(campaign.genesis, host, seed, victim, round_, campaign.chance))
