@@ -25,7 +25,8 @@ STYLE = """
   .wave { font-size: 12px; font-weight: bold; fill: #1b5fb0 }
   .arrow { stroke: #1d2430; stroke-width: 1.5; fill: none } .tip { fill: #1d2430 }
   @media (prefers-color-scheme: dark) {
-    .panel { fill: #14181f; stroke: #343b46 } .lane { stroke: #4a5361 } .head { fill: #222934; stroke: #4a5361 }
+    .panel { fill: #14181f; stroke: #343b46 } .lane { stroke: #4a5361 }
+    .head { fill: #222934; stroke: #4a5361 }
     .band { fill: #182638 } .own { fill: #3a3120; stroke: #7d6738 } text { fill: #e4e8ee }
     .small { fill: #9ba6b5 } .wave { fill: #7cb2f2 } .arrow { stroke: #e4e8ee } .tip { fill: #e4e8ee }
   }

@@ -19,8 +19,8 @@ _TOP = """# Commands
 
 <!-- Written by docs/generate_cli_reference.py; change the commands, then run it. -->
 
-Every command takes `--help`. Those that read take `--json` and then print nothing else to standard output. Remarks go to
-standard error. `--debug`, before the command, shows the traceback of an error.
+Every command takes `--help`. Those that read take `--json` and then print nothing else to standard output.
+Remarks go to standard error. `--debug`, before the command, shows the traceback of an error.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,14 @@ def _words(command: str) -> list[str]:
     return shlex.split(re.split(r"\s(?:\||>>?|&&|;|#)(?:\s|$)", command, maxsplit=1)[0])[1:]
 
 
+@cache
+def _tree() -> Any:
+    return typer.main.get_command(app)
+
+
 def mistake_in(words: list[str]) -> str | None:
     """Why the command line does not know these words; None when it does. Values are not looked at."""
-    command: Any = typer.main.get_command(app)
+    command = _tree()
     words = [word for word in words if word != "--debug"]
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
