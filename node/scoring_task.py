@@ -33,14 +33,19 @@ class ScoringTaskError(Exception):
 
 
 def score_task(
-    task: ScoreTask, answers: Answers, *, device: str = "cpu", valid: bytes | None = None
+    task: ScoreTask,
+    answers: Answers,
+    *,
+    device: str = "cpu",
+    valid: bytes | None = None,
+    slab_bytes_max: int = SLAB_BYTES_MAX,
 ) -> ScoredShard:
     """Score the task's answers; `valid` is a dealer's mask (uint8 [encoders, items]) to recompute with.
 
     Raises ScoringTaskError when answers are missing or have another size, scoring.ScoringError when the rule
     cannot score the batch.
     """
-    scores = _score(task, answers, device, valid)
+    scores = _score(task, answers, device, valid, slab_bytes_max)
     terms = tuple(
         Term(name, _float64_bytes(scores.terms[name].cpu().numpy())) for name in sorted(scores.terms)
     )
@@ -54,7 +59,12 @@ def score_task(
 
 
 def compare_task(
-    task: ScoreTask, answers: Answers, claimed: ScoredShard, *, device: str = "cpu"
+    task: ScoreTask,
+    answers: Answers,
+    claimed: ScoredShard,
+    *,
+    device: str = "cpu",
+    slab_bytes_max: int = SLAB_BYTES_MAX,
 ) -> tuple[Deviation, ...]:
     """Score again with the claimed valid mask and say how far every claimed number lies from ours.
 
@@ -64,7 +74,7 @@ def compare_task(
     ScoringTaskError for a claim of another shape, which an audit would have refused.
     """
     _check_shapes(task, claimed)
-    ours = _score(task, answers, device, claimed.valid)
+    ours = _score(task, answers, device, claimed.valid, slab_bytes_max)
     contested = ours.contested.cpu().numpy().sum(1)  # [encoders]
     worst = int(contested.argmax())
     found = [
@@ -84,15 +94,15 @@ def compare_task(
     return tuple(found)
 
 
-def answer_slab(task: ScoreTask, answers: Answers) -> Slab:
+def answer_slab(task: ScoreTask, answers: Answers, slab_bytes_max: int = SLAB_BYTES_MAX) -> Slab:
     """The answers of a task, copied once, from the order they were asked in to the one they are scored in."""
     batch = task.batch
     roles = 1 + 2 * _masks_per_item(batch)
     encoders, items = len(task.encoders), len(batch.items)
-    if encoders * items * roles * VECTOR_BYTES > SLAB_BYTES_MAX:
+    if encoders * items * roles * VECTOR_BYTES > slab_bytes_max:
         raise ScoringTaskError(
             f"{encoders} encoders, {items} items and {roles} views of each are more than "
-            f"{SLAB_BYTES_MAX >> 30} GiB of answers: deal fewer items or smaller shards"
+            f"{slab_bytes_max >> 20} MiB of answers: raise score_bytes_max if this machine has the memory"
         )
     places = [np.fromiter(_places(wave, roles), np.intp, len(wave)) for wave in batch.waves]
     never_asked = np.ones(items * roles, dtype=bool)
@@ -141,7 +151,9 @@ class _Inputs(NamedTuple):
     parts: _Bools
 
 
-def _score(task: ScoreTask, answers: Answers, device: str, valid: bytes | None) -> ShardScores:
+def _score(
+    task: ScoreTask, answers: Answers, device: str, valid: bytes | None, slab_bytes_max: int
+) -> ShardScores:
     import torch
 
     from scoring import rule_by_name, score_shard
@@ -149,7 +161,7 @@ def _score(task: ScoreTask, answers: Answers, device: str, valid: bytes | None) 
     rule = rule_by_name(task.rule)
     masks = _masks_per_item(task.batch)
     inputs = _inputs(task.batch, masks)
-    slab = torch.from_numpy(answer_slab(task, answers)).to(device)
+    slab = torch.from_numpy(answer_slab(task, answers, slab_bytes_max)).to(device)
     given = None
     if valid is not None:
         flags = np.frombuffer(valid, np.uint8).reshape(len(task.encoders), -1) != 0

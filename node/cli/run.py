@@ -69,7 +69,7 @@ def encoder(
     network: NetworkOption = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="A built-in encoder or module:factory."),
+        typer.Option("--model", metavar="NAME", help="A built-in model by name."),
     ] = None,
     cheat: Annotated[
         str | None,

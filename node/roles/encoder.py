@@ -15,7 +15,9 @@ from node.driver import Driver, Role
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
-from node.roles.base import Node, join_gossip, open_signer, report_status
+from node.network.limits import NetworkLimits
+from node.roles.base import Node, join_gossip, report_status
+from node.roles.signing import mend_signer, open_signer
 from node.roles.published import offer_best_reveal
 from node.signer import Signer
 from node.statements import Statements
@@ -43,6 +45,7 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
                 # It only dials out, and answers over the connections it opened, unless told to listen.
                 () if node.settings.origin("listen") == "default" else node.settings.listen,
                 announce=node.settings.announce,
+                limits=NetworkLimits(connections_max=node.settings.connections_max),
                 admit=node.genesis.is_member,
             )
         )
@@ -82,6 +85,7 @@ class EncoderNode:
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=False)
         model = self._node.settings.model
+        start(mend_signer, self._node, self._signer, lambda: self._last_certified)
         start(report_status, self._node, self._host, "encoder", model, lambda: self._last_certified)
 
     def _witness(self, statement: Statement[Body]) -> None:

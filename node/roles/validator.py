@@ -15,10 +15,12 @@ from node.driver import Driver, Role
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
 from node.network.host import Host, PeerConnected, PeerEvent, open_host
+from node.network.limits import NetworkLimits
 from node.pool import Pool
-from node.roles.base import Node, join_gossip, open_signer, report_status
+from node.roles.base import Node, join_gossip, report_status
 from node.roles.peer_records import PeerRecords
 from node.roles.recorder import Recorder
+from node.roles.signing import mend_signer, open_signer
 from node.scoring_worker import ScoringWorker, open_scoring_worker
 from node.signer import Signer
 from node.statements import Statements
@@ -60,12 +62,23 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
         newest = store.last_certified()
         signer = stack.enter_context(await open_signer(node, None if newest is None else newest.round))
         worker = await stack.enter_async_context(
-            open_scoring_worker(directory.blobs, device=settings.device, threads=settings.threads)
+            open_scoring_worker(
+                directory.blobs,
+                device=settings.device,
+                threads=settings.threads,
+                slab_bytes_max=settings.score_bytes_max,
+            )
         )
         # Before the port is open: a validator that others see can score.
         await worker.start()
         host = await stack.enter_async_context(
-            open_host(node.key.seed, settings.listen, announce=settings.announce, admit=genesis.is_member)
+            open_host(
+                node.key.seed,
+                settings.listen,
+                announce=settings.announce,
+                limits=NetworkLimits(connections_max=settings.connections_max),
+                admit=genesis.is_member,
+            )
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         validator = Validator(node, host, store, signer, worker, pool, chain, nursery)
@@ -125,6 +138,7 @@ class Validator:
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
         start(self._catch_up.run)
         start(self._slots)
+        start(mend_signer, self._node, self._signer, self._last_certified)
         start(report_status, self._node, self._host, "validator", None, self._last_certified)
 
     def _meet(self, event: PeerEvent) -> None:

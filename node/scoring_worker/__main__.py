@@ -36,17 +36,21 @@ def main() -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _write(sink, Response())  # imported and ready
     while (frame := _read(source)) is not None:
-        _write(sink, _answer(msgspec.msgpack.decode(frame, type=Request), Path(setup.blobs_dir), device))
+        _write(sink, _answer(msgspec.msgpack.decode(frame, type=Request), setup, device))
 
 
-def _answer(request: Request, blobs_dir: Path, device: str) -> Response:
+def _answer(request: Request, setup: Setup, device: str) -> Response:
     from node.scoring_task import compare_task, score_task
 
-    blobs = DiskBlobs(blobs_dir, 0, Access.READ_ONLY)
+    answers = DiskBlobs(Path(setup.blobs_dir), 0, Access.READ_ONLY).get
+    limit = setup.slab_bytes_max
     try:
         if request.claimed is None:
-            return Response(scores=score_task(request.task, blobs.get, device=device))
-        return Response(deviations=compare_task(request.task, blobs.get, request.claimed, device=device))
+            scores = score_task(request.task, answers, device=device, slab_bytes_max=limit)
+            return Response(scores=scores)
+        claimed = request.claimed
+        found = compare_task(request.task, answers, claimed, device=device, slab_bytes_max=limit)
+        return Response(deviations=found)
     except Exception as error:  # the node must hear of it, whatever it is, and go on
         return Response(error=f"{type(error).__name__}: {error}"[:2000])
 

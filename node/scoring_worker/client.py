@@ -137,9 +137,11 @@ async def _read_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
 
 
 @asynccontextmanager
-async def open_scoring_worker(blobs_dir: Path, *, device: str, threads: int) -> AsyncIterator[ScoringWorker]:
+async def open_scoring_worker(
+    blobs_dir: Path, *, device: str, threads: int, slab_bytes_max: int
+) -> AsyncIterator[ScoringWorker]:
     """A worker whose process ends with the block; it is started by `start` or the first request."""
-    worker = ScoringWorker(Setup(str(blobs_dir), device, threads))
+    worker = ScoringWorker(Setup(str(blobs_dir), device, threads, slab_bytes_max))
     try:
         yield worker
     finally:

@@ -33,3 +33,4 @@ class Setup(msgspec.Struct, frozen=True):
     blobs_dir: str
     device: str
     threads: int
+    slab_bytes_max: int
