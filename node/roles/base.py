@@ -13,11 +13,10 @@ import trio
 from config.datadir import DataDir
 from config.settings import Settings
 from node.address_book import AddressBook
-from node.clock import now_ms, sleep_until_ms
+from node.clock import now_ms
 from node.driver import STATEMENT_METHOD, Driver
 from node.keys import NodeKey
 from node.network.host import Host, PeerConnected, PeerEvent
-from node.signer import OpensLaterError, Signer
 from node.statements import Statements
 from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, StatusError, write_status
 from node.store import StoreError
@@ -25,14 +24,12 @@ from node.version import software_version
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.messages import Commit
-from protocol.schedule import round_at, slot_start_ms
+from protocol.schedule import round_at
 from protocol.statement import ENVELOPE_BYTES_MAX
 from protocol.verdict import Verdict
 
 REJECT_COST = 10.0
 STATUS_EVERY_S = 1.0
-SIGNER_WAIT_ROUNDS_MAX = 8
-"""A signer that opens later than in so many rounds is refused instead of waited for."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,30 +50,6 @@ class Node:
     def me(self) -> bytes:
         """Own public key."""
         return self.key.public_key
-
-
-async def open_signer(node: Node, newest_certified: int | None = None) -> Signer:
-    """The node's signer, which votes from the next round on. Raises SignerError.
-
-    An earlier process with this key may have voted in the round that runs now, or in one that is certified
-    already where this clock is behind. When the signer's files were put back from an older copy it opens only
-    some rounds later: a short wait is waited out, a long one is the operator's to look at.
-    """
-    while True:
-        current = max(round_at(node.genesis, now_ms()), -1 if newest_certified is None else newest_certified)
-        try:
-            return Signer.open(
-                node.directory.signer,
-                node.key.seed,
-                node.genesis.network_id,
-                first_round=max(0, current + 1),
-                at_boundary=lambda boundary: node.at_boundary(f"signer {boundary.value}"),
-            )
-        except OpensLaterError as error:
-            if error.first_round_min > current + SIGNER_WAIT_ROUNDS_MAX:
-                raise
-            log.warning("signer.waiting", until_round=error.first_round_min - 1, reason=str(error))
-            await sleep_until_ms(slot_start_ms(node.genesis, error.first_round_min - 1))
 
 
 async def join_gossip(

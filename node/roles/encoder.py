@@ -17,8 +17,8 @@ from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
 from node.roles.base import Node, join_gossip, report_status
-from node.roles.signing import mend_signer, open_signer
 from node.roles.published import offer_best_reveal
+from node.roles.signing import mend_signer, open_signer
 from node.signer import Signer
 from node.statements import Statements
 from protocol.gossip_rules import ROUNDS_KEPT

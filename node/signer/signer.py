@@ -66,7 +66,7 @@ class Signer:
     """Signs for one key in one network. Thread-safe, one signature at a time.
 
     `sign` waits for the disk: call it in `trio.to_thread.run_sync`. After any error but a refusal the signer
-    signs no more votes: what reached the disk is unknown until it is opened again.
+    signs no more votes: what reached the disk is unknown until it is opened again, or reopened.
     """
 
     def __init__(
@@ -131,6 +131,34 @@ class Signer:
                 raise _no_access(path, error) from error
             raise
         return signer
+
+    def has_failed(self) -> bool:
+        """Whether a write has failed since it was opened, so that it signs no votes until it is reopened."""
+        with self._mutex:
+            return self._lock_descriptor >= 0 and not self._usable
+
+    def reopen(self, first_round: int) -> None:
+        """After a failure: read both records again, as a new process would, and vote from `first_round` on.
+
+        The lock is kept. Raises what `open` raises; the signer then signs nothing, and may be reopened later.
+        """
+        with self._mutex:
+            if self._lock_descriptor < 0 or os.getpid() != self._process:
+                self._check_usable()
+            self._usable = False
+            self._ledger.close()
+            self._published = None
+            try:
+                self._ledger = VoteLedger(self._path, self._watermark.owner)
+                self.history = _admit(self._ledger, self._watermark.read(), first_round, self._path)
+                self.first_round = first_round
+                self._close_rounds()
+            except BaseException as error:
+                self._ledger.close()
+                if isinstance(error, OSError):
+                    raise _no_access(self._path, error) from error
+                raise
+            self._usable = True
 
     def sign(self, slot: VoteSlot, digest: bytes) -> bytes:
         """The signature [64] of the one statement of a slot; the same again for the same digest.

@@ -38,7 +38,7 @@ class WatermarkFile:
 
     def __init__(self, path: Path, owner: bytes) -> None:
         self._path = path
-        self._owner = owner
+        self.owner = owner
 
     def read(self) -> Mark | None:
         """The mark, or None where there is no file. Raises `SignerCorrupted`, `SignerError`."""
@@ -60,7 +60,7 @@ class WatermarkFile:
                 f"{self._path} is damaged: move it away and start again; "
                 "the signer then waits until no earlier vote can be contradicted"
             )
-        if fields["owner"] != self._owner.hex():
+        if fields["owner"] != self.owner.hex():
             raise SignerCorrupted(
                 f"{self._path} belongs to another key or network: put back the one that belongs here, "
                 "or give this node a data directory of its own"
@@ -71,7 +71,7 @@ class WatermarkFile:
         """Put the mark in its place, durably; `staged` is called between writing and renaming."""
         fields: dict[str, Any] = {
             "version": _VERSION,
-            "owner": self._owner.hex(),
+            "owner": self.owner.hex(),
             "votes": mark.votes,
             "chain": mark.chain.hex(),
             "closed_round": mark.closed_round,

