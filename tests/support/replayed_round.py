@@ -44,6 +44,7 @@ class Replay:
         self.change_challenge: dict[str, object] = {}
         self.change_lock: dict[int, dict[str, object]] = {}
         self.commit_at: ShardRound = AT
+        self.commit_lock: dict[int, bytes] = {}
         self.absent: dict[int, set[bytes]] = {1: set(), 2: set(), 3: set()}
         self.encoders = HONEST.shard
         self.mute: set[bytes] = set()
@@ -128,9 +129,8 @@ class Replay:
         return digest("test-salt", key, bytes([wave]))
 
     def _commit(self, key: bytes, wave: int, previous: bytes) -> Any:
-        draft = changed(
-            HONEST.commit(CAROL, wave).body, lock=previous, commitment=bytes(32), at=self.commit_at
-        )
+        lock = self.commit_lock.get(wave, previous)
+        draft = changed(HONEST.commit(CAROL, wave).body, lock=lock, commitment=bytes(32), at=self.commit_at)
         network_id = HONEST.genesis.network_id
         opened = reveal_commitment(network_id, key, draft, self._salt(key, wave), self.answers(key, wave))
         return HONEST.sign(key, changed(draft, commitment=opened))

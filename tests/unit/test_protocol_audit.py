@@ -201,6 +201,12 @@ LIES: dict[str, tuple[Callable[[], Lie], str, str]] = {
     "a commit left out of the lock": (
         lambda: told(locks=other_lock(3, commits=HONEST.locks[2].body.commits[1:])), "locks", "lock 3 and",
     ),
+    "commits to another challenge": (
+        lambda: replayed(commit_lock={1: bytes(32)}), "locks", "a commit of wave 1 answers another lock",
+    ),
+    "commits to another lock": (
+        lambda: replayed(commit_lock={3: bytes(32)}), "locks", "a commit of wave 3 answers another lock",
+    ),
     "an encoder back after a missed wave": (
         lambda: replayed(absent={1: set(), 2: {CAROL}, 3: set()}), "locks", "that missed the wave before",
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.certificates import CertificateError, check_certificate, make_certificate
@@ -52,6 +52,7 @@ def refused(genesis: Genesis, claimed: Certificate) -> str:
     return str(caught.value)
 
 
+@settings(max_examples=40)
 @given(
     stakes=st.lists(st.integers(1, 2**40), min_size=1, max_size=7),
     data=st.data(),

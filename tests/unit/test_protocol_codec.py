@@ -51,7 +51,7 @@ class Texts(Record, frozen=True):
 
 
 @EVERY_KIND
-@settings(max_examples=10)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_record__round_trips_and_has_one_encoding(kind: type, data: st.DataObject) -> None:
     record = data.draw(records(kind))
@@ -61,7 +61,7 @@ def test_record__round_trips_and_has_one_encoding(kind: type, data: st.DataObjec
 
 
 @EVERY_KIND
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_changed_byte__is_refused_or_another_record(kind: type, data: st.DataObject) -> None:
     record = data.draw(records(kind))
@@ -104,7 +104,7 @@ LONGER: dict[str, dict[type, Callable[[Any], bytes]]] = {
 
 
 @EVERY_KIND
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_longer_form_of_the_same_values__is_refused(kind: type, data: st.DataObject) -> None:
     encoded = encode(data.draw(records(kind)))
@@ -130,7 +130,7 @@ def test_sloppy_encoder_without_looseness__is_the_codec() -> None:
 
 
 @EVERY_KIND
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_other_number_of_fields__is_refused(kind: type, data: st.DataObject) -> None:
     fields = msgspec.msgpack.decode(encode(data.draw(records(kind))))
@@ -140,7 +140,7 @@ def test_other_number_of_fields__is_refused(kind: type, data: st.DataObject) -> 
 
 
 @EVERY_KIND
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_trailing_and_missing_bytes__are_refused(kind: type, data: st.DataObject) -> None:
     encoded = encode(data.draw(records(kind)))

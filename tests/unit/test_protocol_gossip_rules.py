@@ -413,7 +413,7 @@ def test_topics__carry_every_kind_but_reveals() -> None:
 SAID = [statement.data for statement in ROUND.said] + list(ACCEPTED.values())
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_mutated_envelope__never_raises_and_is_never_accepted(data: st.DataObject) -> None:
     original = data.draw(st.sampled_from(SAID))
@@ -439,7 +439,7 @@ def test_mutated_envelope__never_raises_and_is_never_accepted(data: st.DataObjec
 
 
 @pytest.mark.parametrize("kind", BODIES.values(), ids=lambda kind: kind.__name__)
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_any_body_a_member_can_sign__gets_a_verdict(kind: type[Body], data: st.DataObject) -> None:
     body = data.draw(records(kind))

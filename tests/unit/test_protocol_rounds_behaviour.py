@@ -24,6 +24,7 @@ from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
 from protocol.statement import Statement
 from tests.support.driven import (
+    AGREED,
     ALICE,
     AT,
     BLOBS,
@@ -31,10 +32,14 @@ from tests.support.driven import (
     BODY,
     CAROL,
     DAVE,
+    ENCODED,
     GENESIS,
     HEADER,
+    LOCKS,
     ROUND,
     SCORED,
+    TO_COMMITTED,
+    TO_RECOMPUTING,
     TO_REVEALS,
     TO_SCORING,
     all_answers,
@@ -42,6 +47,7 @@ from tests.support.driven import (
     changed,
     commits,
     dealer,
+    encoder,
     of,
     reveals,
     votes,
@@ -247,3 +253,33 @@ def test_same_answers_of_two_encoders__count_for_both_though_one_does_not_serve_
         missing.reveal(key)
     missing.driven.tell(ev.Unavailable(same[0], (CAROL,)), *all_answers(CAROL))
     assert missing.revealed() == set(ROUND.shard) - {CAROL}
+
+
+def test_commit_that_answers_another_lock__does_not_count() -> None:
+    """Nor does it keep the right one out."""
+    driven = dealer()
+    driven.tell(ROUND.deal, *commits(1))
+    stale = [ROUND.sign(key, changed(ROUND.commit(key, 2).body, lock=bytes(32))) for key in ROUND.shard]
+    assert not driven.tell(*map(ev.Received, stale))
+    driven.tell(*commits(2))
+    assert driven.bodies(Lock)[1] == ROUND.locks[1].body
+
+
+def test_lock_that_follows_another_history__does_not_move_an_encoder() -> None:
+    driven = encoder()
+    driven.tell(*TO_COMMITTED)
+    other = ROUND.sign(ALICE, changed(ROUND.locks[0].body, previous=bytes(32)))
+    assert not driven.tell(ev.Received(other))
+    driven.tell(LOCKS[0], ENCODED[1])
+    assert [commit.lock for commit in driven.bodies(Commit)] == [
+        ROUND.challenge.digest,
+        ROUND.locks[0].digest,
+    ]
+
+
+def test_second_report_of_a_dealer__does_not_take_the_vote_of_the_first() -> None:
+    """An attester signs what it has audited, not what came last."""
+    driven = attester()
+    other = ROUND.report(ROUND.body, items=9)[0]
+    driven.tell(*TO_RECOMPUTING[:3], ev.Received(other), *TO_RECOMPUTING[3:], ev.Received(other), AGREED)
+    assert driven.bodies(Attestation) == [Attestation(AT, ROUND.header.digest)]
