@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import stat
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from config.errors import ConfigError, os_error_sentence
-from config.files import PRIVATE, create_file
+from node.private_file import PrivateFileError, read_private, write_once
 from protocol.signatures import SEED_BYTES, public_key
 
-_KEY_FILE_BYTES = 2 * SEED_BYTES + 1
+_WHAT = "the node's key"
+_FILE_BYTES_MAX = 1024
+"""Far above a key's 65 bytes: a longer file is told that it is no key, not that it is too long."""
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # libp2p peer id of an Ed25519 key: identity multihash (0x00, length 36) of the protobuf {type: 1, data: key}.
 _PEER_ID_PREFIX = bytes.fromhex("0024" + "08011220")
 
 
-class KeyFileError(ConfigError):
-    """A key file that is missing, damaged, readable by others, or in the way."""
+class KeyFileError(PrivateFileError):
+    """The file does not hold a key."""
 
 
 @dataclass(frozen=True)
@@ -66,43 +65,20 @@ def peer_id(public_key: bytes) -> str:
 
 
 def create_key(path: Path) -> NodeKey:
-    """A new key, written to `path` with mode 0600. Raises KeyFileError; never overwrites a file."""
+    """A new key, written to `path` with mode 0600. Raises PrivateFileError; never overwrites a file."""
     key = NodeKey(secrets.token_bytes(SEED_BYTES))
-    try:
-        create_file(path, key.seed.hex().encode() + b"\n", mode=PRIVATE)
-    except FileExistsError:
-        raise KeyFileError(
-            f"{path} already holds a key, and a key is never overwritten: use it, or move it away first"
-        ) from None
-    except OSError as error:
-        raise KeyFileError(os_error_sentence("write the key", path, error)) from None
+    write_once(path, key.seed.hex().encode() + b"\n", _WHAT)
     return key
 
 
 def load_key(path: Path) -> NodeKey:
-    """The key in `path`. Raises KeyFileError when it is missing, damaged, or open to other users."""
-    try:
-        # Not blocking: a pipe in place of the file would wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise KeyFileError(f"there is no key at {path}: create one with `deltamesh keys new`") from None
-    except OSError as error:
-        raise KeyFileError(os_error_sentence("read the key", path, error)) from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(f"{path} is not a file: name the key file itself")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & 0o077:
-            raise KeyFileError(
-                f"{path} is open to other users (mode {mode:04o}), so its key may be known to them: "
-                f"close it with `chmod 600 {path}`, or make a new key if others use this machine"
-            )
-        text = os.read(descriptor, _KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise KeyFileError(os_error_sentence("read the key", path, error)) from None
-    finally:
-        os.close(descriptor)
+    """The key in `path`. Raises PrivateFileError when it is missing, damaged, or open to other users."""
+    text = read_private(
+        path,
+        _WHAT,
+        size_bytes_max=_FILE_BYTES_MAX,
+        when_missing="create one with `deltamesh keys new`",
+    )
     if not re.fullmatch(rb"[0-9a-f]{%d}\n?" % (2 * SEED_BYTES), text):
         raise KeyFileError(
             f"{path} is not a key file (one line of {2 * SEED_BYTES} hexadecimal digits): restore it from a "

@@ -9,9 +9,9 @@ from config.addresses import checked_dial_address
 from config.datadir import DataDir
 from config.errors import ConfigError
 from node.chain_file import CHAIN_FILE_NAME, create_chain_seed, load_chain_seed
-from node.keys import KeyFileError, NodeKey, create_key, load_key, peer_id
+from node.keys import NodeKey, create_key, load_key, peer_id
 from node.pool import POOL_FILE_NAME, Pool
-from node.private_file import PrivateFileExists
+from node.private_file import PrivateFileError, PrivateFileExists
 from protocol.chain import LENGTH_MAX, chain_tip
 from protocol.genesis import (
     EncoderMember,
@@ -44,10 +44,10 @@ def is_prepared_validator(directory: DataDir) -> bool:
 
 
 def ensure_key(directory: DataDir) -> NodeKey:
-    """The node's key, created where there is none. Raises KeyFileError."""
+    """The node's key, created where there is none. Raises PrivateFileError."""
     try:
         return load_key(directory.key)
-    except KeyFileError:
+    except PrivateFileError:
         if directory.key.exists() or directory.key.is_symlink():
             raise
     return create_key(directory.key)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
 from config.errors import ConfigError, os_error_sentence
-
-PRIVATE_MODE = 0o600
+from config.files import PRIVATE, create_file
 
 
 class PrivateFileError(ConfigError):
@@ -22,20 +20,8 @@ class PrivateFileExists(PrivateFileError):  # noqa: N818 (says what it is)
 
 def write_once(path: Path, data: bytes, what: str) -> None:
     """Write a new file with mode 0600, whole or not at all. Raises PrivateFileError; never overwrites."""
-    # Written under another name, then linked: a crash leaves no file or a complete one, and `link`, unlike
-    # `rename`, refuses to replace what another process created meanwhile.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        create_file(path, data, mode=PRIVATE)
     except FileExistsError:
         raise PrivateFileExists(
             f"{path} already holds {what}, which is never overwritten: use it, or move it away first"
@@ -47,7 +33,8 @@ def write_once(path: Path, data: bytes, what: str) -> None:
 def read_private(path: Path, what: str, *, size_bytes_max: int, when_missing: str) -> bytes:
     """The bytes of a file only this user may read. Raises PrivateFileError. `when_missing`: next step."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # Not blocking: a pipe in place of the file would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise PrivateFileError(f"there is no {path}, which should hold {what}: {when_missing}") from None
     except OSError as error:
@@ -81,11 +68,3 @@ def _check(path: Path, what: str, status: os.stat_result, size_bytes_max: int) -
         raise PrivateFileError(
             f"{path} has {status.st_size} bytes, over the bound of {size_bytes_max}: restore it from a backup"
         )
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer.id import ID
 
 from node.keys import KeyFileError, NodeKey, create_key, fingerprint, load_key, peer_id
+from node.private_file import PrivateFileError, PrivateFileExists
 
 
 def write_key(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -66,7 +67,7 @@ def test_created_keys__differ(tmp_path: Path) -> None:
 
 def test_existing_file__is_never_overwritten(tmp_path: Path) -> None:
     path = write_key(tmp_path / "key", "precious")
-    with pytest.raises(KeyFileError, match="never overwritten"):
+    with pytest.raises(PrivateFileExists, match="never overwritten"):
         create_key(path)
     assert path.read_text() == "precious"
     assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
@@ -74,7 +75,7 @@ def test_existing_file__is_never_overwritten(tmp_path: Path) -> None:
 
 def test_dangling_link__is_never_written_through(tmp_path: Path) -> None:
     (tmp_path / "key").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(KeyFileError, match="never overwritten"):
+    with pytest.raises(PrivateFileExists, match="never overwritten"):
         create_key(tmp_path / "key")
     assert not (tmp_path / "elsewhere").exists()
 
@@ -84,20 +85,20 @@ def test_full_disk__leaves_neither_key_nor_draft(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(KeyFileError, match="the disk is full"):
+    with pytest.raises(PrivateFileError, match="the disk is full"):
         create_key(tmp_path / "key")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_directory__is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match=r"cannot write the key .*does not exist"):
+    with pytest.raises(PrivateFileError, match=r"cannot write the node's key .*does not exist"):
         create_key(tmp_path / "none" / "key")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610, 0o777])
 def test_wide_mode__is_refused_with_the_command_that_closes_it(tmp_path: Path, mode: int) -> None:
     path = write_key(tmp_path / "key", "ab" * 32, mode)
-    with pytest.raises(KeyFileError, match=f"chmod 600 {path}"):
+    with pytest.raises(PrivateFileError, match=f"chmod 600 {path}"):
         load_key(path)
 
 
@@ -116,16 +117,16 @@ def test_damaged_file__is_refused_without_showing_it(tmp_path: Path, text: str) 
 
 
 def test_missing_key__says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="deltamesh keys new"):
+    with pytest.raises(PrivateFileError, match="deltamesh keys new"):
         load_key(tmp_path / "key")
 
 
 def test_directory__is_no_key(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="is not a file"):
+    with pytest.raises(PrivateFileError, match="is not a file"):
         load_key(tmp_path)
 
 
 def test_pipe__is_no_key_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key", 0o600)
-    with pytest.raises(KeyFileError, match="is not a file"):
+    with pytest.raises(PrivateFileError, match="is not a file"):
         load_key(tmp_path / "key")
