@@ -92,7 +92,7 @@ def detail(store: Store, genesis: Genesis, record: RoundRecord) -> RoundDetail:
     return RoundDetail(
         record=record,
         steps=tuple(store.steps(record.round, record.shard)),
-        scores=_scores(store, record),
+        scores=tuple(store.scores_of(record.round, record.shard)),
         signers={key: stakes.get(key, 0) for key in voters},
         disputes=tuple(_dispute(one, genesis) for one in store.disputes(record.round, record.shard)),
     )
@@ -155,16 +155,6 @@ def _print_scores(found: RoundDetail) -> None:
         return
     rows = [[short_key(one.encoder), number(one.score), number(one.weight)] for one in found.scores]
     print_table("Scores", ["encoder", "score", "weight"], rows, right=frozenset({"score", "weight"}))
-
-
-def _scores(store: Store, record: RoundRecord) -> tuple[ScoreRecord, ...]:
-    """Of one shard-round, heaviest first. The store reads from the newest round back: look ever further."""
-    for last_rounds in (64, 1_024, None):
-        rows = store.scores(last_rounds)
-        kept = [one for one in rows if (one.round, one.shard) == (record.round, record.shard)]
-        if kept or not rows or rows[-1].round < record.round:
-            return tuple(sorted(kept, key=lambda one: (-one.weight, one.encoder)))
-    return ()
 
 
 def _dispute(one: DisputeRecord, genesis: Genesis) -> dict[str, Any]:

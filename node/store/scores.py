@@ -54,10 +54,16 @@ class Scores(Database):
             f"WHERE {_RECENT} ORDER BY round DESC, shard, encoder",
             (last_rounds, encoder),
         )
-        return [
-            ScoreRecord(round, shard, encoder, score, weight, _load_terms(terms))
-            for round, shard, encoder, score, weight, terms in rows
-        ]
+        return [_record(*row) for row in rows]
+
+    def scores_of(self, round: int, shard: int) -> list[ScoreRecord]:
+        """Scores of one shard of one round, heaviest weight first; none where none are recorded."""
+        rows = self._all(
+            "SELECT round, shard, encoder, score, weight, terms FROM scores "
+            "WHERE round = ? AND shard = ? ORDER BY weight DESC, encoder",
+            (round, shard),
+        )
+        return [_record(*row) for row in rows]
 
     def average_scores(
         self, last_rounds: int | None = None, encoder: bytes | None = None
@@ -69,6 +75,10 @@ class Scores(Database):
             (last_rounds, encoder),
         )
         return [ScoreAverage(*row) for row in rows]
+
+
+def _record(round: int, shard: int, encoder: bytes, score: float, weight: float, terms: str) -> ScoreRecord:
+    return ScoreRecord(round, shard, encoder, score, weight, _load_terms(terms))
 
 
 def _dump_terms(terms: Mapping[str, float]) -> str:

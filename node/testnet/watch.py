@@ -94,7 +94,7 @@ class Watcher:
                 if record is not None:
                     records.append(record)
                     if record.state is RoundState.CERTIFIED and not scores:
-                        scores = [s for s in store.scores() if s.round == round_ and s.shard == shard]
+                        scores = store.scores_of(round_, shard)
             except StoreError:
                 continue
         return _view(round_, shard, dealer, steps, records, scores, disputes)

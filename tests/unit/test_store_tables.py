@@ -234,6 +234,23 @@ def test_scores__newest_rounds_and_their_average(store: Store) -> None:
     assert [each.shards for each in store.average_scores(encoder=key(2))] == [3]
 
 
+def test_scores_of__one_shard_of_one_round_heaviest_first(store: Store) -> None:
+    terms = {"G": 0.5}
+    for at in ((1, 0), (1, 1), (2, 0)):
+        store.record_round(record(*at))
+        weights = {key(1): 0.25, key(2): 0.5, key(3): 0.25}
+        store.record_scores(
+            ScoreRecord(*at, each, at[0] / 10, weight, terms) for each, weight in weights.items()
+        )
+    assert store.scores_of(1, 1) == [
+        ScoreRecord(1, 1, key(2), 0.1, 0.5, terms),
+        ScoreRecord(1, 1, key(1), 0.1, 0.25, terms),
+        ScoreRecord(1, 1, key(3), 0.1, 0.25, terms),
+    ]
+    assert [each.round for each in store.scores_of(2, 0)] == [2, 2, 2]
+    assert store.scores_of(2, 1) == []
+
+
 def test_scores__of_an_unrecorded_round_refused_whole(store: Store) -> None:
     store.record_round(record(1))
     with pytest.raises(StoreError, match="record the round before"):
