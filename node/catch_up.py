@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Annotated
 
 import msgspec
@@ -21,7 +22,7 @@ from protocol.genesis import Genesis
 from protocol.messages import Certificate, Report
 from protocol.rounds.effects import Purpose, RoundCertified
 from protocol.schedule import PoolSchedule, round_at
-from protocol.statement import StatementError, expect
+from protocol.statement import Statement, StatementError, expect
 
 METHOD = "certified"
 ROUNDS_ASKED = 32
@@ -111,27 +112,26 @@ class CatchUp:
         data = await self._host.request(
             key, METHOD, encode(Ask(from_round)), timeout_s=15.0, response_bytes_max=ANSWER_BYTES_MAX
         )
-        reached = from_round
-        for told in decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).rounds:
-            header = expect(told.header, self._genesis.network_id, Report)
-            if header.body.at.round < reached:
+        told = decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).rounds
+        latest = from_round
+        for certified in told:
+            header = expect(certified.header, self._genesis.network_id, Report)
+            if header.body.at.round < latest:
                 raise StatementError("rounds out of order, or not asked for")
-            reached = header.body.at.round
+            latest = header.body.at.round
             with trio.fail_after(ROUND_WITHIN_S):
-                await self._take(key, told)
-        # From the last one again: not all its shards may have fitted the page. Nor is what is new settled.
+                await self._take(key, header, certified.certificate)
         settled = max(0, round_at(self._genesis, now_ms()) - SETTLED_ROUNDS)
-        self._next_round[key] = min(reached, settled)
+        self._next_round[key] = min(latest + bool(told), settled)
         return self._next_round[key] > from_round
 
-    async def _take(self, key: bytes, told: CertifiedRound) -> None:
-        header = expect(told.header, self._genesis.network_id, Report)
+    async def _take(self, key: bytes, header: Statement[Report], certificate: Certificate) -> None:
         at = header.body.at
         if await trio.to_thread.run_sync(self._is_certified_here, at.round, at.shard):
             return
-        if told.certificate.report != header.digest:
+        if certificate.report != header.digest:
             raise CertificateError("the certificate is for another report")
-        check_certificate(self._genesis, told.certificate)
+        check_certificate(self._genesis, certificate)
         body = await self._exchange.fetch(header.body.body, header.body.body_bytes, (key,))
         try:
             audited = await trio.to_thread.run_sync(audit_report, self._genesis, header, body, self._schedule)
@@ -140,7 +140,7 @@ class CatchUp:
             log.error("round.certified_but_false", round=at.round, shard=at.shard, reason=str(error))
             return
         await self._keep(body, at.round, Purpose.REPORT)
-        await self._persist(RoundCertified(at, header, told.certificate, audited.body, audited.batch.items))
+        await self._persist(RoundCertified(at, header, certificate, audited.body, audited.batch.items))
         log.info("round.caught_up", round=at.round, shard=at.shard, source=key.hex()[:8])
 
     def _is_certified_here(self, round_: int, shard: int) -> bool:
@@ -154,13 +154,14 @@ class CatchUp:
     def _told_from(self, round_: int) -> bytes:
         page: list[CertifiedRound] = []
         size_bytes = 64
-        for record in self._store.certified_since(round_, ROUNDS_ASKED):
-            told = _told(record)
-            size_bytes += len(encode(told)) if told is not None else 0
-            if len(page) >= TOLD_MAX or size_bytes > ANSWER_BYTES_MAX:
+        records = self._store.certified_since(round_, ROUNDS_ASKED)
+        for _, shards in groupby(records, key=lambda record: record.round):
+            told = [one for record in shards if (one := _told(record)) is not None]
+            size_bytes += sum(len(encode(one)) for one in told)
+            # Whole rounds: whoever asked goes on behind the last of them.
+            if len(page) + len(told) > TOLD_MAX or size_bytes > ANSWER_BYTES_MAX:
                 break
-            if told is not None:
-                page.append(told)
+            page += told
         return encode(Answer(tuple(page)))
 
 
