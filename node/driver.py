@@ -185,16 +185,20 @@ class Driver:
             try:
                 await self._carry_out(at, machine.handle(event, now_ms()))
             except (SignerError, StoreError, NetworkError) as error:
-                log.warning("round.abandoned", round=at.round, shard=at.shard, reason=str(error))
+                self._abandon(at, error)
             except Exception:
                 # A fault of ours, which a peer may have found.
                 self._host.counters.add("driver.faults")
                 log.exception("round.abandoned", round=at.round, shard=at.shard)
+                self._machines.pop(at, None)
             else:
                 continue
-            # This round goes on without us; others are not touched.
-            self._machines.pop(at, None)
             return
+
+    def _abandon(self, at: ShardRound, error: Exception) -> None:
+        """This round goes on without us; others are not touched."""
+        log.warning("round.abandoned", round=at.round, shard=at.shard, reason=str(error))
+        self._machines.pop(at, None)
 
     def _start(self, task: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
         self._nursery.start_soon(self._survive, task, args)
@@ -288,11 +292,14 @@ class Driver:
         try:
             data = await self._exchange.fetch(name, size_bytes, others)
             await self._role.keep(data, at.round, purpose)
-        except (FetchError, StoreError) as error:
+        except FetchError as error:
             log.info("blob.unavailable", round=at.round, digest=name.hex()[:8], reason=str(error))
             await self.tell(at, ev.Unavailable(name, tuple(sources)))
-            return
-        await self.tell(at, ev.Fetched(name, data))
+        except StoreError as error:
+            # Our own disk is nobody's fault: neither a dispute of the report nor a missing reveal.
+            self._abandon(at, error)
+        else:
+            await self.tell(at, ev.Fetched(name, data))
 
     async def _encode(self, at: ShardRound, wave: int, texts: tuple[str, ...]) -> None:
         try:
