@@ -39,6 +39,9 @@ from protocol.statement import Statement
 WAITING_MAX = 16_384
 """Statements and steps not yet written down; beyond it they are dropped and counted."""
 
+DEALS_KEPT = 16
+"""Own deals under way; one that was abandoned goes when so many more have been dealt."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -55,7 +58,7 @@ class Recorder:
         self._counters = counters
         self._waiting: deque[Callable[[], object]] = deque()
         self._arrived = trio.Event()
-        self._received_before: dict[bytes, int] = {}  # of the shard dealt last
+        self._received_before: dict[ShardRound, dict[bytes, int]] = {}  # of own deals, by encoder
 
     async def run(self) -> None:
         """Write down what is witnessed, in order, until cancelled; then the rest."""
@@ -91,13 +94,18 @@ class Recorder:
         """Write a step down, and for the dealer what each encoder sent between challenge and report."""
         self._record(step)
         if step.step is fx.Step.DEALT:
-            self._received_before = {key: self._counters.received(key) for key in step.missing}
-        elif step.step is fx.Step.REPORTED:
-            for key, before in self._received_before.items():
-                size_bytes = self._counters.received(key) - before
-                self._record(
-                    fx.Publish(step.at, fx.Step.RECEIVED, answered=(key,), detail=f"{size_bytes} bytes")
-                )
+            self._received_before[step.at] = {key: self._counters.received(key) for key in step.missing}
+            while len(self._received_before) > DEALS_KEPT:
+                del self._received_before[next(iter(self._received_before))]
+        elif step.step in (fx.Step.REPORTED, fx.Step.VOID):
+            before = self._received_before.pop(step.at, {})
+            if step.step is fx.Step.REPORTED:
+                self._record_received(step.at, before)
+
+    def _record_received(self, at: ShardRound, before: dict[bytes, int]) -> None:
+        for key, before_bytes in before.items():
+            detail = f"{self._counters.received(key) - before_bytes} bytes"
+            self._record(fx.Publish(at, fx.Step.RECEIVED, answered=(key,), detail=detail))
 
     def _record(self, step: fx.Publish) -> None:
         log.info(
