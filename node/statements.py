@@ -43,9 +43,13 @@ class Statements:
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
         """Called when a member is caught saying two things for one slot."""
 
-    def receive(self, data: bytes) -> Judgement:
-        """Judge received bytes; what is accepted is remembered and handed on. Never raises."""
-        judgement = judge(data, Gossip(self.genesis, now_ms(), self._seen.__contains__, self._slots.get))
+    def receive(self, data: bytes, topic: str | None = None) -> Judgement:
+        """Judge bytes received on a topic or a stream; what is accepted is remembered and handed on.
+
+        Never raises.
+        """
+        seen = self._seen.__contains__
+        judgement = judge(data, Gossip(self.genesis, now_ms(), seen, self._slots.get, topic))
         self._counters.add(f"statements.{judgement.verdict.value}")
         statement = judgement.statement
         if statement is None:

@@ -90,7 +90,8 @@ def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], 
     if len(set(scored) | set(served)) != len(scored) + len(served):
         raise BatchError("an item appears twice in one batch")
     stream = keyed_stream(secret, "batch-order")
-    entries = stream.shuffle([(item, True) for item in scored] + [(item, False) for item in served])
+    # Sorted: the order in which a dealer lists what it serves must not choose the order of the batch.
+    entries = stream.shuffle([(item, True) for item in scored] + [(item, False) for item in sorted(served)])
     views: list[View] = []
     shares: list[tuple[int, ...]] = []
     for index, (item, is_scored) in enumerate(entries):

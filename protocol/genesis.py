@@ -172,6 +172,11 @@ def _check(content: GenesisContent) -> None:
         raise GenesisError("chain_length is shorter than one epoch: no validator could cover it")
     if p.chain_length > LENGTH_MAX:
         raise GenesisError(f"chain_length {p.chain_length} is over {LENGTH_MAX}: begin a new network earlier")
+    if p.shards_per_round > len(content.validators):
+        raise GenesisError(
+            f"shards_per_round is {p.shards_per_round} with {len(content.validators)} validators: each shard "
+            "of a round needs a dealer of its own"
+        )
     _check_deadlines(p)
     _check_batch(p)
     if p.shard_size > SHARD_SIZE_MAX:

@@ -78,6 +78,8 @@ class Gossip:
     """Whether a statement with this digest was accepted before."""
     first_in_slot: Callable[[tuple[object, ...]], Statement[Body] | None]
     """The statement accepted first for a slot of `known_slot`."""
+    topic: str | None = None
+    """Where it was gossiped; None for a stream, which carries every kind."""
 
 
 def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
@@ -107,6 +109,8 @@ def judge(data: bytes, gossip: Gossip) -> Judgement:
         return Judgement(Verdict.REJECT, str(error))
     if not genesis.is_member(statement.signer):
         return Judgement(Verdict.REJECT, "its signer is no member of this network")
+    if gossip.topic is not None and gossip.topic != Topic(genesis.network_id).of(statement.kind):
+        return Judgement(Verdict.REJECT, "it is gossiped on another topic than its kind's")
     slot = known_slot(statement, genesis.network_id)
     if slot is None:
         return Judgement(Verdict.REJECT, "it accuses nobody")

@@ -125,4 +125,9 @@ class PoolSchedule:
 
 
 def _drawn_dealer(genesis: Genesis, at: ShardRound) -> bytes:
-    return draw_dealer(epoch_seed(genesis, at.epoch), at.round, at.shard, genesis.validator_stakes)
+    # Without replacement within a round: the preimage of a dealer's second shard would reveal its first's.
+    seed, stakes = epoch_seed(genesis, at.epoch), genesis.validator_stakes
+    for shard in range(at.shard):
+        drawn = draw_dealer(seed, at.round, shard, stakes)
+        stakes = tuple(member for member in stakes if member[0] != drawn)
+    return draw_dealer(seed, at.round, at.shard, stakes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -58,8 +59,8 @@ async def join_gossip(
     """Subscribe to the network's topics and answer statements handed over streams."""
     topics = Topic(node.genesis.network_id)
 
-    def check(data: bytes, forwarder: bytes) -> Verdict:
-        judgement = statements.receive(data)
+    def check(topic: str, data: bytes, forwarder: bytes) -> Verdict:
+        judgement = statements.receive(data, topic)
         if judgement.verdict is Verdict.REJECT:
             log.info("gossip.rejected", peer=forwarder.hex()[:8], reason=judgement.reason)
         return judgement.verdict
@@ -75,7 +76,7 @@ async def join_gossip(
         return judgement.verdict.value.encode()
 
     for topic in (topics.rounds, topics.votes) if votes else (topics.rounds,):
-        channel = await host.subscribe(topic, check)
+        channel = await host.subscribe(topic, partial(check, topic))
         nursery.start_soon(_drain, channel)
     host.handle(STATEMENT_METHOD, accept, request_bytes_max=ENVELOPE_BYTES_MAX, response_bytes_max=64)
 

@@ -178,3 +178,8 @@ def test_payload_of_a_cheating_dealer__is_refused_by_its_shape() -> None:
         with pytest.raises(CodecError):
             open_wave(key, seal(key, payload))
     assert open_wave(key, seal(key, encode([[]]))) == ()
+
+
+def test_order_in_which_a_dealer_lists_what_it_serves__changes_nothing() -> None:
+    scored, served = text_items("s", 8), text_items("u", 6)
+    assert plan_batch(bytes(32), scored, served, 2) == plan_batch(bytes(32), scored, served[::-1], 2)

@@ -64,9 +64,9 @@ class Listener:
     seen: set[bytes] = field(default_factory=set)
     slots: dict[Slot, Statement[Body]] = field(default_factory=dict)
 
-    def hear(self, data: bytes) -> Judgement:
+    def hear(self, data: bytes, topic: str | None = None) -> Judgement:
         first_in_slot: Callable[[Any], Statement[Body] | None] = self.slots.get
-        judgement = judge(data, Gossip(GENESIS, self.now_ms, self.seen.__contains__, first_in_slot))
+        judgement = judge(data, Gossip(GENESIS, self.now_ms, self.seen.__contains__, first_in_slot, topic))
         if judgement.verdict is Verdict.ACCEPT:
             assert judgement.statement is not None
             self.seen.add(judgement.statement.digest)
@@ -467,3 +467,17 @@ def test_honest_statements__are_accepted_in_any_order(order: list[int]) -> None:
     honest = [data for data in (SAID[number] for number in order) if data in HONEST]
     assert all(listener.hear(data).verdict is Verdict.ACCEPT for data in honest)
     assert len(honest) == len(HONEST)
+
+
+@pytest.mark.parametrize("kind", ["challenge", "attestation"])
+def test_statement__is_rejected_on_the_other_topic_only(kind: str) -> None:
+    topics = Topic(GENESIS.network_id)
+    data = challenge() if kind == "challenge" else attestation(BOB).data
+    own, other = (topics.rounds, topics.votes) if kind == "challenge" else (topics.votes, topics.rounds)
+    refused = Listener().hear(data, other)
+    assert (refused.verdict, refused.reason) == (
+        Verdict.REJECT,
+        "it is gossiped on another topic than its kind's",
+    )
+    assert Listener().hear(data, own).verdict is Verdict.ACCEPT
+    assert Listener().hear(data).verdict is Verdict.ACCEPT

@@ -198,3 +198,9 @@ def test_last_round_of_a_long_network__is_reached_in_one_pass() -> None:
 def test_shard_round__reads_as_round_and_shard(text: str) -> None:
     round_, shard = map(int, text.split("/"))
     assert str(shard_round(GENESIS, round_, shard)) == text
+
+
+def test_shards_of_one_round__have_a_dealer_each() -> None:
+    for round_ in range(ROUNDS):
+        dealers = [dealer_of(GENESIS, shard_round(GENESIS, round_, shard)) for shard in range(2)]
+        assert len(set(dealers)) == 2
