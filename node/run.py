@@ -63,7 +63,8 @@ def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Bound
 
         def load() -> AnswerStrategy:
             reference = node.genesis.parameters.reference_encoder
-            encoder = load_encoder(settings.model, reference, cache_dir=directory.root / "alignment")
+            maps = directory.root / "alignment"
+            encoder = load_encoder(settings.model, reference, cache_dir=maps, threads=settings.threads)
             return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
 
         _run(node, lambda stop: run_encoder_node(node, load, stop))

@@ -12,10 +12,19 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.alignment import LIFT_DOMAIN, RIDGE_STRENGTH, AffineMap, Alignment, fit, lift
+from node.encoders.alignment import (
+    LIFT_DOMAIN,
+    MINILM_RIDGE_STRENGTH,
+    RIDGE_STRENGTH,
+    AffineMap,
+    Alignment,
+    fit,
+    lift,
+)
 from node.encoders.alignment_store import store_map, stored_map
 from node.encoders.anchors import anchor_texts, anchors_digest
 from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, NativeEncoder, answer_rows
+from node.encoders.minilm import MiniLm
 from node.encoders.ngram import HashedNgrams
 from node.encoders.word_vectors import WordVectors
 
@@ -24,15 +33,18 @@ DEFAULT_REFERENCE: Final = "wordllama-256"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    native: Callable[[], NativeEncoder]
+    native: Callable[[int], NativeEncoder]
+    """From the threads it may use: only minilm uses more than one."""
     alignment: Alignment
+    ridge_strength: float = RIDGE_STRENGTH
 
 
 _ENTRIES: Final[dict[str, _Entry]] = {
-    "wordllama-256": _Entry(lambda: WordVectors(256), Alignment.PROCRUSTES),
-    "wordllama-128": _Entry(lambda: WordVectors(128), Alignment.PROCRUSTES),
-    "wordllama-64": _Entry(lambda: WordVectors(64), Alignment.PROCRUSTES),
-    "ngram": _Entry(HashedNgrams, Alignment.RIDGE),
+    "wordllama-256": _Entry(lambda _: WordVectors(256), Alignment.PROCRUSTES),
+    "wordllama-128": _Entry(lambda _: WordVectors(128), Alignment.PROCRUSTES),
+    "wordllama-64": _Entry(lambda _: WordVectors(64), Alignment.PROCRUSTES),
+    "ngram": _Entry(lambda _: HashedNgrams(), Alignment.RIDGE),
+    "minilm": _Entry(MiniLm, Alignment.RIDGE, MINILM_RIDGE_STRENGTH),
 }
 ENCODER_NAMES: Final = tuple(_ENTRIES)
 
@@ -70,22 +82,32 @@ class AlignedEncoder:
         return self.map.apply(self.native.embed(views))
 
 
-def load_encoder(name: str, reference: str = DEFAULT_REFERENCE, *, cache_dir: Path | None = None) -> Encoder:
-    """A built-in encoder, aligned to the shared space that `reference` spans.
+def load_encoder(
+    name: str, reference: str = DEFAULT_REFERENCE, *, cache_dir: Path | None = None, threads: int = 1
+) -> Encoder:
+    """A built-in encoder, aligned to the shared space that `reference` spans, its model loaded.
 
-    With a `cache_dir` the fitted map is kept there, keyed by everything it depends on. Raises EncoderError
-    for an unknown name, naming the nearest, and where a model's files are missing.
+    With a `cache_dir` the fitted map is kept there, keyed by everything it depends on. Fitting minilm takes
+    about a minute. Raises EncoderError for an unknown name, naming the nearest, and where a model's files are
+    missing.
     """
-    entry, reference_native = _entry(name), _entry(reference).native()
+    encoder = _aligned(name, reference, cache_dir, threads)
+    # A model loads when it is first used, minilm for ten seconds: the first wave would be answered too late.
+    encoder.encode(("a",))
+    return encoder
+
+
+def _aligned(name: str, reference: str, cache_dir: Path | None, threads: int) -> Encoder:
+    entry, reference_native = _entry(name), _entry(reference).native(threads)
     if name == reference:
         return LiftedEncoder(reference_native)
-    native = entry.native()
-    key = _map_key(native, reference_native, entry.alignment)
+    native = entry.native(threads)
+    key = _map_key(native, reference_native, entry)
     fitted = stored_map(cache_dir, name, key, native.dimensions) if cache_dir is not None else None
     if fitted is None:
         anchors = anchor_texts()
         target = LiftedEncoder(reference_native).encode(anchors)
-        fitted = fit(native.embed(anchors), target, entry.alignment)
+        fitted = fit(native.embed(anchors), target, entry.alignment, ridge_strength=entry.ridge_strength)
         if cache_dir is not None:
             store_map(cache_dir, name, key, fitted)
     return AlignedEncoder(native, fitted)
@@ -101,7 +123,8 @@ def _entry(name: str) -> _Entry:
     return entry
 
 
-def _map_key(native: NativeEncoder, reference: NativeEncoder, alignment: Alignment) -> str:
-    settings = repr((LIFT_DOMAIN, DIMENSIONS, RIDGE_STRENGTH, alignment.value, native.name, reference.name))
+def _map_key(native: NativeEncoder, reference: NativeEncoder, entry: _Entry) -> str:
+    how = (entry.alignment.value, entry.ridge_strength)
+    settings = repr((LIFT_DOMAIN, DIMENSIONS, *how, native.name, reference.name))
     parts = settings.encode() + native.fingerprint() + reference.fingerprint() + anchors_digest()
     return blake3(parts).hexdigest()[:32]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from node.corpus import load_challenge_pool
 from node.encoders import DIMENSIONS, Encoder, EncoderError, load_encoder
 from node.encoders.cheaters import CHEATER_NAMES, COPIED_ROWS_MAX, STRATEGY_NAMES, load_strategy
-from node.encoders.strategy import AnswerStrategy, WaveAnswer, random_rows
-from protocol.batch import Batch, Role, plan_batch
+from node.encoders.strategy import WaveAnswer, random_rows
+from protocol.batch import Batch, Role
+from tests.support.answered_batch import ITEMS, WAVES, batch_of, play, slabs_of
 
-ITEMS = 64
-MASKS = 2
 HONEST = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram", "wordllama-256", "wordllama-128")
-WAVES = (1, 2, 3)
 
 
 class Spy:
@@ -46,29 +42,14 @@ def reference() -> Encoder:
     return load_encoder("wordllama-256")
 
 
-def _batch(seed: int) -> Batch:
-    pool = load_challenge_pool(None)
-    chosen = np.random.default_rng(seed).choice(len(pool), ITEMS, replace=False)
-    secret = sha256(str(seed).encode()).digest()
-    return plan_batch(secret, [pool[index].encode() for index in chosen], [], MASKS)
-
-
-def _play(batch: Batch, strategy: AnswerStrategy) -> dict[int, WaveAnswer]:
-    history: dict[int, WaveAnswer] = {}
-    for wave in WAVES:
-        views = tuple(view.text for view in batch.waves[wave - 1])
-        history[wave] = WaveAnswer(views, strategy.answer(wave, views, dict(history)))
-    return history
-
-
 def _rows(history: dict[int, WaveAnswer]) -> NDArray[np.float32]:
     return np.concatenate([history[wave].answers for wave in WAVES])
 
 
 @pytest.mark.parametrize("name", STRATEGY_NAMES)
 def test_strategy__answers_every_view_alike_after_a_restart(name: str, reference: Encoder) -> None:
-    batch = _batch(1)
-    histories = [_play(batch, load_strategy(name, reference, 5)) for _ in range(2)]
+    batch = batch_of(1)
+    histories = [play(batch, load_strategy(name, reference, 5)) for _ in range(2)]
     for wave in WAVES:
         answers = histories[0][wave].answers
         assert answers.shape == (len(batch.waves[wave - 1]), DIMENSIONS)
@@ -80,13 +61,13 @@ def test_strategy__answers_every_view_alike_after_a_restart(name: str, reference
 
 @pytest.mark.parametrize("name", sorted(set(CHEATER_NAMES) - {"zero", "late"}))
 def test_cheater__answers_unlike_its_twin_of_another_seed(name: str, reference: Encoder) -> None:
-    batch = _batch(1)
-    ones, others = (_rows(_play(batch, load_strategy(name, reference, seed))) for seed in (1, 2))
+    batch = batch_of(1)
+    ones, others = (_rows(play(batch, load_strategy(name, reference, seed))) for seed in (1, 2))
     assert not np.allclose(ones, others, atol=1e-3)
 
 
 def test_honest__is_its_encoder(reference: Encoder) -> None:
-    answers = _play(_batch(1), load_strategy("honest", reference, 1))[2]
+    answers = play(batch_of(1), load_strategy("honest", reference, 1))[2]
     assert np.array_equal(answers.answers, reference.encode(answers.views))
 
 
@@ -99,7 +80,9 @@ def test_late__is_honest_but_after_the_deadline(reference: Encoder) -> None:
 
 
 def test_zero_and_constant__do_not_look_at_the_views(reference: Encoder) -> None:
-    zeros, constants = (_rows(_play(_batch(1), load_strategy(n, reference, 1))) for n in ("zero", "constant"))
+    zeros, constants = (
+        _rows(play(batch_of(1), load_strategy(n, reference, 1))) for n in ("zero", "constant")
+    )
     assert not zeros.any()
     assert np.array_equal(constants, np.repeat(constants[:1], len(constants), axis=0))
 
@@ -127,15 +110,15 @@ def test_copycat__keeps_its_last_copy_when_offered_nothing_to_copy(reference: En
 
 
 def test_replay__never_encodes_what_it_is_asked(reference: Encoder) -> None:
-    spy, batch = Spy(reference), _batch(1)
-    history = _play(batch, load_strategy("replay", spy, 1))
+    spy, batch = Spy(reference), batch_of(1)
+    history = play(batch, load_strategy("replay", spy, 1))
     assert not set(spy.asked) & {view.text for wave in batch.waves for view in wave}
     assert len(np.unique(_rows(history), axis=0)) > ITEMS
 
 
 def test_forged_inverse__never_encodes_an_inverse_and_recomposes_every_full(reference: Encoder) -> None:
-    spy, batch = Spy(reference), _batch(1)
-    history = _play(batch, load_strategy("forged-inverse", spy, 1))
+    spy, batch = Spy(reference), batch_of(1)
+    history = play(batch, load_strategy("forged-inverse", spy, 1))
     # Wave 3 asks for fulls and extra masks; the fulls are encoded along with them and then overwritten.
     assert not set(spy.asked) & {view.text for view in batch.waves[1]}
     answer_of = {
@@ -166,24 +149,11 @@ def test_load_strategy__names_the_nearest_for_an_unknown_name(reference: Encoder
 def honest_rounds(maps: Path) -> list[tuple[Batch, list[dict[int, WaveAnswer]]]]:
     """Three batches and what six honest encoders answered."""
     encoders = {name: load_encoder(name, cache_dir=maps) for name in HONEST}
-    batches = [_batch(seed) for seed in range(3)]
+    batches = [batch_of(seed) for seed in range(3)]
     return [
-        (batch, [_play(batch, load_strategy("honest", encoders[name], 0)) for name in HONEST])
+        (batch, [play(batch, load_strategy("honest", encoders[name], 0)) for name in HONEST])
         for batch in batches
     ]
-
-
-def _slabs(batch: Batch, history: dict[int, WaveAnswer]) -> tuple[NDArray[np.float32], ...]:
-    """Answers in the shape scoring takes: full [I, D], mask and inverse [I, K, D]."""
-    slabs = {
-        Role.FULL: np.full((ITEMS, 1, DIMENSIONS), np.nan, dtype=np.float32),
-        Role.MASK: np.full((ITEMS, MASKS, DIMENSIONS), np.nan, dtype=np.float32),
-        Role.INVERSE: np.full((ITEMS, MASKS, DIMENSIONS), np.nan, dtype=np.float32),
-    }
-    for wave in WAVES:
-        for view, row in zip(batch.waves[wave - 1], history[wave].answers, strict=True):
-            slabs[view.role][view.item, view.mask] = row
-    return slabs[Role.FULL][:, 0], slabs[Role.MASK], slabs[Role.INVERSE]
 
 
 @pytest.mark.parametrize("name", CHEATER_NAMES)
@@ -196,9 +166,9 @@ def test_cheaters__hold_no_weight_and_leave_the_honest_order(
     cheaters = [load_strategy(name, reference, seed) for seed in (1, 2)]
     scores, cheater_weights = [], []
     for batch, honest in honest_rounds:
-        answers = [_slabs(batch, history) for history in honest]
+        answers = [slabs_of(batch, history) for history in honest]
         for cheater in cheaters:
-            slabs = _slabs(batch, _play(batch, cheater))
+            slabs = slabs_of(batch, play(batch, cheater))
             # What comes after the deadline is withheld.
             answers.append(slabs if name != "late" else tuple(np.full_like(slab, np.nan) for slab in slabs))
             cheater.offer(_rows(honest[0]))
