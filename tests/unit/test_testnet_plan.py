@@ -1,0 +1,140 @@
+"""The plan of a local network: who runs what, secrets that fit their genesis, refusals with a next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from config.datadir import DataDir
+from config.errors import ConfigError
+from config.genesis import load_genesis
+from node.keys import load_key, peer_id
+from node.membership import membership_faults
+from node.testnet import plan as planning
+from node.testnet.fleet import Fleet, command_line
+from node.testnet.plan import MODELS, NETWORK, Wanted, plan_testnet
+
+CHEATS = ("zero", "late")
+
+
+def wanted(**changes: object) -> Wanted:
+    values: dict[str, object] = {
+        "validators": 3,
+        "encoders": 6,
+        "cheaters": 2,
+        "cheats": CHEATS,
+        "data": None,
+        "seed": 0,
+        **changes,
+    }
+    return Wanted(**values)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text enough for three validators, read in no time."""
+    texts = [f"text {number} " + " ".join(f"w{number}x{word}" for word in range(20)) for number in range(240)]
+    monkeypatch.setattr(planning, "load_challenge_pool", lambda _: texts)
+
+
+def test_plan__every_node_can_run_as_the_member_genesis_says_it_is(tmp_path: Path) -> None:
+    plan = plan_testnet(tmp_path / "net", wanted())
+    assert [len(plan.validators), len(plan.encoders), len(plan.nodes)] == [3, 6, 9]
+    assert load_genesis(plan.root / "genesis.json").network_id == plan.genesis.network_id
+    for node in plan.nodes:
+        directory = DataDir.existing(node.home, NETWORK)
+        key = load_key(directory.key)
+        assert key.public_key == node.public_key
+        genesis = load_genesis(directory.genesis)
+        assert genesis.network_id == plan.genesis.network_id
+        assert membership_faults(directory, key, genesis) == []
+        assert node.public_key in (genesis.validators if node.role == "validator" else genesis.encoders)
+
+
+def test_validators__have_ports_of_their_own_and_share_no_item(tmp_path: Path) -> None:
+    from node.membership import pool_path
+    from node.pool import Pool
+
+    plan = plan_testnet(tmp_path / "net", wanted())
+    assert len({node.listen for node in plan.validators}) == 3
+    for node in plan.validators:
+        (address,) = plan.genesis.validators[node.public_key].addresses
+        assert address == f"{node.listen}/p2p/{peer_id(node.public_key)}"
+    pools = [Pool.load(pool_path(DataDir.existing(node.home, NETWORK))) for node in plan.validators]
+    items = [pool.item(index).data for pool in pools for index in range(pool.size)]
+    assert len(items) == len(set(items)) == 240
+    assert all(node.listen is None for node in plan.encoders)
+
+
+def test_casting__deals_out_every_model_and_the_cheats_that_were_asked_for(tmp_path: Path) -> None:
+    plan = plan_testnet(tmp_path / "net", wanted(encoders=8))
+    cheating = [node for node in plan.encoders if node.cheat is not None]
+    assert Counter(node.cheat for node in cheating) == Counter(CHEATS)
+    honest = [node.model for node in plan.encoders if node.cheat is None]
+    assert set(honest) == set(MODELS)
+
+
+def test_seed__decides_the_casting_and_nothing_secret(tmp_path: Path) -> None:
+    plans = [plan_testnet(tmp_path / str(n), wanted(seed=seed)) for n, seed in enumerate((1, 1, 2))]
+    first, same, other = ([(node.model, node.cheat) for node in plan.encoders] for plan in plans)
+    assert first == same
+    assert first != other
+    keys = [node.public_key for plan in plans for node in plan.nodes]
+    assert len(set(keys)) == len(keys)
+    assert len({plan.genesis.network_id for plan in plans}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"validators": 0}, "raise --validators"),
+        ({"encoders": 4, "cheaters": 2}, "leave 2 honest ones"),
+        ({"encoders": 6, "cheaters": 3}, "are no minority"),
+        ({"encoders": 300}, "at most 256 nodes"),
+        ({"validators": 20}, "give more text with --data"),
+    ],
+)
+def test_network_that_cannot_work__is_refused_with_the_next_step(
+    tmp_path: Path, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        plan_testnet(tmp_path / "net", wanted(**changes))
+    assert not (tmp_path / "net").exists()
+
+
+def test_folder_that_is_not_empty__is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty"):
+        plan_testnet(tmp_path, wanted())
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_command_line__says_all_a_node_needs_and_no_secret(tmp_path: Path) -> None:
+    plan = plan_testnet(tmp_path / "net", wanted())
+    for node in plan.nodes:
+        line = " ".join(command_line(node))
+        assert f"run {node.role}" in line
+        assert str(node.home) in line
+        assert (node.listen or "") in line
+        assert (f"--cheat {node.cheat}" in line) == (node.cheat is not None)
+        assert load_key(DataDir.existing(node.home, NETWORK).key).seed.hex() not in line
+
+
+def test_fleet__knows_who_fell_what_it_said_and_leaves_nothing(tmp_path: Path) -> None:
+    plan = plan_testnet(tmp_path / "net", wanted())
+    falls = plan.validators[0].name
+    scripts = {falls: "echo 'one'; echo 'last words'; exit 3"}
+    with Fleet(plan.nodes, lambda node: ["sh", "-c", scripts.get(node.name, "exec sleep 60")]) as fleet:
+        fleet.start_all()
+        fleet._processes[falls].wait(10)
+        assert fleet.fallen() == {falls: 3}
+        assert fleet.last_words(falls, 1) == "last words"
+        killed = plan.validators[1].name
+        fleet.kill(killed)
+        assert fleet.fallen()[killed] == -9
+        fleet.start(killed)
+        assert killed not in fleet.fallen()
+        processes = list(fleet._processes.values())
+    assert all(process.poll() is not None for process in processes)
