@@ -30,6 +30,14 @@ def up(
         list[str] | None,
         typer.Option("--cheat", metavar="NAME", help="In which way; repeatable. [default: one of each]"),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="What the honest run, in turn; repeatable. [default: one of each that needs no extra]",
+        ),
+    ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="Stop after so many. [default: run until Ctrl-C]")
     ] = None,
@@ -53,9 +61,10 @@ def up(
     started_ms = now_ms()
     from rich.console import Console
 
+    from node.encoders import check_encoder
     from node.encoders.cheaters import CHEATER_NAMES
     from node.testnet.fleet import Fleet
-    from node.testnet.plan import Wanted, plan_testnet
+    from node.testnet.plan import MODELS, Wanted, plan_testnet
     from node.testnet.up import Run
 
     console = Console()
@@ -64,12 +73,15 @@ def up(
             raise CommandError(
                 f"there is no cheater '{name}': use one of {', '.join(CHEATER_NAMES)}", ExitCode.USAGE
             )
+    for name in model or ():
+        check_encoder(name)
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise CommandError(
             f"the folder of {json_file} does not exist: create it, or name another file with --json",
             ExitCode.BAD_INPUT,
         )
-    wanted = Wanted(validators, encoders, cheaters, tuple(cheat or CHEATS_DEFAULT), data, seed)
+    cheats, models = tuple(cheat or CHEATS_DEFAULT), tuple(model or MODELS)
+    wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models)
     root = directory if directory is not None else _default_root(home)
     plan = plan_testnet(root.absolute(), wanted, lambda step: console.print(f"{step} ...", style="dim"))
     console.print(

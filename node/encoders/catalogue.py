@@ -97,6 +97,11 @@ def load_encoder(
     return encoder
 
 
+def check_encoder(name: str) -> None:
+    """Raise EncoderError where `load_encoder` would for want of a model or its files, without loading it."""
+    _entry(name).native(1).fingerprint()
+
+
 def _aligned(name: str, reference: str, cache_dir: Path | None, threads: int) -> Encoder:
     entry, reference_native = _entry(name), _entry(reference).native(threads)
     if name == reference:

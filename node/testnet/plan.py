@@ -28,6 +28,7 @@ STAKE = 100
 START_LEAD_MS = 8_000
 """Round 0 begins this long after genesis: the first nodes need it to start."""
 MODELS = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
+"""What honest encoders run unless told: models that need no extra and start at once."""
 NODES_MAX = 256
 
 
@@ -66,7 +67,7 @@ class TestnetPlan:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the user asked for; `cheaters` of the `encoders` cheat."""
+    """What the user asked for; `cheaters` of the `encoders` cheat, the others run `models` in turn."""
 
     validators: int
     encoders: int
@@ -74,6 +75,7 @@ class Wanted:
     cheats: tuple[str, ...]
     data: Path | None
     seed: int
+    models: tuple[str, ...] = MODELS
 
 
 def plan_testnet(root: Path, wanted: Wanted, progress: Callable[[str], None] = lambda _: None) -> TestnetPlan:
@@ -151,7 +153,8 @@ def _pools(wanted: Wanted, parameters: NetworkParameters) -> Iterator[Sequence[b
 
 def _casting(wanted: Wanted) -> list[tuple[str, str | None]]:
     """Who runs which model and who cheats, shuffled: nothing about a key tells."""
-    honest = [(MODELS[index % len(MODELS)], None) for index in range(wanted.encoders - wanted.cheaters)]
+    honest_count = wanted.encoders - wanted.cheaters
+    honest = [(wanted.models[index % len(wanted.models)], None) for index in range(honest_count)]
     cheating = [(MODELS[0], wanted.cheats[index % len(wanted.cheats)]) for index in range(wanted.cheaters)]
     cast: list[tuple[str, str | None]] = [*honest, *cheating]
     random.Random(wanted.seed).shuffle(cast)

@@ -61,14 +61,14 @@ def _child(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_minilm__names_the_extra_where_it_is_not_installed() -> None:
     code = WITHOUT_EXTRA + (
-        "from node.encoders import EncoderError, load_encoder\n"
-        "for names in (('minilm',), ('ngram', 'minilm')):\n"
-        "    try: load_encoder(*names)\n"
+        "from node.encoders import EncoderError, check_encoder, load_encoder\n"
+        "for ask in (check_encoder, load_encoder, lambda name: load_encoder('ngram', name)):\n"
+        "    try: ask('minilm')\n"
         "    except EncoderError as error: print(error)\n"
         "print('torch' in sys.modules)"
     )
     sentence = "minilm is not installed: run `pip install 'deltamesh[minilm]'`."
-    assert _child(code).stdout.splitlines() == [sentence, sentence, "False"]
+    assert _child(code).stdout.splitlines() == [*[sentence] * 3, "False"]
 
 
 def test_minilm__that_is_not_installed_is_the_users_mistake() -> None:

@@ -10,11 +10,13 @@ import pytest
 from config.datadir import DataDir
 from config.errors import ConfigError
 from config.genesis import load_genesis
+from node.cli.errors import ExitCode
 from node.keys import load_key, peer_id
 from node.membership import membership_faults
 from node.testnet import plan as planning
 from node.testnet.fleet import Fleet, command_line
 from node.testnet.plan import MODELS, NETWORK, Wanted, plan_testnet
+from tests.support.cli import deltamesh
 
 CHEATS = ("zero", "late")
 
@@ -74,6 +76,21 @@ def test_casting__deals_out_every_model_and_the_cheats_that_were_asked_for(tmp_p
     assert Counter(node.cheat for node in cheating) == Counter(CHEATS)
     honest = [node.model for node in plan.encoders if node.cheat is None]
     assert set(honest) == set(MODELS)
+
+
+def test_casting__deals_the_models_that_were_asked_for_in_turn_to_the_honest(tmp_path: Path) -> None:
+    plan = plan_testnet(tmp_path / "net", wanted(encoders=7, models=("ngram", "minilm")))
+    honest = Counter(node.model for node in plan.encoders if node.cheat is None)
+    assert honest == {"ngram": 3, "minilm": 2}
+    assert {node.model for node in plan.encoders if node.cheat is not None} == {MODELS[0]}
+
+
+@pytest.mark.parametrize("model", ["minlm", "wordllama"])
+def test_unknown_model__is_refused_before_anything_is_made(tmp_path: Path, model: str) -> None:
+    ended = deltamesh("testnet", "up", "--model", "ngram", "--model", model, "--dir", tmp_path / "net")
+    assert ended.code == ExitCode.BAD_INPUT
+    assert f"no encoder `{model}`" in ended.error
+    assert not (tmp_path / "net").exists()
 
 
 def test_seed__decides_the_casting_and_nothing_secret(tmp_path: Path) -> None:
