@@ -1,0 +1,194 @@
+"""Validators and encoders as tasks of one process, over real sockets on loopback, with real stores."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from config.datadir import DataDir
+from config.presets import preset
+from config.settings import load_settings
+from node.clock import now_ms
+from node.encoders.strategy import WaveAnswer
+from node.keys import load_key, peer_id
+from node.membership import assemble_genesis, prepare_encoder, prepare_validator
+from node.roles.base import Node
+from node.roles.encoder import run_encoder_node
+from node.roles.validator import run_validator_node
+from node.status import STATUS_FILE_NAME, NodeStatus, read_status
+from node.store import Access, RoundRecord, Store
+from node.testnet.plan import _free_ports
+from protocol.genesis import Genesis, NetworkParameters, ValidatorMember
+from protocol.report import DIMENSIONS
+from tests.support.certified_round import bag_of_words, topical_items
+
+NETWORK = "localnet"
+START_LEAD_MS = 6_000
+STOPS_WITHIN_S = 10.0
+SLOT_MS = 4_000
+ROUNDS_OF_ITEMS = 24
+
+
+@dataclass
+class WordBag:
+    """An honest encoder that needs no model: every text is the sum of its words' vectors."""
+
+    key: bytes
+    name: str = "word-bag"
+    delay_after_deadline_ms: int | None = None
+    wants_published: bool = False
+    fails: bool = False
+    _encode: Any = None
+
+    def answer(
+        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+    ) -> NDArray[np.float32]:
+        if self.fails:
+            raise ZeroDivisionError("a model with a fault")
+        self._encode = self._encode or bag_of_words(self.key)
+        return np.frombuffer(self._encode(wave, views), "<f4").reshape(-1, DIMENSIONS)
+
+    def offer(self, published: NDArray[np.float32]) -> None:
+        raise AssertionError("nothing was asked for")
+
+
+@dataclass
+class LocalNetwork:
+    """The running nodes by name, and how to look into them."""
+
+    genesis: Genesis
+    nodes: dict[str, Node]
+    strategies: dict[str, WordBag]
+    _nursery: trio.Nursery
+    _stops: dict[str, trio.Event] = field(default_factory=dict)
+    _ended: dict[str, trio.Event] = field(default_factory=dict)
+    _readers: dict[str, Store] = field(default_factory=dict)
+
+    @property
+    def validators(self) -> list[str]:
+        return [name for name in self.nodes if name.startswith("validator")]
+
+    def start(self, name: str) -> None:
+        """Start a node, or start it again."""
+        self._stops[name], self._ended[name] = trio.Event(), trio.Event()
+        self._nursery.start_soon(self._run, name)
+
+    async def stop(self, name: str) -> None:
+        """Stop a node in order; fails when it takes longer than it may."""
+        self._stops[name].set()
+        with trio.fail_after(STOPS_WITHIN_S):
+            await self._ended[name].wait()
+
+    async def _run(self, name: str) -> None:
+        node, stop = self.nodes[name], self._stops[name]
+        if name in self.strategies:
+            await run_encoder_node(node, lambda: self.strategies[name], stop)
+        else:
+            await run_validator_node(node, stop)
+        self._ended[name].set()
+
+    def store(self, name: str) -> Store:
+        """A validator's store, to read beside it."""
+        if name not in self._readers:
+            directory = self.nodes[name].directory
+            self._readers[name] = Store.open(directory.store, directory.blobs, access=Access.READ_ONLY)
+        return self._readers[name]
+
+    def submit(self, name: str, item_id: bytes, item: bytes) -> None:
+        """What `deltamesh submit` does beside a running validator."""
+        directory = self.nodes[name].directory
+        with Store.open(directory.store, directory.blobs) as store:
+            store.submit_item(item_id, item, modality="text", source="test", submitted_ms=now_ms())
+
+    def status(self, name: str) -> NodeStatus | None:
+        return read_status(self.nodes[name].directory.root / STATUS_FILE_NAME)
+
+    def certified(self, name: str) -> dict[int, RoundRecord]:
+        """The certified rounds a validator holds."""
+        if not self.nodes[name].directory.store.exists():
+            return {}
+        return {record.round: record for record in self.store(name).certified_since(0, 1_000)}
+
+    async def until(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
+        """Wait for a condition on stores, which have no event."""
+        with trio.move_on_after(timeout_s):
+            while not condition():  # noqa: ASYNC110
+                await trio.sleep(0.1)
+            return
+        held = {name: sorted(self.certified(name)) for name in self.validators}
+        raise AssertionError(f"not within {timeout_s:g} s: {what}; certified: {held}")
+
+    def close(self) -> None:
+        """Close what was opened to read."""
+        for store in self._readers.values():
+            store.close()
+
+
+@asynccontextmanager
+async def local_network(root: Path, validators: int = 3, encoders: int = 3) -> AsyncIterator[LocalNetwork]:
+    """A network that runs until the end of the block; then every node has stopped in time."""
+    genesis, nodes = _prepare(root, validators, encoders)
+    strategies = {name: WordBag(node.me) for name, node in nodes.items() if node.me in genesis.encoders}
+    with ExitStack() as stack:
+        async with trio.open_nursery() as nursery:
+            network = LocalNetwork(genesis, nodes, strategies, nursery)
+            stack.callback(network.close)
+            for name in nodes:
+                network.start(name)
+            try:
+                yield network
+                async with trio.open_nursery() as stopping:
+                    for name in nodes:
+                        stopping.start_soon(network.stop, name)
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+def _parameters() -> NetworkParameters:
+    return msgspec.structs.replace(
+        preset(NETWORK).parameters,
+        slot_ms=SLOT_MS,
+        wave_deadline_ms=SLOT_MS // 2,
+        reveal_deadline_ms=SLOT_MS // 2,
+        masks_per_item=1,
+    )
+
+
+def _prepare(root: Path, validators: int, encoders: int) -> tuple[Genesis, dict[str, Node]]:
+    parameters = _parameters()
+    directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
+    members: list[ValidatorMember] = []
+    flags: dict[str, dict[str, object]] = {}
+    for (name, directory), port in zip(directories.items(), _free_ports(validators), strict=True):
+        pool = topical_items(name, ROUNDS_OF_ITEMS * parameters.scored_items // validators)
+        member = prepare_validator(
+            directory, pool, stake=100, addresses=(), chain_length=parameters.chain_length
+        )
+        listen = f"/ip4/127.0.0.1/tcp/{port}"
+        address = f"{listen}/p2p/{peer_id(member.public_key)}"
+        members.append(msgspec.structs.replace(member, addresses=(address,)))
+        flags[name] = {"listen": [listen]}
+    directories |= {f"encoder-{n}": DataDir.open(root / f"e{n}", NETWORK) for n in range(encoders)}
+    encoding = [
+        prepare_encoder(directory, stake=100)
+        for name, directory in directories.items()
+        if name.startswith("encoder")
+    ]
+    genesis = assemble_genesis(
+        NETWORK, parameters, members, encoding, now_ms() + START_LEAD_MS, secrets.token_bytes(32)
+    )
+    nodes = {}
+    for name, directory in directories.items():
+        given = {"home": directory.root.parent, "network": NETWORK, **flags.get(name, {})}
+        settings = load_settings(given, environment={})
+        nodes[name] = Node(settings, directory, genesis, load_key(directory.key), lambda _: None)
+    return genesis, nodes
