@@ -48,6 +48,7 @@ def run_validator(settings: Settings, at_boundary: Boundary = _carry_on) -> None
 def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Boundary = _carry_on) -> None:
     """Run an encoder until it is told to stop; `cheat` names a cheater's strategy, for test networks."""
     from node.encoders import load_encoder
+    from node.encoders.alignment_store import FOLDER_NAME
     from node.encoders.cheaters import load_strategy
     from node.encoders.strategy import AnswerStrategy
     from node.roles.encoder import run_encoder_node
@@ -63,7 +64,7 @@ def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Bound
 
         def load() -> AnswerStrategy:
             reference = node.genesis.parameters.reference_encoder
-            maps = directory.root / "alignment"
+            maps = directory.root / FOLDER_NAME
             encoder = load_encoder(settings.model, reference, cache_dir=maps, threads=settings.threads)
             return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
 

@@ -13,6 +13,8 @@ import numpy as np
 from node.encoders.alignment import AffineMap
 from node.encoders.encoder import DIMENSIONS, EncoderError
 
+FOLDER_NAME: Final = "alignment"
+"""Where a node keeps its maps, in its data directory."""
 _DAMAGE: Final = (
     OSError,
     ValueError,

@@ -18,8 +18,10 @@ from config.genesis import save_genesis
 from config.presets import preset
 from node.clock import now_ms
 from node.corpus import load_challenge_pool
+from node.encoders.alignment_store import FOLDER_NAME
 from node.keys import peer_id
 from node.membership import assemble_genesis, prepare_encoder, prepare_validator
+from node.testnet.maps import hand_out_map
 from protocol.genesis import Genesis, NetworkParameters
 from protocol.items import canonical_text
 
@@ -28,7 +30,7 @@ STAKE = 100
 START_LEAD_MS = 8_000
 """Round 0 begins this long after genesis: the first nodes need it to start."""
 MODELS = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
-"""What honest encoders run unless told: models that need no extra and start at once."""
+"""What honest encoders run unless told: they need no extra, and each node fits its map in a few seconds."""
 NODES_MAX = 256
 
 
@@ -79,7 +81,10 @@ class Wanted:
 
 
 def plan_testnet(root: Path, wanted: Wanted, progress: Callable[[str], None] = lambda _: None) -> TestnetPlan:
-    """Create keys, pools and the genesis of a new network under `root`. Raises ConfigError, CorpusError."""
+    """Create keys, pools, slow maps and the genesis of a new network under `root`.
+
+    Raises ConfigError, CorpusError, EncoderError.
+    """
     _check(wanted)
     if root.exists() and any(root.iterdir()):
         raise ConfigError(f"{root} is not empty: a local network starts in a folder of its own, give --dir")
@@ -105,6 +110,10 @@ def plan_testnet(root: Path, wanted: Wanted, progress: Callable[[str], None] = l
         home = root / f"encoder-{index + 1}"
         key = prepare_encoder(DataDir.open(home, NETWORK), stake=STAKE).public_key
         encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat))
+    for model in sorted({plan.model for plan in encoders if plan.model} - set(MODELS)):
+        progress(f"aligning {model}")
+        maps = [plan.directory / FOLDER_NAME for plan in encoders if plan.model == model]
+        hand_out_map(model, parameters.reference_encoder, maps)
     genesis = assemble_genesis(
         NETWORK,
         parameters,

@@ -11,6 +11,8 @@ from config.datadir import DataDir
 from config.errors import ConfigError
 from config.genesis import load_genesis
 from node.cli.errors import ExitCode
+from node.encoders import catalogue, load_encoder
+from node.encoders.alignment_store import FOLDER_NAME
 from node.keys import load_key, peer_id
 from node.membership import membership_faults
 from node.testnet import plan as planning
@@ -79,10 +81,31 @@ def test_casting__deals_out_every_model_and_the_cheats_that_were_asked_for(tmp_p
 
 
 def test_casting__deals_the_models_that_were_asked_for_in_turn_to_the_honest(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted(encoders=7, models=("ngram", "minilm")))
+    plan = plan_testnet(tmp_path / "net", wanted(encoders=7, models=("ngram", "wordllama-64")))
     honest = Counter(node.model for node in plan.encoders if node.cheat is None)
-    assert honest == {"ngram": 3, "minilm": 2}
+    assert honest == {"ngram": 3, "wordllama-64": 2}
     assert {node.model for node in plan.encoders if node.cheat is not None} == {MODELS[0]}
+
+
+def test_model_that_is_slow_to_fit__is_fitted_once_for_all_who_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the n-grams were slow: they need no extra.
+    monkeypatch.setattr(planning, "MODELS", ("wordllama-256",))
+    steps: list[str] = []
+    models = ("ngram", "wordllama-256")
+    plan = plan_testnet(tmp_path / "net", wanted(encoders=6, models=models), steps.append)
+    assert steps.count("aligning ngram") == 1
+    files = {node.name: list((node.directory / FOLDER_NAME).glob("*.npz")) for node in plan.encoders}
+    assert {name for name, found in files.items() if found} == {
+        node.name for node in plan.encoders if node.model == "ngram"
+    }
+    assert len({file.read_bytes() for found in files.values() for file in found}) == 1
+    # What a node then finds is what it would have fitted: it fits nothing.
+    monkeypatch.setattr(catalogue, "anchor_texts", list)
+    folder = next(found for found in files.values() if found)[0].parent
+    reference = plan.genesis.parameters.reference_encoder
+    assert load_encoder("ngram", reference, cache_dir=folder).encode(["a view"]).any()
 
 
 @pytest.mark.parametrize("model", ["minlm", "wordllama"])

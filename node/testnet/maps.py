@@ -1,0 +1,25 @@
+"""Maps of models that take long to fit, fitted once before a local network starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from node.encoders import load_encoder
+
+
+def hand_out_map(model: str, reference: str, folders: Sequence[Path]) -> None:
+    """Fill new folders, one or more, with the map of a model: its nodes then fit none. Raises EncoderError."""
+    first, *others = folders
+    # In a process of its own: the model's libraries would stay in this one's memory.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as worker:
+        worker.submit(_fit, model, reference, first).result()
+    for folder in others:
+        shutil.copytree(first, folder)
+
+
+def _fit(model: str, reference: str, folder: Path) -> None:
+    load_encoder(model, reference, cache_dir=folder)
