@@ -25,6 +25,7 @@ SLOT_MS = 8_000
 LOUD_EACH_TURN = 2
 QUIET = 1
 WARM_ROUNDS = 4
+COURSE_POINTS = 12
 
 
 def measure(root: Path, minutes: float, turn_s: float, *, peaceful: bool) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def figures(siege: Siege, *, attacked: bool) -> dict[str, Any]:
                 "last": round(sizes[-1][1] / MIB, 1),
                 "growth": round(siege.growth_bytes(name) / MIB, 1),
                 "slope_per_minute": round(siege.slope_bytes_per_min(name) / MIB, 2),
+                "course": [round(size / MIB) for _, size in sizes[:: max(1, len(sizes) // COURSE_POINTS)]],
             }
             for name, sizes in sorted(siege.memory.items())
         },

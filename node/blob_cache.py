@@ -9,7 +9,7 @@ import trio
 from node.store import DiskBlobs
 from protocol.hashing import content_digest
 
-CACHE_BYTES_MAX = 32 << 20
+CACHE_BYTES_MAX = 16 << 20
 """The answers of a few rounds of one encoder; a validator has everything on disk as well."""
 
 

@@ -22,7 +22,7 @@ VICTIM = "validator-1"
 T = TypeVar("T")
 DISK_BYTES = 96 << 20
 LIMIT_BYTES = 200_000
-WORDS_OF_A_FULL_DISK = ("No space left", "disk is full", "File too large", "free some space")
+WORDS_OF_A_FULL_DISK = ("No space left", "disk is full", "File too large", "check the disk")
 
 
 @contextlib.contextmanager
