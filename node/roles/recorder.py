@@ -14,7 +14,6 @@ import trio
 from node.clock import now_ms
 from node.network.counters import Counters
 from node.store import (
-    BlobPurpose,
     DisputeRecord,
     EmbeddingRecord,
     EvidenceRecord,
@@ -88,7 +87,7 @@ class Recorder:
 
     async def keep(self, data: bytes, round_: int, purpose: fx.Purpose) -> None:
         """Make a blob durable. Raises StoreError."""
-        await trio.to_thread.run_sync(self._store.put_blob, data, round_, BlobPurpose(purpose.value))
+        await trio.to_thread.run_sync(self._store.put_blob, data, round_, purpose)
 
     def publish(self, step: fx.Publish) -> None:
         """Write a step down, and for the dealer what each encoder sent between challenge and report."""
@@ -157,7 +156,7 @@ class Recorder:
                 self._store.mark_dealt([item_id(item) for item in served], at.round)
                 self._store.mark_released([item_id(item) for item in (*scored, *served)], at.round)
             case fx.ReportMade(at, _, body):
-                self._store.put_blob(body, at.round, BlobPurpose.REPORT)
+                self._store.put_blob(body, at.round, fx.Purpose.REPORT)
                 self._round(at, RoundState.REPORTED)
             case fx.RoundVoid(at, _):
                 self._round(at, RoundState.VOID)

@@ -23,12 +23,11 @@ from node.store.rounds import RoundRecord, RoundState
 from node.store.scores import ScoreAverage, ScoreRecord
 from node.store.statements import StatementRecord
 from node.store.steps import StepRecord
-from node.store.store import BlobPurpose, Pruned, Store
+from node.store.store import Pruned, Store
 
 __all__ = [
     "VECTOR_BYTES",
     "Access",
-    "BlobPurpose",
     "BlobStoreFull",
     "DiskBlobs",
     "DisputeRecord",

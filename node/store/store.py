@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -19,17 +18,7 @@ from node.store.scores import Scores
 from node.store.statements import KEPT_KINDS, Statements
 from node.store.steps import Steps
 from protocol.hashing import content_digest
-
-
-class BlobPurpose(StrEnum):
-    """What a blob is kept for, hence how long."""
-
-    VIEWS = "views"
-    """The ciphertext of a wave's views: until its round is pruned."""
-    REVEAL = "reveal"
-    """An encoder's answers: until its round is pruned."""
-    REPORT = "report"
-    """The body of a report: for ever."""
+from protocol.rounds.effects import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +63,13 @@ class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peer
             raise
         return store
 
-    def put_blob(self, data: bytes, round: int, purpose: BlobPurpose) -> bytes:
+    def put_blob(self, data: bytes, round: int, purpose: Purpose) -> bytes:
         """Keep a blob for as long as its purpose needs; return its digest. Raises `BlobStoreFull`."""
         # The use comes first: a pruning in between must not take the blob for an orphan.
         self.use_blob(content_digest(data), round, purpose)
         return self.blobs.put(data)
 
-    def use_blob(self, digest: bytes, round: int, purpose: BlobPurpose) -> None:
+    def use_blob(self, digest: bytes, round: int, purpose: Purpose) -> None:
         """Keep a blob that is there or about to come; one without a use goes with the next pruning."""
         with self._transaction() as database:
             database.execute(
@@ -106,6 +95,6 @@ class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peer
                 database.execute("DELETE FROM steps WHERE round < ?", (before_round,))
                 database.execute(
                     "DELETE FROM blob_uses WHERE round < ? AND purpose != ?",
-                    (before_round, BlobPurpose.REPORT.value),
+                    (before_round, Purpose.REPORT.value),
                 )
             return Pruned(statements, self.blobs.prune(self.kept_blobs()))

@@ -35,11 +35,11 @@ class Purpose(StrEnum):
     """What bytes are kept for, hence how long."""
 
     VIEWS = "views"
-    """A wave's ciphertext."""
+    """A wave's ciphertext: until its round is pruned."""
     REVEAL = "reveal"
-    """An encoder's answers to a wave."""
+    """An encoder's answers to a wave: until its round is pruned."""
     REPORT = "report"
-    """A report's body."""
+    """A report's body: for ever."""
 
 
 @dataclass(frozen=True, slots=True)

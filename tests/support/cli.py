@@ -17,7 +17,6 @@ from config.datadir import DataDir
 from config.genesis import save_genesis
 from node.cli import app
 from node.store import (
-    BlobPurpose,
     DisputeRecord,
     EmbeddingRecord,
     RoundRecord,
@@ -30,6 +29,7 @@ from protocol.codec import encode
 from protocol.items import item_id
 from protocol.messages import Dispute
 from protocol.report import VECTOR_BYTES
+from protocol.rounds.effects import Purpose
 from tests.support.certified_round import CertifiedRound, certified_round
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,9 +104,9 @@ def home_with_round(home: Path, rounds: int = 1) -> CertifiedRound:
 def _record(store: Store, round_: CertifiedRound) -> None:
     at = round_.header.body.at
     for name, data in round_.blobs.items():
-        purpose = BlobPurpose.REPORT if name == round_.header.body.body else BlobPurpose.REVEAL
+        purpose = Purpose.REPORT if name == round_.header.body.body else Purpose.REVEAL
         store.put_blob(data, at.round, purpose)
-    store.put_blob(encode(round_.body), at.round, BlobPurpose.REPORT)
+    store.put_blob(encode(round_.body), at.round, Purpose.REPORT)
     store.record_round(
         RoundRecord(
             at.epoch,

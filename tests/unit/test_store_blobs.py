@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from node.store import (
     Access,
-    BlobPurpose,
     BlobStoreFull,
     DiskBlobs,
     Pruned,
@@ -23,6 +22,7 @@ from node.store import (
     StoreReadOnly,
 )
 from protocol.hashing import content_digest
+from protocol.rounds.effects import Purpose
 
 
 @pytest.fixture
@@ -157,11 +157,11 @@ def test_prune_rounds__keeps_reports_and_certificates_drops_the_rest(tmp_path: P
         for round_ in (1, 2):
             for kind in ("commit", "reveal", "report", "certificate"):
                 store.put_statement(statement(kind, round_))
-        dropped = store.put_blob(b"reveal of round 1", 1, BlobPurpose.REVEAL)
-        report = store.put_blob(b"report of round 1", 1, BlobPurpose.REPORT)
-        recent = store.put_blob(b"reveal of round 2", 2, BlobPurpose.REVEAL)
-        shared = store.put_blob(b"views of both", 1, BlobPurpose.VIEWS)
-        store.use_blob(shared, 2, BlobPurpose.VIEWS)
+        dropped = store.put_blob(b"reveal of round 1", 1, Purpose.REVEAL)
+        report = store.put_blob(b"report of round 1", 1, Purpose.REPORT)
+        recent = store.put_blob(b"reveal of round 2", 2, Purpose.REVEAL)
+        shared = store.put_blob(b"views of both", 1, Purpose.VIEWS)
+        store.use_blob(shared, 2, Purpose.VIEWS)
         orphan = store.blobs.put(b"left behind by a crash")
 
         assert store.prune_rounds(before_round=2) == Pruned(statements=2, blobs=2)
