@@ -12,7 +12,7 @@ from node.encoders import load_encoder
 
 
 def hand_out_map(model: str, reference: str, folders: Sequence[Path]) -> None:
-    """Fill new folders, one or more, with the map of a model: its nodes then fit none. Raises EncoderError."""
+    """Fill new folders, one or more, with the map of a model: its nodes fit none. Raises EncoderError."""
     first, *others = folders
     # In a process of its own: the model's libraries would stay in this one's memory.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as worker:
