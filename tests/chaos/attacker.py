@@ -1,7 +1,8 @@
 """An attacker: every kind of garbage, floods that stay within what is allowed, and strangers at the door.
 
-Run as a script. It attacks until its time is over, and then prints as JSON how often it did what. It is nice:
-in life it has a machine of its own, and here it must not take the processor from those it attacks.
+Run as a script. It attacks until it is told to stop, or its time is over, and then prints as JSON how often
+it did what. It is nice: in life it has a machine of its own, and here it must not take the processor from
+those it attacks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,7 +38,7 @@ from protocol.schedule import round_at
 from protocol.verdict import Verdict
 from tests.chaos.garbage import KINDS, Attack, Visit
 
-NICE = 19
+NICE = 10
 HEARD_MAX = 2_048
 """Statements kept for replays."""
 FLOOD_TASKS = 4
@@ -186,9 +188,10 @@ async def _host(seed: bytes) -> AsyncIterator[Host]:
 async def attack(
     campaign: Campaign, loud_seeds: list[bytes], quiet_seeds: list[bytes], seconds: float
 ) -> None:
-    """All of it at once, for so long."""
+    """All of it at once, for so long or until SIGTERM."""
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_when_told, nursery.cancel_scope)
             for number, seed in enumerate(loud_seeds):
                 nursery.start_soon(loud, campaign, seed, campaign.chance.randrange(len(KINDS)) + number)
             for seed in quiet_seeds:
@@ -196,6 +199,12 @@ async def attack(
             for address in campaign.victims.values():
                 nursery.start_soon(strangers, campaign, address)
                 nursery.start_soon(connections, campaign, address)
+
+
+async def _stop_when_told(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
 
 
 def main() -> None:

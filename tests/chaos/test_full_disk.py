@@ -66,6 +66,7 @@ def test_full_disk__validator_stays_up_and_takes_part_again_when_there_is_space(
             _full_and_free_again(network, lambda: fill(plan), lambda filler: filler.unlink())
 
 
+@pytest.mark.slow
 def test_no_file_may_grow__validator_stays_up_and_takes_part_again_when_they_may(tmp_path: Path) -> None:
     with running_network(tmp_path, Shape()) as network:
         pid = network.fleet.pid(VICTIM)
