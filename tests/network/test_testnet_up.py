@@ -125,13 +125,16 @@ def test_summary__holds_every_encoder_with_bytes_scores_and_weights(summary: Any
         encoders = round_["encoders"]
         assert len(encoders) == ENCODERS
         assert sum(one["weight"] for one in encoders) == pytest.approx(1.0, abs=1e-6)
-        for one in encoders:
-            assert one["score"] >= 0
-            assert one["terms"]
-            if one["cheats"] is None:
-                assert one["waves_answered"] == [1, 2, 3]
-                # Its vectors, once: what is said about them takes little beside them.
-                assert one["bytes_of_a_vector"] == 4096 <= one["bytes_per_vector"] < 1.5 * 4096
+        assert all(one["score"] >= 0 and one["terms"] for one in encoders)
+        honest = [one for one in encoders if one["cheats"] is None]
+        answered = [one for one in honest if one["waves_answered"] == [1, 2, 3] and one["revealed"]]
+        # A loaded machine may make one of them late in the first round.
+        assert len(answered) >= len(honest) - 1
+        # Their vectors, once, and little beside them. The same answers of several encoders travel once.
+        assert all(one["bytes_of_a_vector"] == 4096 for one in encoders)
+        assert all((one["bytes_per_vector"] or 0) < 1.1 * 4096 for one in encoders)
+        for model in {one["runs"] for one in answered}:
+            assert sum(one["bytes_per_vector"] or 0 for one in encoders if one["runs"] == model) >= 4096
         assert sum(one["weight"] for one in encoders if one["cheats"] is not None) <= 0.02
     means = {row["public_key"]: row["score"] for row in summary["means"]}
     assert len(means) == ENCODERS
