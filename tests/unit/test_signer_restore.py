@@ -301,7 +301,7 @@ def test_any_history__never_two_digests_for_one_slot(steps: list[Run | Copy | Re
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(steps=STEPS)
 def test_any_history__never_two_digests_for_one_slot_at_length(steps: list[Run | Copy | Restore]) -> None:
     play(steps)
