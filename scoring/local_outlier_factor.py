@@ -13,6 +13,8 @@ from scoring.precision import pinned_precision
 
 _EPSILON = 1e-10
 """Added to a mean reach distance, as scikit-learn does: k + 1 identical rows score 1, not NaN."""
+_IDENTICAL = 1e-4
+"""Unit vectors this close are the same answer, give or take float32: cosine 1 - 5e-9."""
 _NUMBERS_PER_PAIR = 12
 """float32 numbers of working memory per pair of rows, used to size a chunk."""
 
@@ -70,8 +72,11 @@ def outlier_factor_of(pairs: Pairs, neighbours: int, reach_floor: float) -> Tens
     flat = index.flatten(1)
     reach = torch.maximum(near, farthest.gather(1, flat).view_as(near))
     if reach_floor > 0:
-        # Without a floor, near-copies of one encoder are so dense that everyone else looks far out.
-        reach = torch.maximum(reach, (reach_floor * median_distance(pairs.distance, both))[:, None, None])
+        # Without a floor, near-copies of one encoder are so dense that everyone else looks far out. Identical
+        # rows say nothing about the spread: where most operators run one public model, they are not counted.
+        apart = both & (pairs.distance > _IDENTICAL)
+        apart = torch.where(apart.flatten(1).any(1)[:, None, None], apart, both)
+        reach = torch.maximum(reach, (reach_floor * median_distance(pairs.distance, apart))[:, None, None])
     density = 1 / (reach.double().masked_fill_(beyond, 0).sum(2) / used + _EPSILON)  # [B, N]
     factor = density.gather(1, flat).view_as(near).masked_fill_(beyond, 0).sum(2) / used / density
     factor = torch.where(peers < 2, torch.ones_like(factor), factor)

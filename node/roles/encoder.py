@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-import numpy as np
 import structlog
 import trio
 
 from node.blob_cache import BlobCache
-from node.clock import now_ms
 from node.driver import Driver, Role
-from node.encoders.strategy import AnswerStrategy, WaveAnswer
+from node.encoders.strategy import AnswerStrategy
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
+from node.roles.answering import Answering
 from node.roles.base import Node, join_gossip, report_status
 from node.roles.published import offer_best_reveal
 from node.roles.signing import mend_signer, open_signer
@@ -26,7 +25,7 @@ from protocol.hashing import digest
 from protocol.messages import Body, Certificate, Challenge
 from protocol.rounds import EncoderMachine
 from protocol.rounds import effects as fx
-from protocol.schedule import ShardRound, shard_of
+from protocol.schedule import shard_of
 from protocol.statement import Statement
 
 log = structlog.get_logger(__name__)
@@ -70,12 +69,13 @@ class EncoderNode:
         self._strategy = strategy
         self._nursery = nursery
         self._salt_seed = digest("salt-seed", node.key.seed)
-        self._history: dict[ShardRound, dict[int, WaveAnswer]] = {}
+        self._answering = Answering(strategy, node.genesis.parameters.wave_deadline_ms)
         self._last_certified: int | None = None
-        self._model = trio.CapacityLimiter(1)  # one wave at a time: the model is not asked to be thread-safe
         self._exchange = StreamExchange(host, BlobCache(None), admit=node.genesis.is_member)
         self._statements = Statements(node.genesis, signer, host.counters)
-        role = Role(keep=self._keep, publish=self._publish, witness=self._witness, encode=self._encode)
+        role = Role(
+            keep=self._keep, publish=self._publish, witness=self._witness, encode=self._answering.answer
+        )
         self._driver = Driver(host, self._exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open
 
@@ -109,9 +109,7 @@ class EncoderNode:
         machine = EncoderMachine(self._genesis, at, self._node.me, self._salt_seed)
         self._driver.open(at, [machine])
         self._driver.close_before(at.round - ROUNDS_KEPT)
-        for old in [key for key in self._history if key.round < at.round - ROUNDS_KEPT]:
-            del self._history[old]
-        self._history[at] = {}
+        self._answering.forget_before(at.round - ROUNDS_KEPT)
 
     async def _keep(self, data: bytes, round_: int, purpose: fx.Purpose) -> None:
         """The cache in memory is all an encoder keeps."""
@@ -124,24 +122,3 @@ class EncoderNode:
             wave=step.wave,
             detail=step.detail,
         )
-
-    async def _encode(self, at: ShardRound, wave: int, texts: Sequence[str]) -> bytes:
-        began_ms = now_ms()
-        history = self._history.setdefault(at, {})
-        answers = await trio.to_thread.run_sync(
-            self._strategy.answer,
-            wave,
-            texts,
-            dict(history),
-            limiter=self._model,
-            # A slow model must not hold up the end of the node.
-            abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
-        )
-        data = np.ascontiguousarray(answers, dtype="<f4")
-        history[wave] = WaveAnswer(tuple(texts), data)
-        delay_ms = self._strategy.delay_after_deadline_ms
-        if delay_ms is not None:
-            due_ms = began_ms + self._genesis.parameters.wave_deadline_ms + delay_ms
-            await trio.sleep(max(0, due_ms - now_ms()) / 1000)
-        log.info("wave.encoded", round=at.round, wave=wave, views=len(texts), elapsed_ms=now_ms() - began_ms)
-        return data.tobytes()

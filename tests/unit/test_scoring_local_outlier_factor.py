@@ -165,3 +165,14 @@ def test_local_outlier_factor__wrong_arguments_are_refused(
     flags = None if valid is None else torch.ones(valid, dtype=torch.bool)
     with pytest.raises(ScoringError, match=r"give rows|at least 1"):
         local_outlier_factor(torch.zeros(rows), flags, neighbours=neighbours)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-6])
+def test_most_operators_running_one_model__do_not_push_out_the_one_who_does_not(spread: float) -> None:
+    draw = torch.Generator().manual_seed(5)
+    one, other = torch.nn.functional.normalize(torch.randn(2, 16, 64, generator=draw), dim=2)  # [16, 64] each
+    near = torch.nn.functional.normalize(one + 0.5 * other, dim=1)
+    rows = torch.stack([*(one + spread * torch.randn(16, 64, generator=draw) for _ in range(6)), near], dim=1)
+    factors = local_outlier_factor(rows, neighbours=3, reach_floor=0.75)
+    assert factors.max() < 1.5
+    assert factors[:, :6].sub(1).abs().max() < 1e-3
