@@ -69,9 +69,10 @@ class Script:
         return found
 
     async def has_seen(self, count: int) -> list[ev.Event]:
-        while len(self.events) < count:
-            self._told = trio.Event()
-            await self._told.wait()
+        with trio.fail_after(3_600):
+            while len(self.events) < count:
+                self._told = trio.Event()
+                await self._told.wait()
         await trio.testing.wait_all_tasks_blocked()  # what it asked for is done, or under way
         return self.events
 
