@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import structlog
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.chaos.network import Shape, running_network
@@ -98,6 +100,8 @@ def main() -> None:
     parser.add_argument("--peaceful", action="store_true", help="without the attacker: what time alone does")
     parser.add_argument("--json", action="store_true", help="only JSON on standard output")
     given = parser.parse_args()
+    # Standard output is for the result.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with tempfile.TemporaryDirectory(prefix="deltamesh-attack-") as folder:
         found = measure(Path(folder), given.minutes, given.turn_s, peaceful=given.peaceful)
     if given.json:

@@ -216,6 +216,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    # Standard output is for the result.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     os.nice(NICE)
     campaign = Campaign(load_genesis(given.genesis), random.Random(given.seed))
     seeds = [[load_key(path).seed for path in paths] for paths in (given.loud, given.quiet)]
