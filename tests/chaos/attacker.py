@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
 import trio
 import trio.lowlevel
 from multiaddr import Multiaddr
