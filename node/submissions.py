@@ -15,7 +15,7 @@ from node.store import QueueFull, Store, StoreError
 from protocol.codec import CodecError, Record, decode, encode
 from protocol.genesis import Genesis
 from protocol.items import ITEM_BYTES_MAX, ItemError, check_canonical_text, item_id
-from protocol.schedule import ShardRound, dealer_of, shard_round
+from protocol.schedule import dealer_of, shard_round
 
 METHOD = "items"
 ITEMS_MAX = 256
@@ -44,39 +44,26 @@ class Submissions:
         self._store = store
         host.handle(METHOD, self._take, request_bytes_max=REQUEST_BYTES_MAX, response_bytes_max=16)
 
-    def pending_for(self, at: ShardRound) -> tuple[bytes, ...]:
-        """What this node serves as the dealer of `at`, oldest first, within the bound for one batch.
-
-        Where it deals several shards of one round, each item falls to one of them. Raises StoreError.
-        """
-        shards = [
-            shard
-            for shard in range(self._genesis.parameters.shards_per_round)
-            if dealer_of(self._genesis, shard_round(self._genesis, at.round, shard)) == self._host.public_key
-        ]
-        items = self._pending(self._genesis.parameters.served_items_max * max(1, len(shards)))
-        mine = (item for item in items if shards[item_id(item)[-1] % len(shards)] == at.shard)
-        return tuple(mine)[: self._genesis.parameters.served_items_max]
+    def pending(self) -> tuple[bytes, ...]:
+        """What this node would serve now, oldest first, within the bound for one batch. Raises StoreError."""
+        limit = min(ITEMS_MAX, self._genesis.parameters.served_items_max)
+        records = self._store.pending(limit) if limit else []
+        return tuple(record.content for record in records if record.content is not None)
 
     async def hand_over(self, round_: int) -> None:
         """Give pending items to one dealer of a round that is about to begin. Raises StoreError."""
-        limit = min(ITEMS_MAX, self._genesis.parameters.served_items_max)
-        items = await trio.to_thread.run_sync(self._pending, limit)
+        items = await trio.to_thread.run_sync(self.pending)
         shards = range(self._genesis.parameters.shards_per_round)
         dealers = [dealer_of(self._genesis, shard_round(self._genesis, round_, shard)) for shard in shards]
         if not items or self._host.public_key in dealers:
             return
-        for dealer in dict.fromkeys(dealers):
+        for dealer in dealers:
             try:
                 await self._host.request(dealer, METHOD, encode(Handover(items)), timeout_s=10.0)
                 return
             except RequestError as error:
                 # They stay pending; the next round has another dealer.
                 log.info("items.not_handed_over", peer=dealer.hex()[:8], reason=str(error))
-
-    def _pending(self, limit: int) -> tuple[bytes, ...]:
-        records = self._store.pending(limit) if limit else []
-        return tuple(record.content for record in records if record.content is not None)
 
     async def _take(self, peer: bytes, payload: bytes) -> bytes:
         if peer not in self._genesis.validators:

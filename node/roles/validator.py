@@ -219,8 +219,9 @@ class Validator:
             log.info("round.not_dealt", round=at.round, reason="too few validators or encoders are connected")
             return
         scored = tuple(self._pool.item(index) for index in indices)
-        pending = await trio.to_thread.run_sync(self._submissions.pending_for, at)
-        served = tuple(item for item in pending if item not in {one.data for one in scored})
+        pending = await trio.to_thread.run_sync(self._submissions.pending)
+        scored_data = {one.data for one in scored}
+        served = tuple(item for item in pending if item not in scored_data)
         preimage = self._chain.preimage(chain_depth(self._genesis, at))
         await self._driver.tell(at, Deal(preimage, scored, served))
         for key in shard_of(self._genesis, at):

@@ -106,27 +106,13 @@ async def test_unreachable_dealer__leaves_items_pending(store: Store) -> None:
     assert store.item_counts()[ItemState.PENDING] == 3
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3])
-def test_items_for_a_batch__fall_to_exactly_one_of_the_own_shards(store: Store, shards: int) -> None:
-    genesis, people, _ = small_network(1, 4, shards_per_round=shards, chain_length=64, served_items_max=64)
-    submit(store, *ITEMS[:30])
-    submissions = Submissions(genesis, FakeHost(people[0].key).host, store)
-    served = [submissions.pending_for(shard_round(genesis, 0, shard)) for shard in range(shards)]
-    together = [item for batch in served for item in batch]
-    assert sorted(together) == sorted(ITEMS[:30])
-    assert all(served)
-
-
 def test_batch__holds_no_more_than_the_network_allows(store: Store) -> None:
     genesis, people, _ = small_network(1, 4, served_items_max=5)
     submit(store, *ITEMS[:20])
     submissions = Submissions(genesis, FakeHost(people[0].key).host, store)
-    assert submissions.pending_for(shard_round(genesis, 0, 0)) == tuple(ITEMS[:5])
+    assert submissions.pending() == tuple(ITEMS[:5])
     genesis, people, _ = small_network(1, 4, served_items_max=0)
-    assert (
-        Submissions(genesis, FakeHost(people[0].key).host, store).pending_for(shard_round(genesis, 0, 0))
-        == ()
-    )
+    assert Submissions(genesis, FakeHost(people[0].key).host, store).pending() == ()
 
 
 async def test_items_of_a_validator__are_queued_once_up_to_the_bound(store: Store) -> None:
