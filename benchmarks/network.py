@@ -23,12 +23,15 @@ import trio
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from node.network.host import Host, open_host
+from node.network.limits import NetworkLimits
 from protocol.verdict import Verdict
 
 TOPIC = "benchmark/1"
 SIZES = {"4 KB": 4096, "12 KB": 12_288, "1.3 MB": 1_300_000}
 CONCURRENCY = 16
 MESSAGE_BYTES = 1024
+# What the transport can do, not what one peer is granted of it.
+UNLIMITED = NetworkLimits(requests_per_s=1e9, gossip_messages_per_s=1e9)
 
 
 def accept(data: bytes, key: bytes) -> Verdict:
@@ -39,7 +42,7 @@ def accept(data: bytes, key: bytes) -> Verdict:
 async def serve() -> None:
     """Answer requests with as many bytes as they ask for, and gossip with gossip, until the input closes."""
     async with (
-        open_host(bytes(31) + b"\x01", ["/ip4/127.0.0.1/tcp/0"]) as host,
+        open_host(bytes(31) + b"\x01", ["/ip4/127.0.0.1/tcp/0"], limits=UNLIMITED) as host,
         trio.open_nursery() as nursery,
     ):
         blob = os.urandom(max(SIZES.values()))
@@ -146,7 +149,7 @@ async def measure_gossip(host: Host, messages: int) -> dict[str, float]:
 
 async def run(seconds: float) -> dict[str, object]:
     """Every measurement, by name."""
-    async with server() as address, open_host(bytes(31) + b"\x02", []) as host:
+    async with server() as address, open_host(bytes(31) + b"\x02", [], limits=UNLIMITED) as host:
         peer = await host.dial(address)
         results: dict[str, object] = {
             "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}"

@@ -17,11 +17,11 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
-import trio.lowlevel
 from multiaddr import Multiaddr
 
 from config.genesis import load_genesis
@@ -100,22 +100,22 @@ async def _visit_again_and_again(
 
 async def quiet(campaign: Campaign, seed: bytes) -> None:
     """A member that breaks no rule and asks, says and repeats as much as it may."""
-    heard: deque[bytes] = deque(maxlen=HEARD_MAX)
+    heard: deque[tuple[str, bytes]] = deque(maxlen=HEARD_MAX)
 
-    def hear(data: bytes, forwarder: bytes) -> Verdict:
-        heard.append(data)
+    def hear(topic: str, data: bytes, forwarder: bytes) -> Verdict:
+        heard.append((topic, data))
         return Verdict.ACCEPT
 
     topics = Topic(campaign.genesis.network_id)
     async with _host(seed) as host, trio.open_nursery() as nursery:
         for topic in (topics.rounds, topics.votes):
-            nursery.start_soon(_drain, await host.subscribe(topic, hear))
+            nursery.start_soon(_drain, await host.subscribe(topic, partial(hear, topic)))
         host.maintain(campaign.victims.values())
 
         async def replay_gossip() -> None:
-            for data in list(heard)[-200:]:
-                await host.publish(topics.rounds, data)
-                await host.publish(topics.votes, data)
+            # The same bytes in a message of one's own are a new message to everyone.
+            for topic, data in list(heard)[-200:]:
+                await host.publish(topic, data)
 
         nursery.start_soon(campaign.forever, "replayed gossip", replay_gossip)
         for victim in campaign.victims:
@@ -128,7 +128,7 @@ async def _drain(channel: trio.MemoryReceiveChannel[tuple[bytes, bytes]]) -> Non
         pass
 
 
-async def _flood(campaign: Campaign, host: Host, victim: bytes, heard: deque[bytes]) -> None:
+async def _flood(campaign: Campaign, host: Host, victim: bytes, heard: deque[tuple[str, bytes]]) -> None:
     async def ask(method: str, payload: bytes) -> None:
         try:
             await host.request(victim, method, payload, timeout_s=10.0)
@@ -144,7 +144,7 @@ async def _flood(campaign: Campaign, host: Host, victim: bytes, heard: deque[byt
         await ask("no such method", b"x" * 1_000)
         for _ in range(20):
             if heard:
-                await ask(STATEMENT_METHOD, campaign.chance.choice(heard))
+                await ask(STATEMENT_METHOD, campaign.chance.choice(heard)[1])
 
     await campaign.forever("flood", once, pause_s=0.0)
 
