@@ -76,7 +76,7 @@ class NetworkLimits:
     blob_chunk_s: float = 20.0
     blob_bytes_per_peer_per_s: float = 64 * MIB
     """Bytes served to one peer; a second's worth may be taken at once, more waits."""
-    blob_serve_cache_bytes: int = 16 * MIB
+    blob_serve_cache_bytes: int = 8 * MIB
 
     # Known addresses kept connected.
     maintained_max: int = 1024
