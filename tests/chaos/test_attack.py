@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.network, pytest.mark.timeout(400)]
 TURN_S = 24.0
 GROWTH_BYTES_MAX = 50 * MIB
 ENCODER_GROWTH_BYTES_MAX = 160 * MIB
-"""Encoders, which nobody attacks here, grow by some 60 to 85 MiB in their first minutes: docs/measurements.md."""
+"""Encoders, which nobody attacks here, grow by 60 to 85 MiB at first: docs/measurements.md."""
 RATIO_MAX = 3.0
 """So few rounds on a busy machine only show a collapse; `benchmarks/attack.py` measures the ratio."""
 
