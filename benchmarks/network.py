@@ -31,7 +31,7 @@ SIZES = {"4 KB": 4096, "12 KB": 12_288, "1.3 MB": 1_300_000}
 CONCURRENCY = 16
 MESSAGE_BYTES = 1024
 # What the transport can do, not what one peer is granted of it.
-UNLIMITED = NetworkLimits(requests_per_s=1e9, gossip_messages_per_s=1e9)
+UNLIMITED = NetworkLimits(requests_per_s=1e9, requests_burst=1e9, gossip_messages_per_s=1e9)
 
 
 def accept(data: bytes, key: bytes) -> Verdict:

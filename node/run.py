@@ -16,6 +16,7 @@ from config.settings import Settings
 from node.keys import load_key
 from node.logs import set_up_logging
 from node.membership import membership_faults
+from node.memory import give_back_free_memory
 from node.roles.base import Boundary, Node, remove_status
 
 STOP_WITHIN_S = 8.0
@@ -72,6 +73,7 @@ def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Bound
 
 
 def _load(settings: Settings, directory: DataDir, at_boundary: Boundary) -> Node:
+    give_back_free_memory()
     set_up_logging(directory.logs, settings.log_level, settings.log_format)
     genesis = load_genesis(directory.genesis)
     return Node(settings, directory, genesis, load_key(directory.key), at_boundary)

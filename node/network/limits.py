@@ -39,11 +39,13 @@ class NetworkLimits:
     # Requests.
     streams_per_peer: int = 8
     """Long-lived request streams kept per peer."""
-    requests_per_s: float = 200.0
-    """Requests served per peer, a second's worth at once; more wait (back-pressure), they are not refused.
+    requests_per_s: float = 50.0
+    """Requests served per peer; more wait (back-pressure), they are not refused.
 
     One costs 0.3 to 1 ms: without this bound a single member takes most of a core and breaks no rule.
     """
+    requests_burst: float = 500.0
+    """Requests served at once before that: the blobs of a whole round."""
     request_bytes_max: int = 16 * MIB
     response_bytes_max: int = 16 * MIB
     frame_read_s: float = 10.0

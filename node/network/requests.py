@@ -250,8 +250,10 @@ class Requests:
     async def _wait_for_turn(self, peer: bytes) -> None:
         rate = self._rates.get(peer)
         if rate is None:
-            per_s = self._limits.requests_per_s
-            rate = self._rates[peer] = TokenBucket(per_s, per_s, trio.current_time())
+            limits = self._limits
+            rate = self._rates[peer] = TokenBucket(
+                limits.requests_per_s, limits.requests_burst, trio.current_time()
+            )
         wait_s = rate.take(1.0, trio.current_time())
         if wait_s > 0:
             self._counters.add("rpc.slowed")

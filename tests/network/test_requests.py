@@ -308,7 +308,7 @@ async def test_peer_that_goes_away__ends_the_request() -> None:
 
 
 async def test_rate__too_many_requests_wait_and_are_answered() -> None:
-    limits = NetworkLimits(requests_per_s=50)
+    limits = NetworkLimits(requests_per_s=50, requests_burst=50)
     async with pair(limits) as (first, second):
         serve(first)
         started_s = trio.current_time()

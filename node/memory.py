@@ -1,0 +1,27 @@
+"""Memory of the C library: given back when it is free, not kept for later in every thread."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+
+LARGE_BYTES = 1 << 20
+ARENAS_MAX = 2
+
+
+def give_back_free_memory() -> None:
+    """Have large blocks returned to the system when they are freed. Does nothing where there is no glibc.
+
+    Left alone, glibc keeps what batches of embeddings once took, in an arena per thread: an encoder grew by
+    20 to 30 MB a minute where it now grows by half as much, and only until its caches are full.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, ARENAS_MAX)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, LARGE_BYTES)
