@@ -71,6 +71,7 @@ def figures(siege: Siege, *, attacked: bool) -> dict[str, Any]:
     for name, hit in (("peace", False), ("attack", True)):
         latencies_ms = siege.latencies_ms(hit)
         found[name] = {
+            "cores_busy_with_nodes": round(siege.cores(hit), 2),
             "rounds_dealt": siege.dealt(hit),
             "rounds_certified": len(latencies_ms),
             "latency_median_ms": median(latencies_ms) if latencies_ms else None,

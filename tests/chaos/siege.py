@@ -38,16 +38,22 @@ class Siege:
     memory: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     """By node: (seconds on a monotonic clock, resident bytes of the node and its workers)."""
 
+    cpu_s: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
+    """Processor time all nodes took in the turns without and with an attacker."""
+    wall_s: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
+
     def turn(self, seconds: float, loud: Sequence[Path] = (), quiet: Sequence[Path] = ()) -> None:
         """One turn of about so many seconds, attacked by these members if there are any. Whole slots."""
         first = self.network.round_now() + 1
         self._wait_for_slot(first)
-        started_s = time.monotonic()
+        started_s, taken_s, attacked = time.monotonic(), self._taken_s(), bool(loud or quiet)
         with self._attackers(seconds, loud, quiet):
             while time.monotonic() < started_s + seconds:
                 self._look()
                 time.sleep(LOOK_EVERY_S * 5)
-        self.turns.append((bool(loud or quiet), first, max(first, self.network.round_now() - 1)))
+            self.cpu_s[attacked] += self._taken_s() - taken_s
+            self.wall_s[attacked] += time.monotonic() - started_s
+        self.turns.append((attacked, first, max(first, self.network.round_now() - 1)))
 
     def latencies_ms(self, attacked: bool) -> list[int]:
         """From challenge to certificate, of the rounds of all turns of one sort."""
@@ -83,6 +89,13 @@ class Siege:
             for plan in self.network.plan.validators
             for entry in self.network.events(plan.name, "peer.penalised")
         )
+
+    def cores(self, attacked: bool) -> float:
+        """How many processors all nodes together kept busy in the turns of one sort."""
+        return self.cpu_s[attacked] / (self.wall_s[attacked] or 1.0)
+
+    def _taken_s(self) -> float:
+        return sum(cpu_seconds(self.network.fleet.pid(plan.name)) for plan in self.network.plan.nodes)
 
     def _rounds(self, attacked: bool) -> list[int]:
         return [n for hit, first, last in self.turns if hit == attacked for n in range(first, last + 1)]
@@ -135,3 +148,13 @@ def resident_bytes(pid: int) -> int:
         return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
     except psutil.NoSuchProcess:
         return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time a process and its children have taken; 0 when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(sum(spent.user + spent.system for spent in times))
