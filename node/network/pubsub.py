@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
+from blake3 import blake3
 from libp2p.abc import INetStream
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.stream.exceptions import StreamError
@@ -114,6 +115,7 @@ class HardenedPubsub(Pubsub):
         super().__init__(host, router, strict_signing=True)
         self.seen_messages.stop()
         self.seen_messages = SeenMessages(limits.seen_messages_max)  # type: ignore[assignment]
+        self._accepted = SeenMessages(limits.seen_messages_max)
         self._limits = limits
         self._counters = counters
         self._penalise = penalise
@@ -252,6 +254,9 @@ class HardenedPubsub(Pubsub):
         elif len(msg.data) > self._limits.gossip_bytes_max or len(message_id) > 128:
             self._counters.add("gossip.dropped.too_large")
             self._penalise(key, COST_MALFORMED, "message too large")
+        elif self._accepted.has(_content(topic, msg.data)):
+            # What was accepted once, in a message of someone else's: no signature is worth checking for it.
+            self._counters.add("gossip.dropped.repeated")
         elif not _is_signed(msg):
             # Before the validator: an unsigned copy of a genuine message must not mark the genuine one as
             # seen.
@@ -271,6 +276,7 @@ class HardenedPubsub(Pubsub):
             verdict = Verdict.IGNORE
         if verdict is Verdict.ACCEPT:
             self._counters.add("gossip.delivered")
+            self._accepted.add(_content(topic, msg.data))
             self._deliver(topic, msg.data, key)
         else:
             self._counters.add(f"gossip.dropped.{verdict.value}")
@@ -287,6 +293,11 @@ def _entry_count(rpc: rpc_pb2.RPC) -> int:
     )
     lists = (control.ihave, control.iwant, control.graft, control.prune, control.idontwant)
     return 1 + len(rpc.publish) + len(rpc.subscriptions) + ids + sum(len(entries) for entries in lists)
+
+
+def _content(topic: str, data: bytes) -> bytes:
+    """What names a message whoever wraps it."""
+    return blake3(topic.encode() + b"\0" + data).digest()
 
 
 def _is_signed(message: rpc_pb2.Message) -> bool:

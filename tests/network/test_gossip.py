@@ -154,6 +154,35 @@ def signed(author: Host, data: bytes, topic: str = TOPIC) -> rpc_pb2.Message:
     return message
 
 
+async def test_repeats_in_new_messages__cost_no_signature_and_pass_the_validator_once() -> None:
+    # A member may wrap what others said in messages of its own, as often as it likes.
+    judged: list[bytes] = []
+
+    def judge(data: bytes, key: bytes) -> Verdict:
+        judged.append(data)
+        return Verdict.ACCEPT
+
+    async with pair() as (first, second):
+        await first.subscribe(TOPIC, judge)
+        stream = await raw_gossip(second, first)
+        for data in (b"one", b"one", b"two", b"one"):
+            await stream.write(rpc_bytes(rpc_pb2.RPC(publish=[signed(second, data)])))
+        await until(lambda: len(judged) == 2 and first.counters.get("gossip.dropped.repeated") == 2)
+        assert judged == [b"one", b"two"]
+        assert first.penalty(second.public_key) == 0
+
+
+async def test_refused_content__does_not_stand_in_the_way_of_its_acceptance() -> None:
+    verdicts = [Verdict.IGNORE, Verdict.ACCEPT]
+    async with pair() as (first, second):
+        received = await first.subscribe(TOPIC, lambda data, key: verdicts.pop(0))
+        stream = await raw_gossip(second, first)
+        for _ in range(2):
+            await stream.write(rpc_bytes(rpc_pb2.RPC(publish=[signed(second, b"early")])))
+        assert await collect(received, 1) == [b"early"]
+        assert verdicts == []
+
+
 async def test_duplicates__pass_the_validator_once() -> None:
     judged: list[bytes] = []
 
