@@ -246,6 +246,7 @@ def test_stranger__recomputes_a_report_and_refuses_another_network(guide: Guide)
 
 def test_restarted_validator__is_found_at_its_new_port(guide: Guide) -> None:
     alpha, beta = guide.hosts["alpha"], guide.hosts["beta"]
+    until(lambda: newest(beta) >= 0, WITHIN_S, "Beta certifies", guide.hosts.values())
     assert beta.stop() == [0]
     beta.start("deltamesh run validator --listen /ip4/0.0.0.0/tcp/7701")
     until(
@@ -260,5 +261,6 @@ def test_restarted_validator__is_found_at_its_new_port(guide: Guide) -> None:
 
 
 def test_every_node__stops_in_order(guide: Guide) -> None:
+    join_late(guide)
     codes = {name: guide.hosts[name].stop() for name in (*VALIDATORS, *ENCODERS)}
     assert all(code == 0 for ended in codes.values() for code in ended), codes
