@@ -18,6 +18,14 @@ class NetworkLimits:
     handshakes_max: int = 256
     """Inbound connections being secured at one time; one more is closed at once."""
     handshakes_per_address_max: int = 64
+    failed_handshakes_per_s: float = 10.0
+    """Inbound connections of one address that come to nothing; above it, further ones from there wait.
+
+    One costs 2 to 4 ms. They wait in turn, so an honest neighbour behind the same address still gets in.
+    """
+    failed_handshakes_burst: float = 64.0
+    addresses_max: int = 1024
+    """Addresses whose failed handshakes are remembered, the oldest forgotten first."""
     handshake_s: float = 10.0
     dial_s: float = 10.0
     keepalive_s: float = 4.0
@@ -39,7 +47,7 @@ class NetworkLimits:
     # Requests.
     streams_per_peer: int = 8
     """Long-lived request streams kept per peer."""
-    requests_per_s: float = 50.0
+    requests_per_s: float = 20.0
     """Requests served per peer; more wait (back-pressure), they are not refused.
 
     One costs 0.3 to 1 ms: without this bound a single member takes most of a core and breaks no rule.
@@ -59,6 +67,12 @@ class NetworkLimits:
     gossip_messages_per_s: float = 200.0
     gossip_bytes_per_s: float = 16 * MIB
     """Per forwarder; above it the forwarder's stream is read more slowly."""
+    useless_messages_per_s: float = 25.0
+    """Per forwarder, of messages it wrapped anew or sent too late; above it its stream is read more slowly.
+
+    Copies that gossip itself makes do not count: they carry one id and are dropped for next to nothing.
+    """
+    useless_messages_burst: float = 500.0
     topics_max: int = 64
     seen_messages_max: int = 65_536
     cache_bytes_max: int = 32 * MIB

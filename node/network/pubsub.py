@@ -68,6 +68,17 @@ class SeenMessages:
         return True
 
 
+class _Buckets:
+    """What one forwarder may send before its stream is read more slowly."""
+
+    __slots__ = ("entries", "size", "useless")
+
+    def __init__(self, limits: NetworkLimits, now_s: float) -> None:
+        self.entries = TokenBucket(limits.gossip_messages_per_s, 4 * limits.gossip_messages_per_s, now_s)
+        self.size = TokenBucket(limits.gossip_bytes_per_s, 2 * limits.gossip_bytes_per_s, now_s)
+        self.useless = TokenBucket(limits.useless_messages_per_s, limits.useless_messages_burst, now_s)
+
+
 class BoundedRpcQueue(RpcQueue):
     """A peer's outbound queue, bounded in messages and in bytes; drops are counted.
 
@@ -120,7 +131,7 @@ class HardenedPubsub(Pubsub):
         self._counters = counters
         self._penalise = penalise
         self._deliver = deliver
-        self._buckets: dict[ID, tuple[TokenBucket, TokenBucket]] = {}
+        self._buckets: dict[ID, _Buckets] = {}
         self._readers: dict[ID, int] = {}
         self.verdicts: dict[str, Validator] = {}
 
@@ -141,6 +152,8 @@ class HardenedPubsub(Pubsub):
         message.signature = self.sign_key.sign(PUBSUB_SIGNING_PREFIX.encode() + message.SerializeToString())
         message.key = self.host.get_public_key().serialize()
         self._mark_msg_seen(message)
+        for topic in topics:
+            self._accepted.add(_content(topic, data))
         await self.router.publish(self.my_id, message)
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
@@ -225,17 +238,23 @@ class HardenedPubsub(Pubsub):
 
     async def _slow_down(self, peer: ID, entries: int, size_bytes: int) -> None:
         now_s = trio.current_time()
-        buckets = self._buckets.get(peer)
-        if buckets is None:
-            limits = self._limits
-            buckets = self._buckets[peer] = (
-                TokenBucket(limits.gossip_messages_per_s, 4 * limits.gossip_messages_per_s, now_s),
-                TokenBucket(limits.gossip_bytes_per_s, 2 * limits.gossip_bytes_per_s, now_s),
-            )
-        wait_s = max(buckets[0].take(entries, now_s), buckets[1].take(size_bytes, now_s))
+        buckets = self._buckets_of(peer)
+        wait_s = max(buckets.entries.take(entries, now_s), buckets.size.take(size_bytes, now_s))
         if wait_s > 0:
             self._counters.add("gossip.slowed")
             await trio.sleep(wait_s)
+
+    async def _slow_down_useless(self, peer: ID) -> None:
+        wait_s = self._buckets_of(peer).useless.take(1.0, trio.current_time())
+        if wait_s > 0:
+            self._counters.add("gossip.slowed.useless")
+            await trio.sleep(wait_s)
+
+    def _buckets_of(self, peer: ID) -> _Buckets:
+        buckets = self._buckets.get(peer)
+        if buckets is None:
+            buckets = self._buckets[peer] = _Buckets(self._limits, trio.current_time())
+        return buckets
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """Judge one message of a peer: deliver and forward it, drop it, or also penalise the forwarder.
@@ -257,6 +276,7 @@ class HardenedPubsub(Pubsub):
         elif self._accepted.has(_content(topic, msg.data)):
             # What was accepted once, in a message of someone else's: no signature is worth checking for it.
             self._counters.add("gossip.dropped.repeated")
+            await self._slow_down_useless(msg_forwarder)
         elif not _is_signed(msg):
             # Before the validator: an unsigned copy of a genuine message must not mark the genuine one as
             # seen.
@@ -264,10 +284,13 @@ class HardenedPubsub(Pubsub):
             self._penalise(key, COST_FORGED, "message with a bad signature")
         else:
             self.seen_messages.add(message_id)
-            if await self._judge(validator, topic, msg, key):
+            verdict = await self._judge(validator, topic, msg, key)
+            if verdict is Verdict.ACCEPT:
                 await self.router.publish(msg_forwarder, msg)
+            elif verdict is Verdict.IGNORE:
+                await self._slow_down_useless(msg_forwarder)
 
-    async def _judge(self, validator: Validator, topic: str, msg: rpc_pb2.Message, key: bytes) -> bool:
+    async def _judge(self, validator: Validator, topic: str, msg: rpc_pb2.Message, key: bytes) -> Verdict:
         try:
             verdict = validator(msg.data, key)
         except Exception as error:
@@ -283,7 +306,7 @@ class HardenedPubsub(Pubsub):
         if verdict is Verdict.REJECT:
             self._penalise(key, COST_REJECTED, "message no honest node forwards")
         await trio.lowlevel.checkpoint()
-        return verdict is Verdict.ACCEPT
+        return verdict
 
 
 def _entry_count(rpc: rpc_pb2.RPC) -> int:

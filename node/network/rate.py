@@ -24,3 +24,7 @@ class TokenBucket:
         self._at_s = max(self._at_s, now_s)
         self._tokens -= amount
         return 0.0 if self._tokens >= 0 else -self._tokens / self.rate_per_s
+
+    def give_back(self, amount: float) -> None:
+        """Return tokens that were taken for nothing."""
+        self._tokens = min(self.burst, self._tokens + amount)

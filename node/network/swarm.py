@@ -28,6 +28,7 @@ from node.network.counters import Counters
 from node.network.guard import guard_tasks, guarded
 from node.network.identity import key_pair, public_key, security
 from node.network.limits import NetworkLimits
+from node.network.rate import TokenBucket
 from node.network.yamux import BoundedYamux
 
 
@@ -111,6 +112,7 @@ class HardenedSwarm(Swarm):
         self._limits = limits
         self._counters = counters
         self._handshakes: dict[str, int] = {}
+        self._failures: dict[str, TokenBucket] = {}
 
     async def run(self) -> None:
         """The service's main task."""
@@ -169,6 +171,7 @@ class HardenedSwarm(Swarm):
         raw = RawConnection(read_write_closer, False)
         self._handshakes[address] = here + 1
         try:
+            await self._wait_for_turn(address)
             with trio.fail_after(self._limits.handshake_s):
                 muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
         except Exception as error:
@@ -179,8 +182,27 @@ class HardenedSwarm(Swarm):
             self._handshakes[address] -= 1
             if not self._handshakes[address]:
                 del self._handshakes[address]
+        self._succeeded(address)
         assert isinstance(muxed, BoundedYamux)
         await muxed.event_closed.wait()
+
+    async def _wait_for_turn(self, address: str) -> None:
+        """Every handshake counts as failed until it has succeeded."""
+        failures = self._failures.get(address)
+        if failures is None:
+            while len(self._failures) >= self._limits.addresses_max:
+                del self._failures[next(iter(self._failures))]
+            rate_per_s, burst = self._limits.failed_handshakes_per_s, self._limits.failed_handshakes_burst
+            failures = self._failures[address] = TokenBucket(rate_per_s, burst, trio.current_time())
+        wait_s = failures.take(1.0, trio.current_time())
+        if wait_s > 0:
+            self._counters.add("handshakes.slowed")
+            await trio.sleep(wait_s)
+
+    def _succeeded(self, address: str) -> None:
+        failures = self._failures.get(address)
+        if failures is not None:
+            failures.give_back(1.0)
 
 
 class QuietHost(BasicHost):

@@ -172,6 +172,35 @@ async def test_repeats_in_new_messages__cost_no_signature_and_pass_the_validator
         assert first.penalty(second.public_key) == 0
 
 
+async def test_repeats_without_end__are_read_slowly() -> None:
+    limits = NetworkLimits(useless_messages_per_s=20.0, useless_messages_burst=10.0)
+    async with pair(limits) as (first, second):
+        await first.subscribe(TOPIC, accept)
+        stream = await raw_gossip(second, first)
+        started_s = trio.current_time()
+        await stream.write(rpc_bytes(rpc_pb2.RPC(publish=[signed(second, b"one") for _ in range(31)])))
+        await until(lambda: first.counters.get("gossip.dropped.repeated") == 30)
+        assert trio.current_time() - started_s >= 0.9
+        assert first.counters["gossip.slowed.useless"] == 20
+        assert first.penalty(second.public_key) == 0
+
+
+async def test_own_message__coming_back_in_anothers_wrapper_is_not_judged() -> None:
+    async with pair() as (first, second):
+        judged: list[bytes] = []
+
+        def judge(data: bytes, key: bytes) -> Verdict:
+            judged.append(data)
+            return Verdict.ACCEPT
+
+        await first.subscribe(TOPIC, judge)
+        await first.publish(TOPIC, b"mine")
+        stream = await raw_gossip(second, first)
+        await stream.write(rpc_bytes(rpc_pb2.RPC(publish=[signed(second, b"mine"), signed(second, b"end")])))
+        await until(lambda: judged == [b"end"])
+        assert first.counters["gossip.dropped.repeated"] == 1
+
+
 async def test_refused_content__does_not_stand_in_the_way_of_its_acceptance() -> None:
     verdicts = [Verdict.IGNORE, Verdict.ACCEPT]
     async with pair() as (first, second):

@@ -229,3 +229,28 @@ async def test_handshakes__idle_connections_from_one_address_do_not_fill_the_por
         async with open_host(seed(2), []) as member:
             await member.dial(host.addresses[0])
             assert await works(host, member)
+
+
+async def test_handshakes__that_come_to_nothing_make_their_address_wait_but_not_be_refused() -> None:
+    limits = NetworkLimits(failed_handshakes_per_s=10.0, failed_handshakes_burst=5.0)
+    async with open_host(seed(1), LOOPBACK, limits=limits) as host:
+        port = int(host.addresses[0].split("/")[4])
+
+        async def knock() -> None:
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(GARBAGE)
+                while await stream.receive_some(4096):
+                    pass
+
+        started_s = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(15):
+                nursery.start_soon(knock)
+        assert trio.current_time() - started_s >= 0.9
+        assert host.counters["handshakes.slowed"] == 10
+        # An honest neighbour waits its turn once; that it got in costs its address nothing.
+        async with open_host(seed(2), []) as member:
+            before = host._swarm._failures["127.0.0.1"]._tokens
+            await member.dial(host.addresses[0])
+            assert await works(host, member)
+            assert host._swarm._failures["127.0.0.1"]._tokens >= before
