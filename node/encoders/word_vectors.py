@@ -57,9 +57,13 @@ def _model() -> WordLlamaInference:
     with _root_logger_untouched():
         from wordllama import WordLlama
     try:
-        return WordLlama.load(cache_dir=folder, dim=MODEL_DIMENSIONS, disable_download=True)
+        model = WordLlama.load(cache_dir=folder, dim=MODEL_DIMENSIONS, disable_download=True)
     except FileNotFoundError as error:
         raise EncoderError(f"wordllama's model files are missing ({error}): reinstall wordllama.") from error
+    # Its tokenizer has no pre-tokenizer: every whole view counts as one word and would be remembered with its
+    # pieces, ten thousand of them. A view is seen once; the memory was 30 MB and more for nothing.
+    model.tokenizer.model._resize_cache(0)
+    return model
 
 
 def _package_folder() -> Path:

@@ -18,6 +18,9 @@ class NetworkLimits:
     handshakes_max: int = 256
     """Inbound connections being secured at one time; one more is closed at once."""
     handshakes_per_address_max: int = 64
+    turned_away_s: float = 2.0
+    """How long a connection is left open, unread, before it is closed for want of room."""
+    turned_away_max: int = 256
     failed_handshakes_per_s: float = 10.0
     """Inbound connections of one address that come to nothing; above it, further ones from there wait.
 

@@ -113,6 +113,7 @@ class HardenedSwarm(Swarm):
         self._counters = counters
         self._handshakes: dict[str, int] = {}
         self._failures: dict[str, TokenBucket] = {}
+        self._turned_away = 0
 
     async def run(self) -> None:
         """The service's main task."""
@@ -165,8 +166,7 @@ class HardenedSwarm(Swarm):
             here >= self._limits.handshakes_per_address_max
             or sum(self._handshakes.values()) >= self._limits.handshakes_max
         ):
-            self._counters.add("rejected.handshakes")
-            await read_write_closer.close()
+            await self._turn_away(read_write_closer)
             return
         raw = RawConnection(read_write_closer, False)
         self._handshakes[address] = here + 1
@@ -185,6 +185,17 @@ class HardenedSwarm(Swarm):
         self._succeeded(address)
         assert isinstance(muxed, BoundedYamux)
         await muxed.event_closed.wait()
+
+    async def _turn_away(self, connection: ReadWriteCloser) -> None:
+        """Close a connection there is no room for; not at once, or it would be back at once."""
+        self._counters.add("rejected.handshakes")
+        if self._turned_away < self._limits.turned_away_max:
+            self._turned_away += 1
+            try:
+                await trio.sleep(self._limits.turned_away_s)
+            finally:
+                self._turned_away -= 1
+        await connection.close()
 
     async def _wait_for_turn(self, address: str) -> None:
         """Every handshake counts as failed until it has succeeded."""

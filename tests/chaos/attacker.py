@@ -39,7 +39,7 @@ from protocol.schedule import round_at
 from protocol.verdict import Verdict
 from tests.chaos.garbage import KINDS, Attack, Visit
 
-NICE = 10
+NICE = 19
 HEARD_MAX = 2_048
 """Statements kept for replays."""
 FLOOD_TASKS = 4

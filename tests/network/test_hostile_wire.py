@@ -215,14 +215,14 @@ async def test_port__garbage_before_authentication_leaves_nothing(hello: bytes) 
 
 
 async def test_handshakes__idle_connections_from_one_address_do_not_fill_the_port() -> None:
-    limits = NetworkLimits(handshakes_per_address_max=5, handshake_s=0.5)
+    limits = NetworkLimits(handshakes_per_address_max=5, handshake_s=0.5, turned_away_s=0.3)
     async with open_host(seed(1), LOOPBACK, limits=limits) as host:
         port = int(host.addresses[0].split("/")[4])
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(12)]
         try:
             await until(lambda: host.counters.get("rejected.handshakes", 0) >= 7)
             assert sum(host._swarm._handshakes.values()) <= 5
-            await until(lambda: not host._swarm._handshakes)
+            await until(lambda: not host._swarm._handshakes and not host._swarm._turned_away)
         finally:
             for connection in idle:
                 connection.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,6 +103,22 @@ def test_wordllama__cut_is_the_models_own_truncation() -> None:
     )
     expected = own.embed([_TEXTS[0], _TEXTS[1]], norm=True)
     np.testing.assert_allclose(WordVectors(64).embed(_TEXTS[:2]), expected, atol=1e-6)
+
+
+def test_word_vectors__remember_no_view_they_have_embedded() -> None:
+    # The tokenizer would keep ten thousand views and their pieces: 20 MiB and more for these.
+    chance = random.Random(0)
+    words = sorted({word for text in load_challenge_pool(None) for word in text.split() if word.isalpha()})
+
+    def fresh_views(count: int) -> list[str]:
+        return [" ".join(chance.choices(words, k=25)) for _ in range(count)]
+
+    process, model = psutil.Process(), WordVectors(64)
+    model.embed(fresh_views(512))  # what loading and a first batch take
+    before = process.memory_info().rss
+    for _ in range(12):
+        model.embed(fresh_views(512))
+    assert process.memory_info().rss - before < 8 << 20
 
 
 def test_anchor_texts__share_nothing_with_the_challenge_pool() -> None:
