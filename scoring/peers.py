@@ -32,7 +32,7 @@ def peer_terms(roles: dict[Role, tuple[Tensor, Tensor]], present: Tensor, rule: 
     """Roles (items that have it [I], unit rows [n, I, D]) and present [n, I] -> the terms of n encoders."""
     count = present.shape[0]
     majority = rule.majority(count)
-    neighbours = rule.neighbours or majority
+    neighbors = rule.n_neighbors or majority
     outlier, agreement = [], []
     cosine_sum = torch.zeros(count, count, dtype=torch.float64, device=present.device)
     cosine_count = torch.zeros_like(cosine_sum)
@@ -42,9 +42,9 @@ def peer_terms(roles: dict[Role, tuple[Tensor, Tensor]], present: Tensor, rule: 
             torch.ones_like(here, dtype=torch.float32),
             torch.zeros_like(here, dtype=torch.float32),
         )
-        for chunk in chunk_items(here.shape[1], count, rule.lof_bytes_max):
+        for chunk in chunk_items(here.shape[1], count, rule.lof_max_bytes):
             pairs = pairwise(rows[:, chunk].transpose(0, 1), here[:, chunk].T)
-            factors[:, chunk] = outlier_factor_of(pairs, neighbours, rule.reach_floor).T
+            factors[:, chunk] = outlier_factor_of(pairs, neighbors, rule.reach_floor).T
             cosines[:, chunk] = majority_similarity(pairs, majority).T
             cosine_sum += torch.where(pairs.both, pairs.product, 0.0).sum(0, dtype=torch.float64)
             cosine_count += pairs.both.sum(0)
