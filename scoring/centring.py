@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from scoring import compiled
+from scoring.compiled.rows import centred_norms, gather, unit_sums
+from scoring.memory import strided
 from scoring.views import Role, Views
 
 _NORM_MIN = 1e-12
 
 
-class Centred(NamedTuple):
-    """One role's answers, ready to be compared across encoders."""
+@dataclass(frozen=True)
+class Answers:
+    """One role's answers, with what it takes to centre them: centred rows are made when they are needed."""
 
-    rows: Tensor
-    """[N, I, D] float32 at unit norm; zeros where the answer or its centred form has no direction."""
+    dealt: Tensor
+    """[I] bool: the items that have this role."""
     norm: Tensor
     """[N, I] norm of the answer as it came; NaN or Inf where it is withheld or overflows."""
     centred_norm: Tensor
-    """[N, I] norm of the unit answer less the mean, before it was scaled to 1."""
+    """[N, I] norm of the unit answer less the mean."""
+    raw: Tensor
+    """[N, I, D] answers as they came."""
+    means: Tensor
+    """[N, D]."""
+    factor: Tensor
+    """[N, I] that gives unit norm; 0 where the answer is not finite or has no direction."""
+
+    scale: Tensor
+    """[N, I] that gives the centred answer unit norm; 0 where it has no direction."""
+
+    def rows(self, items: Tensor, encoders: Tensor) -> Tensor:
+        """Centred rows of these items and encoders, [b, n, D] at unit norm; zeros without a direction."""
+        if compiled.serves(self.raw):
+            out = torch.empty(len(items), len(encoders), self.raw.shape[2])
+            flat = strided(self.raw)
+            gather(
+                flat.numbers,
+                flat.steps,
+                encoders.numpy(),
+                items.numpy(),
+                self.means.numpy(),
+                self.factor.numpy(),
+                self.scale.numpy(),
+                out.numpy(),
+            )
+            return out
+        at = (encoders[None, :], items[:, None])
+        raw, factor, scale = self.raw[at], self.factor[at][..., None], self.scale[at][..., None]
+        known = (factor > 0) & (scale > 0)
+        return torch.where(known, (raw * factor - self.means[encoders]) * scale, 0.0)
+
+    def uncentred(self) -> Answers:
+        """The same answers around zero: only their length is taken out."""
+        one = torch.where(self.factor > 0, 1.0, 0.0)
+        return replace(self, means=torch.zeros_like(self.means), centred_norm=one, scale=one)
 
 
 def directions(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,37 +72,42 @@ def directions(rows: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(known, 1 / norm.clamp_min(_NORM_MIN), 0.0), norm
 
 
-def finite(rows: Tensor, norm: Tensor) -> Tensor:
-    """The rows with every withheld one zeroed; copied only if there is one."""
-    known = norm.isfinite()
-    return rows if bool(known.all()) else torch.where(known[:, :, None], rows, 0.0)
-
-
 def shard_means(views: Views) -> Tensor:
     """Mean of each encoder's own unit answers over the whole shard. -> [N, D] float32.
 
     Over every finite answer, valid or not: validity is decided after centring, and a mean that followed it
     would make an attester who recomputes with the dealer's mask centre differently.
     """
-    encoders, _, dimension = views.full.shape
+    encoders, items, dimension = views.full.shape
     total = torch.zeros(encoders, dimension, dtype=torch.float64, device=views.full.device)
     count = torch.zeros(encoders, dtype=torch.float64, device=views.full.device)
     for role in views.roles():
-        rows = views.answers(role)
-        factor, norm = directions(rows)
-        factor = factor * views.dealt(role)
-        summed = torch.bmm(factor[:, None, :], finite(rows, norm))[:, 0]  # [N, 1, I] @ [N, I, D] -> [N, D]
-        total += summed.double()
-        count += (norm.isfinite() & views.dealt(role)).sum(1)
+        rows, dealt = views.answers(role), views.dealt(role)
+        if compiled.serves(rows):
+            norm, flat = torch.empty(encoders, items), strided(rows)
+            unit_sums(flat.numbers, flat.steps, _NORM_MIN, dealt.numpy(), norm.numpy(), total.numpy())
+        else:
+            factor, norm = directions(rows)
+            known = torch.where(norm.isfinite()[:, :, None], rows, 0.0)
+            # [N, 1, I] @ [N, I, D] -> [N, D]
+            total += torch.bmm((factor * dealt)[:, None, :], known)[:, 0].double()
+        count += (norm.isfinite() & dealt).sum(1)
     return (total / count.clamp_min(1)[:, None]).float()
 
 
-def centred(views: Views, role: Role, means: Tensor) -> Centred:
-    """Centre one role's answers by `means` [N, D]."""
-    rows = views.answers(role)
-    factor, norm = directions(rows)
-    rows = torch.addcmul(-means[:, None, :], finite(rows, norm), factor[:, :, None])
-    centred_norm = torch.linalg.vector_norm(rows, dim=2)
+def centred(views: Views, role: Role, means: Tensor) -> Answers:
+    """Measure one role's answers around `means` [N, D]."""
+    raw, dealt = views.answers(role), views.dealt(role)
+    if compiled.serves(raw):
+        norm, factor, rest = (torch.empty(raw.shape[:2]) for _ in range(3))
+        flat = strided(raw)
+        centred_norms(
+            flat.numbers, flat.steps, _NORM_MIN, means.numpy(), norm.numpy(), factor.numpy(), rest.numpy()
+        )
+    else:
+        factor, norm = directions(raw)
+        known = torch.where(norm.isfinite()[:, :, None], raw, 0.0)
+        rest = torch.linalg.vector_norm(torch.addcmul(-means[:, None, :], known, factor[:, :, None]), dim=2)
     # No direction before centring, none after: hat(0) less the mean is not an answer.
-    scale = torch.where((factor > 0) & (centred_norm > _NORM_MIN), 1 / centred_norm.clamp_min(_NORM_MIN), 0.0)
-    return Centred(rows.mul_(scale[:, :, None]), norm, centred_norm)
+    scale = torch.where((factor > 0) & (rest > _NORM_MIN), 1 / rest.clamp_min(_NORM_MIN), 0.0)
+    return Answers(dealt, norm, rest, raw, means, factor, scale)

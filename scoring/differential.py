@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoring import compiled
+from scoring.compiled.rows import literal_losses, recompose
+from scoring.memory import strided
 from scoring.projection import dot, mean_over, unit
 
 _CHANCE = 1.0
@@ -13,22 +16,23 @@ _RESIDUAL_MIN = 1e-6
 
 
 def differential(full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, counted: Tensor) -> Tensor:
-    """R = mean of ||f_i - r_i||^2 / mean_{j != i} ||f_j - r_i||^2, r = hat(s m + (1-s) v). -> [N] float64.
+    """R = mean of ||f_i - r_i||^2 / mean_{j != i} ||f_j - r_i||^2, r = hat(s m + (1-s) v). -> float64.
 
-    full, mask, inverse: unit rows [N, I, D]; share s [I] of the mask in its item; counted [N, I]. 0 composes
-    perfectly, 1 is chance. Dividing by the residual to other items lets no collapsed space pass.
+    One encoder's unit rows full, mask, inverse [I, D]; share s [I] of the mask in its item; counted [I]. 0
+    composes perfectly, 1 is chance. Dividing by the residual to other items lets no collapsed space pass.
     """
-    count = counted.sum(1)  # [N]
-    shares = share[:, None].to(mask.dtype)
-    own, to_all = [], []
-    for f, m, v, here in zip(full, mask, inverse, counted, strict=True):  # each [I, D]
-        whole = unit(torch.lerp(v, m, shares))  # r
-        total = (f * here[:, None]).sum(0)  # [D]: the residuals to all items at once, as |f_j| = |r_i| = 1
-        own.append(2 - 2 * dot(f, whole).double())
-        to_all.append(2 * here.sum() - 2 * torch.mv(whole, total).double())
-    residual = torch.stack(own).clamp_min(0)  # [N, I]
-    others = (torch.stack(to_all) - residual) / (count - 1).clamp_min(1)[:, None]
-    return mean_over(residual / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1)[:, None], _CHANCE)
+    count = counted.sum()
+    total = counted.to(full.dtype) @ full  # [D]: the residuals to all items at once, as |f_j| = |r_i| = 1
+    if compiled.serves(full):
+        own, across = torch.empty(len(full)), torch.empty(len(full))
+        tensors = (full, mask, inverse, share.to(full.dtype), total, own, across)
+        recompose(*(x.contiguous().numpy() for x in tensors))
+    else:
+        whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r
+        own, across = dot(full, whole), torch.mv(whole, total)
+    residual = (2 - 2 * own.double()).clamp_min(0)  # [I]
+    others = (2 * count - 2 * across.double() - residual) / (count - 1).clamp_min(1)
+    return mean_over(residual / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1), _CHANCE)
 
 
 def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
@@ -38,8 +42,21 @@ def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: T
     """
     masks = mask.shape[2]
     loss = torch.zeros(counted.shape, dtype=torch.float64, device=full.device)
-    for n in range(len(full)):  # one encoder at a time, so that the differences stay in the cache
-        for k in range(masks):
-            residual = (full[n] - mask[n, :, k]).sub_(inverse[n, :, k])  # [I, D]
-            loss[n] += torch.linalg.vector_norm(residual, dim=1).double() / masks
+    if compiled.serves(full) and masks:
+        whole, part, other = strided(full), strided(mask), strided(inverse)
+        literal_losses(
+            whole.numbers,
+            whole.steps,
+            part.numbers,
+            part.steps,
+            other.numbers,
+            other.steps,
+            masks,
+            full.shape[2],
+            loss.numpy(),
+        )
+        return mean_over(loss, counted, 0.0)
+    for k in range(masks):
+        residual = full - mask[:, :, k] - inverse[:, :, k]  # [N, I, D]
+        loss += torch.linalg.vector_norm(residual, dim=2).double() / masks
     return mean_over(loss, counted, 0.0)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
+from scoring import compiled
+from scoring.compiled.pairs import outlier_factors
+from scoring.compiled.rows import copy_present
 from scoring.distances import NORM_MAX, Pairs, pairwise
 from scoring.errors import ScoringError
-from scoring.memory import CHUNK_NUMBERS, slices_of, strided
+from scoring.memory import CHUNK_NUMBERS, PAIR_NUMBERS, slices_of, strided
 from scoring.precision import pinned_precision
 
 IDENTICAL = 1e-4
 """Unit vectors this close are the same answer, give or take float32: cosine 1 - 5e-9."""
 _EPSILON = 1e-10
 """Added to a mean reach distance, as scikit-learn does: k + 1 identical rows score 1, not NaN."""
-_NUMBERS_PER_PAIR = 12
-"""float32 numbers of working memory per pair of rows in torch, used to size a chunk."""
 
 
 @torch.no_grad()
@@ -45,11 +44,11 @@ def local_outlier_factor(
     neighbors = max(1, count // 2) if n_neighbors is None else n_neighbors
     if neighbors < 1:
         raise ScoringError(f"{neighbors} neighbors: the local outlier factor needs at least 1")
-    if x.device.type == "cpu":
+    if compiled.serves(x):
         return _on_cpu(x.float(), valid, neighbors, reach_floor, max_bytes)
     factors = torch.empty(items, count, device=x.device)
     with pinned_precision(x.device):
-        for chunk in chunk_items(items, count, max_bytes):
+        for chunk in slices_of(items, max(1, max_bytes // (4 * max(1, count * count) * PAIR_NUMBERS))):
             pairs = pairwise(x[chunk].float(), None if valid is None else valid[chunk])
             factors[chunk] = outlier_factor_of(pairs, neighbors, reach_floor)
     return factors
@@ -57,9 +56,6 @@ def local_outlier_factor(
 
 def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float, max_bytes: int) -> Tensor:
     """local_outlier_factor by compiled kernels, a few items in the cache at a time."""
-    from scoring.compiled.pairs import outlier_factors
-    from scoring.compiled.rows import copy_present
-
     items, count, dimension = x.shape
     factors, flat = torch.empty(items, count), strided(x)
     flags = (torch.ones(items, count, dtype=torch.bool) if valid is None else valid).numpy()
@@ -70,11 +66,6 @@ def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float,
         copy_present(flat.numbers, flat.steps, part.start, NORM_MAX, flags[part], rows[:size], present[:size])
         outlier_factors(rows[:size], present[:size], neighbors, reach_floor, IDENTICAL, factors[part].numpy())
     return factors
-
-
-def chunk_items(items: int, count: int, max_bytes: int) -> Iterator[slice]:
-    """Cut `items` so that torch's pairs of `count` rows fit into `max_bytes`; at least one item each."""
-    return slices_of(items, max(1, max_bytes // (4 * max(1, count * count) * _NUMBERS_PER_PAIR)))
 
 
 def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float) -> Tensor:

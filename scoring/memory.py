@@ -10,8 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scoring import compiled
+
 CHUNK_NUMBERS: Final = 1 << 16
-"""float32 numbers of one chunk on the CPU: a quarter of a megabyte, which leaves room in a core's L2 cache."""
+"""float32 numbers of a chunk on the CPU: a quarter of a megabyte, so that it stays in a core's L2 cache."""
+_DEVICE_NUMBERS = 1 << 24
+"""float32 numbers of a chunk on other devices, which want many items at once."""
+PAIR_NUMBERS: Final = 12
+"""float32 numbers of working memory that torch takes for a pair of rows."""
 
 
 class Strided(NamedTuple):
@@ -37,3 +43,13 @@ def strided(x: Tensor) -> Strided:
 def slices_of(count: int, step: int) -> Iterator[slice]:
     """Cut `count` into slices of `step`, the last one shorter."""
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20) -> Iterator[Tensor]:
+    """Cut the items of answers [N, I, D] for work on `count` encoders at a time; at least one item each."""
+    items, dimension = x.shape[1:]
+    if compiled.serves(x):
+        step = CHUNK_NUMBERS // (count * dimension)
+    else:
+        step = min(_DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
+    return iter(torch.arange(items, device=x.device).split(max(1, step)))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numba
+from torch import Tensor
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -31,3 +32,8 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     except RuntimeError:  # nowhere to write: compiled again in each process
         kernel = numba.njit(**options)(function)
     return kernel
+
+
+def serves(x: Tensor) -> bool:
+    """Whether kernels compiled for the CPU can work on this tensor."""
+    return x.device.type == "cpu"

@@ -140,8 +140,8 @@ def literal_losses(
     full: Floats,
     full_steps: tuple[int, int],
     mask: Floats,
+    mask_steps: tuple[int, int, int],
     inverse: Floats,
-    part_steps: tuple[int, int, int],
     inverse_steps: tuple[int, int, int],
     masks: int,
     dimension: int,
@@ -155,7 +155,7 @@ def literal_losses(
             f = full[at : at + dimension]
             total = 0.0
             for k in range(masks):
-                at = n * part_steps[0] + i * part_steps[1] + k * part_steps[2]
+                at = n * mask_steps[0] + i * mask_steps[1] + k * mask_steps[2]
                 m = mask[at : at + dimension]
                 at = n * inverse_steps[0] + i * inverse_steps[1] + k * inverse_steps[2]
                 v = inverse[at : at + dimension]
@@ -165,3 +165,37 @@ def literal_losses(
                     square += off * off
                 total += np.sqrt(square)
             out[n, i] = total / masks
+
+
+@compiled
+def recompose(
+    full: Floats, mask: Floats, inverse: Floats, share: Floats, total: Floats, own: Floats, across: Floats
+) -> None:
+    """Cosine of each full row with hat(s m + (1 - s) v), and that one's product with `total`.
+
+    full, mask, inverse [I, D], share [I], total [D] -> own, across [I]; 0 where the parts cancel.
+    """
+    items, dimension = full.shape
+    for i in range(items):
+        f, m, v, s = full[i], mask[i], inverse[i], share[i]
+        rest = np.float32(1) - s
+        square, along, over = np.float32(0), np.float32(0), np.float32(0)
+        for p in range(dimension):
+            whole = s * m[p] + rest * v[p]
+            square += whole * whole
+            along += whole * f[p]
+            over += whole * total[p]
+        scale = np.float32(1) / max(np.sqrt(square), np.float32(1e-6))
+        own[i] = along * scale
+        across[i] = over * scale
+
+
+@compiled
+def row_products(a: Floats, b: Floats, out: Floats) -> None:
+    """Inner products, row by row: a, b [M, D] -> out [M]."""
+    for i in range(len(out)):
+        x, y = a[i], b[i]
+        total = np.float32(0)
+        for p in range(x.shape[0]):
+            total += x[p] * y[p]
+        out[i] = total
