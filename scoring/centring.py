@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.rows import centred_norms, gather, unit_sums
-from scoring.memory import strided
+from scoring.compiled.rows import Floats, centred_norms, gather, unit_sums
+from scoring.memory import Strided, strided
 from scoring.views import Role, Views
 
 _NORM_MIN = 1e-12
@@ -39,22 +40,20 @@ class Answers:
         """Centred rows of these items and encoders, [b, n, D] at unit norm; zeros without a direction."""
         if compiled.serves(self.raw):
             out = torch.empty(len(items), len(encoders), self.raw.shape[2])
-            flat = strided(self.raw)
-            gather(
-                flat.numbers,
-                flat.steps,
-                encoders.numpy(),
-                items.numpy(),
-                self.means.numpy(),
-                self.factor.numpy(),
-                self.scale.numpy(),
-                out.numpy(),
-            )
+            gather(*self._source, encoders.numpy(), items.numpy(), *self._centre, out.numpy())
             return out
         at = (encoders[None, :], items[:, None])
         raw, factor, scale = self.raw[at], self.factor[at][..., None], self.scale[at][..., None]
         known = (factor > 0) & (scale > 0)
         return torch.where(known, (raw * factor - self.means[encoders]) * scale, 0.0)
+
+    @cached_property
+    def _source(self) -> Strided:
+        return strided(self.raw)
+
+    @cached_property
+    def _centre(self) -> tuple[Floats, Floats, Floats]:
+        return self.means.numpy(), self.factor.numpy(), self.scale.numpy()
 
     def uncentred(self) -> Answers:
         """The same answers around zero: only their length is taken out."""

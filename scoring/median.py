@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,16 +33,16 @@ def sorting_network(count: int) -> tuple[tuple[int, int], ...]:
     return tuple(exchanges)
 
 
-def selection_network(count: int, first: int, last: int) -> list[tuple[int, int]]:
-    """The exchanges of the sorting network that decide what ends on wires `first` to `last`."""
+@lru_cache(maxsize=64)
+def selection_network(count: int, first: int, last: int) -> npt.NDArray[np.int64]:
+    """The exchanges [E, 2] of the sorting network that decide what ends on wires `first` to `last`."""
     wanted = set(range(first, last + 1))
     kept: list[tuple[int, int]] = []
     for a, b in reversed(sorting_network(count)):
         if a in wanted or b in wanted:
             kept.append((a, b))
             wanted |= {a, b}
-    kept.reverse()
-    return kept
+    return np.array(kept[::-1], np.int64).reshape(-1, 2)
 
 
 def coordinate_median(rows: Tensor, present: Tensor) -> Tensor:
@@ -57,11 +58,10 @@ def coordinate_median(rows: Tensor, present: Tensor) -> Tensor:
     network = selection_network(present.shape[1], (int(some.min()) - 1) // 2, int(some.max()) // 2)
     if compiled.serves(rows):
         middle = torch.empty(len(rows), rows.shape[2])
-        exchanges = np.array(network, np.int64).reshape(-1, 2)
-        medians(rows.contiguous().numpy(), present.contiguous().numpy(), exchanges, middle.numpy())
+        medians(rows.contiguous().numpy(), present.contiguous().numpy(), network, middle.numpy())
         return middle
     planes = list(torch.where(present[:, :, None], rows, torch.inf).unbind(1))  # N x [B, D]
-    for a, b in network:
+    for a, b in network.tolist():
         planes[a], planes[b] = torch.minimum(planes[a], planes[b]), torch.maximum(planes[a], planes[b])
     middle = torch.zeros_like(planes[0])
     for count in set(some.tolist()):

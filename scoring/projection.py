@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.rows import row_products
+from scoring.compiled.rows import item_products, row_products
 
 _NORM_MIN = 1e-6
 _SQUARE_MIN = 1e-6
@@ -31,6 +31,10 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 def dot_items(rows: Tensor, targets: Tensor) -> Tensor:
     """Inner products of every encoder's row with its item's target. [B, N, D] x [B, D] -> [B, N]."""
+    if compiled.serves(rows):
+        out = torch.empty(rows.shape[:2])
+        item_products(rows.contiguous().numpy(), targets.contiguous().numpy(), out.numpy())
+        return out
     return torch.bmm(rows, targets[:, :, None])[:, :, 0]  # [B, N, D] @ [B, D, 1]
 
 

@@ -210,11 +210,13 @@ def _dissimilarities(squared: Floats, present: Bools, peers: Bools, x: Floats, o
 
     A column is a row of x and its peers: inf for itself, 2 for whoever is absent or no peer.
     """
-    count = len(present)
-    norms = np.zeros(count, np.float32)
+    count, dimension = x.shape
+    norms = np.empty(count, np.float32)
     for i in range(count):
-        for t in range(x.shape[1]):
-            norms[i] += x[i, t] * x[i, t]
+        row, norm = x[i], np.float32(0)
+        for t in range(dimension):
+            norm += row[t] * row[t]
+        norms[i] = norm
     for i in range(count):
         for j in range(count):
             apart = max(np.float32(0), np.float32(2) - norms[i] - norms[j] + squared[i, j])
@@ -266,8 +268,9 @@ def pair_statistics(
         _dissimilarities(distance, here, here, x[item], apart)
         _agreement(apart, majority, cosines[item])
         for i in range(count):
-            for j in range(count):
-                if here[i] and here[j] and i != j:
-                    cosine_sum[i, j] += np.float32(1) - apart[i, j] / np.float32(2)
+            if here[i]:
+                for j in range(count):
+                    both = here[j] and i != j
+                    cosine_sum[i, j] += 1 - 0.5 * np.float64(apart[i, j]) if both else 0.0
         _separate(distance, here)
         _factors(distance, here, wanted, reach_floor, identical, factors[item])

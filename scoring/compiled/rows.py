@@ -199,3 +199,15 @@ def row_products(a: Floats, b: Floats, out: Floats) -> None:
         for p in range(x.shape[0]):
             total += x[p] * y[p]
         out[i] = total
+
+
+@compiled
+def item_products(rows: Floats, targets: Floats, out: Floats) -> None:
+    """Inner products of each row with its item's target: rows [B, N, D], targets [B, D] -> out [B, N]."""
+    for b in range(out.shape[0]):
+        for n in range(out.shape[1]):
+            x, y = rows[b, n], targets[b]
+            total = np.float32(0)
+            for p in range(x.shape[0]):
+                total += x[p] * y[p]
+            out[b, n] = total
