@@ -78,35 +78,46 @@ def shard_means(views: Views) -> Tensor:
     would make an attester who recomputes with the dealer's mask centre differently.
     """
     encoders, items, dimension = views.full.shape
+    roles = list(views.roles())
+    dealt = torch.stack([views.dealt(role) for role in roles])  # [R, I]
     total = torch.zeros(encoders, dimension, dtype=torch.float64, device=views.full.device)
-    count = torch.zeros(encoders, dtype=torch.float64, device=views.full.device)
-    for role in views.roles():
-        rows, dealt = views.answers(role), views.dealt(role)
-        if compiled.serves(rows):
-            norm, flat = torch.empty(encoders, items), strided(rows)
-            unit_sums(flat.numbers, flat.steps, _NORM_MIN, dealt.numpy(), norm.numpy(), total.numpy())
-        else:
-            factor, norm = directions(rows)
-            known = torch.where(norm.isfinite()[:, :, None], rows, 0.0)
+    norms = torch.empty(len(roles), encoders, items, device=views.full.device)
+    if compiled.serves(norms):
+        unit_sums(*_sources(views), _NORM_MIN, dealt.numpy(), norms.numpy(), total.numpy())
+    else:
+        for role, here, norm in zip(roles, dealt, norms, strict=True):
+            factor, norm[:] = directions(views.answers(role))
+            known = torch.where(norm.isfinite()[:, :, None], views.answers(role), 0.0)
             # [N, 1, I] @ [N, I, D] -> [N, D]
-            total += torch.bmm((factor * dealt)[:, None, :], known)[:, 0].double()
-        count += (norm.isfinite() & dealt).sum(1)
+            total += torch.bmm((factor * here)[:, None, :], known)[:, 0].double()
+    count = (norms.isfinite() & dealt[:, None]).sum((0, 2))  # [N]
     return (total / count.clamp_min(1)[:, None]).float()
 
 
-def centred(views: Views, role: Role, means: Tensor) -> Answers:
-    """Measure one role's answers around `means` [N, D]."""
-    raw, dealt = views.answers(role), views.dealt(role)
-    if compiled.serves(raw):
-        norm, factor, rest = (torch.empty(raw.shape[:2]) for _ in range(3))
-        flat = strided(raw)
-        centred_norms(
-            flat.numbers, flat.steps, _NORM_MIN, means.numpy(), norm.numpy(), factor.numpy(), rest.numpy()
-        )
+def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
+    """Measure the answers of every role around `means` [N, D]."""
+    roles = list(views.roles())
+    norms, factors, rests = (
+        torch.empty(len(roles), *views.full.shape[:2], device=views.full.device) for _ in range(3)
+    )
+    if compiled.serves(norms):
+        arrays = (means.numpy(), norms.numpy(), factors.numpy(), rests.numpy())
+        centred_norms(*_sources(views), _NORM_MIN, *arrays)
     else:
-        factor, norm = directions(raw)
-        known = torch.where(norm.isfinite()[:, :, None], raw, 0.0)
-        rest = torch.linalg.vector_norm(torch.addcmul(-means[:, None, :], known, factor[:, :, None]), dim=2)
+        for place, role in enumerate(roles):
+            raw = views.answers(role)
+            factors[place], norms[place] = directions(raw)
+            known = torch.where(norms[place].isfinite()[:, :, None], raw, 0.0)
+            off = torch.addcmul(-means[:, None, :], known, factors[place][:, :, None])
+            rests[place] = torch.linalg.vector_norm(off, dim=2)
     # No direction before centring, none after: hat(0) less the mean is not an answer.
-    scale = torch.where((factor > 0) & (rest > _NORM_MIN), 1 / rest.clamp_min(_NORM_MIN), 0.0)
-    return Answers(dealt, norm, rest, raw, means, factor, scale)
+    scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
+    measured = zip(roles, norms, rests, factors, scales, strict=True)
+    return {
+        role: Answers(views.dealt(role), norm, rest, views.answers(role), means, factor, scale)
+        for role, norm, rest, factor, scale in measured
+    }
+
+
+def _sources(views: Views) -> tuple[Strided, Strided, Strided]:
+    return strided(views.full), strided(views.mask), strided(views.inverse)

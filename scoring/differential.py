@@ -15,24 +15,33 @@ _CHANCE = 1.0
 _RESIDUAL_MIN = 1e-6
 
 
-def differential(full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, counted: Tensor) -> Tensor:
-    """R = mean of ||f_i - r_i||^2 / mean_{j != i} ||f_j - r_i||^2, r = hat(s m + (1-s) v). -> float64.
+def differential(own: Tensor, across: Tensor, counted: Tensor) -> Tensor:
+    """R = mean of ||f_i - r_i||^2 / mean_{j != i} ||f_j - r_i||^2. [N, I] each -> [N] float64.
 
-    One encoder's unit rows full, mask, inverse [I, D]; share s [I] of the mask in its item; counted [I]. 0
-    composes perfectly, 1 is chance. Dividing by the residual to other items lets no collapsed space pass.
+    own, across: from `recomposed`, an encoder a row; counted [N, I]. 0 composes perfectly, 1 is chance.
+    Dividing by the residual to other items lets no collapsed space pass.
     """
-    count = counted.sum()
-    total = counted.to(full.dtype) @ full  # [D]: the residuals to all items at once, as |f_j| = |r_i| = 1
-    if compiled.serves(full):
-        own, across = torch.empty(len(full)), torch.empty(len(full))
-        tensors = (full, mask, inverse, share.to(full.dtype), total, own, across)
-        recompose(*(x.contiguous().numpy() for x in tensors))
-    else:
-        whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r
-        own, across = dot(full, whole), torch.mv(whole, total)
-    residual = (2 - 2 * own.double()).clamp_min(0)  # [I]
+    count = counted.sum(1, keepdim=True)  # [N, 1]
+    residual = (2 - 2 * own.double()).clamp_min(0)  # [N, I]
     others = (2 * count - 2 * across.double() - residual) / (count - 1).clamp_min(1)
     return mean_over(residual / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1), _CHANCE)
+
+
+def recomposed(
+    full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, counted: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One encoder's f_i . r_i and sum over counted j of f_j . r_i, r = hat(s m + (1-s) v). -> [I] each.
+
+    full, mask, inverse: unit rows [I, D]; share s [I] of the mask in its item; counted [I]. As |f_j| = |r_i|
+    = 1, the products say all residuals at once.
+    """
+    if compiled.serves(full):
+        own, across = torch.empty(len(full)), torch.empty(len(full))
+        tensors = (full, mask, inverse, share.to(full.dtype), counted, own, across)
+        recompose(*(x.contiguous().numpy() for x in tensors))
+        return own, across
+    whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r
+    return dot(full, whole), torch.mv(whole, counted.to(full.dtype) @ full)
 
 
 def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
@@ -43,18 +52,8 @@ def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: T
     masks = mask.shape[2]
     loss = torch.zeros(counted.shape, dtype=torch.float64, device=full.device)
     if compiled.serves(full) and masks:
-        whole, part, other = strided(full), strided(mask), strided(inverse)
-        literal_losses(
-            whole.numbers,
-            whole.steps,
-            part.numbers,
-            part.steps,
-            other.numbers,
-            other.steps,
-            masks,
-            full.shape[2],
-            loss.numpy(),
-        )
+        sources = strided(full), strided(mask), strided(inverse)
+        literal_losses(*sources, masks, full.shape[2], loss.numpy())
         return mean_over(loss, counted, 0.0)
     for k in range(masks):
         residual = full - mask[:, :, k] - inverse[:, :, k]  # [N, I, D]

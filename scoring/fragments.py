@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scoring.centring import Answers
-from scoring.differential import differential
+from scoring.differential import differential, recomposed
 from scoring.discrimination import blocks_of, discrimination
 from scoring.innovation import innovation
 from scoring.leak import leak
@@ -36,7 +36,8 @@ class Fragments(NamedTuple):
 def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRule) -> dict[str, Tensor]:
     """Discrimination and differential loss of n encoders `members`. counted [n, I'] -> [n] float64 each."""
     blocks = blocks_of(len(some.items), rule.block_items)
-    found, losses = [], []
+    own, across = (torch.empty(counted.shape, device=counted.device) for _ in range(2))
+    found = []
     for group in slices_of(len(members), _GROUP):
         size = group.stop - group.start
         cosines = [members.new_empty(size, *2 * [b.stop - b.start], dtype=torch.float32) for b in blocks]
@@ -46,7 +47,8 @@ def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRu
             full, mask, inverse = (role.rows(some.items, one)[:, 0] for role in some[:3])
             for block, cosine in zip(blocks, cosines, strict=True):
                 torch.mm(mask[block], inverse[block].T, out=cosine[place])
-            losses.append(differential(full, mask, inverse, some.share, here))
+            at = group.start + place
+            own[at], across[at] = recomposed(full, mask, inverse, some.share, here)
         found.append(
             discrimination(
                 cosines,
@@ -55,7 +57,7 @@ def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRu
                 block_items_min=rule.block_items_min,
             )
         )
-    return {"discrimination": torch.cat(found), "differential": torch.stack(losses)}
+    return {"discrimination": torch.cat(found), "differential": differential(own, across, counted)}
 
 
 def median_terms(some: Fragments, members: Tensor, counted: Tensor) -> dict[str, Tensor]:

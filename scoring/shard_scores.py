@@ -85,7 +85,7 @@ def score_shard(
 def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     views = batch.views
     means = shard_means(views) if batch.means is None else batch.means
-    answers = {role: centred(views, role, means) for role in views.roles()}
+    answers = centred(views, means)
     decided = validity(list(answers.values()), batch.valid, rule)
     valid = decided.valid
     live = live_encoders(valid, rule)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,73 +13,90 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
+Source: TypeAlias = tuple[Floats, tuple[int, ...]]
+"""Numbers as they lie and the steps from encoder to encoder, item to item and mask to mask."""
 
 _BLOCK_ITEMS = 64
 """Rows added in float32 before the sum moves on to float64."""
 
 
 @compiled
-def unit_sums(
-    flat: Floats, steps: tuple[int, int], norm_min: float, dealt: Bools, norms: Floats, sums: Doubles
-) -> None:
-    """Norms [N, I] of the rows at flat[n * steps[0] + i * steps[1]:] and, added to `sums` [N, D], unit rows.
+def _role(
+    r: int, n: int, i: int, dimension: int, full: Source, mask: Source, inverse: Source
+) -> Floats:
+    """Row of encoder n, item i in role r: the full view, mask 0, inverse 0, mask 1, inverse 1, ...."""
+    k = (r - 1) // 2
+    if r == 0:
+        at = n * full[1][0] + i * full[1][1]
+        return full[0][at : at + dimension]
+    if r % 2 == 1:
+        at = n * mask[1][0] + i * mask[1][1] + k * mask[1][2]
+        return mask[0][at : at + dimension]
+    at = n * inverse[1][0] + i * inverse[1][1] + k * inverse[1][2]
+    return inverse[0][at : at + dimension]
 
-    Only finite dealt rows longer than `norm_min` are added.
+
+@compiled
+def unit_sums(
+    full: Source, mask: Source, inverse: Source, norm_min: float, dealt: Bools, norms: Floats, sums: Doubles
+) -> None:
+    """Norms [R, N, I] of the answers in all roles and the sums [N, D] of the unit answers.
+
+    Only finite answers longer than `norm_min` in roles that the item has, dealt [R, I], are added.
     """
-    count, items = norms.shape
+    roles, count, items = norms.shape
     dimension = sums.shape[1]
     part = np.empty(dimension, np.float32)
     for n in range(count):
         for first in range(0, items, _BLOCK_ITEMS):
             part[:] = 0
             for i in range(first, min(first + _BLOCK_ITEMS, items)):
-                at = n * steps[0] + i * steps[1]
-                row = flat[at : at + dimension]
-                square = np.float32(0)
-                for p in range(dimension):
-                    square += row[p] * row[p]
-                norm = np.sqrt(square)
-                norms[n, i] = norm
-                if dealt[i] and np.isfinite(norm) and norm > norm_min:
-                    factor = np.float32(1) / norm
+                for r in range(roles):  # an item's answers lie next to each other
+                    row = _role(r, n, i, dimension, full, mask, inverse)
+                    square = np.float32(0)
                     for p in range(dimension):
-                        part[p] += factor * row[p]
+                        square += row[p] * row[p]
+                    norm = np.sqrt(square)
+                    norms[r, n, i] = norm
+                    if dealt[r, i] and np.isfinite(norm) and norm > norm_min:
+                        factor = np.float32(1) / norm
+                        for p in range(dimension):
+                            part[p] += factor * row[p]
             for p in range(dimension):
                 sums[n, p] += part[p]
 
 
 @compiled
 def centred_norms(
-    flat: Floats,
-    steps: tuple[int, int],
+    full: Source,
+    mask: Source,
+    inverse: Source,
     norm_min: float,
     means: Floats,
     norms: Floats,
     factors: Floats,
     centred: Floats,
 ) -> None:
-    """Fill norms, the factors to unit norm (0 without a direction) and the norms once centred, [N, I] each."""
-    count, items = norms.shape
+    """Norms, factors to unit norm (0 without a direction) and norms once centred, [R, N, I] each."""
+    roles, count, items = norms.shape
     dimension = means.shape[1]
     for n in range(count):
         mean = means[n]
         for i in range(items):
-            at = n * steps[0] + i * steps[1]
-            row = flat[at : at + dimension]
-            square = np.float32(0)
-            for p in range(dimension):
-                square += row[p] * row[p]
-            norm = np.sqrt(square)
-            factor = np.float32(0)
-            rest = np.float32(0)
-            if np.isfinite(norm) and norm > norm_min:
-                factor = np.float32(1) / norm
+            for r in range(roles):
+                row = _role(r, n, i, dimension, full, mask, inverse)
+                square = np.float32(0)
                 for p in range(dimension):
-                    off = factor * row[p] - mean[p]
-                    rest += off * off
-            norms[n, i] = norm
-            factors[n, i] = factor
-            centred[n, i] = np.sqrt(rest)
+                    square += row[p] * row[p]
+                norm, factor, rest = np.sqrt(square), np.float32(0), np.float32(0)
+                if np.isfinite(norm) and norm > norm_min:
+                    factor = np.float32(1) / norm
+                    for p in range(dimension):
+                        off = factor * row[p] - mean[p]
+                        rest += off * off
+                norms[r, n, i] = norm
+                factors[r, n, i] = factor
+                centred[r, n, i] = np.sqrt(rest)
 
 
 @compiled
@@ -137,28 +156,17 @@ def copy_present(
 
 @compiled
 def literal_losses(
-    full: Floats,
-    full_steps: tuple[int, int],
-    mask: Floats,
-    mask_steps: tuple[int, int, int],
-    inverse: Floats,
-    inverse_steps: tuple[int, int, int],
-    masks: int,
-    dimension: int,
-    out: Doubles,
+    full: Source, mask: Source, inverse: Source, masks: int, dimension: int, out: Doubles
 ) -> None:
     """out [N, I]: mean over masks of |full - mask - inverse|, differences first."""
     count, items = out.shape
     for n in range(count):
         for i in range(items):
-            at = n * full_steps[0] + i * full_steps[1]
-            f = full[at : at + dimension]
+            f = _role(0, n, i, dimension, full, mask, inverse)
             total = 0.0
             for k in range(masks):
-                at = n * mask_steps[0] + i * mask_steps[1] + k * mask_steps[2]
-                m = mask[at : at + dimension]
-                at = n * inverse_steps[0] + i * inverse_steps[1] + k * inverse_steps[2]
-                v = inverse[at : at + dimension]
+                m = _role(2 * k + 1, n, i, dimension, full, mask, inverse)
+                v = _role(2 * k + 2, n, i, dimension, full, mask, inverse)
                 square = np.float32(0)
                 for p in range(dimension):
                     off = f[p] - m[p] - v[p]
@@ -169,13 +177,19 @@ def literal_losses(
 
 @compiled
 def recompose(
-    full: Floats, mask: Floats, inverse: Floats, share: Floats, total: Floats, own: Floats, across: Floats
+    full: Floats, mask: Floats, inverse: Floats, share: Floats, counted: Bools, own: Floats, across: Floats
 ) -> None:
-    """Cosine of each full row with hat(s m + (1 - s) v), and that one's product with `total`.
+    """Cosine of each full row with r = hat(s m + (1 - s) v), and product of r with the sum of counted fulls.
 
-    full, mask, inverse [I, D], share [I], total [D] -> own, across [I]; 0 where the parts cancel.
+    full, mask, inverse [I, D], share [I], counted [I] -> own, across [I]; 0 where the parts cancel.
     """
     items, dimension = full.shape
+    total = np.zeros(dimension, np.float32)
+    for i in range(items):
+        if counted[i]:
+            f = full[i]
+            for p in range(dimension):
+                total[p] += f[p]
     for i in range(items):
         f, m, v, s = full[i], mask[i], inverse[i], share[i]
         rest = np.float32(1) - s
