@@ -40,7 +40,8 @@ class Answers:
         """Centred rows of these items and encoders, [b, n, D] at unit norm; zeros without a direction."""
         if compiled.serves(self.raw):
             out = torch.empty(len(items), len(encoders), self.raw.shape[2])
-            gather(*self._source, encoders.numpy(), items.numpy(), *self._centre, out.numpy())
+            flat, steps = self._source
+            gather(flat, steps, encoders.numpy(), items.numpy(), *self._centre, out.numpy())
             return out
         at = (encoders[None, :], items[:, None])
         raw, factor, scale = self.raw[at], self.factor[at][..., None], self.scale[at][..., None]

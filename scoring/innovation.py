@@ -8,7 +8,7 @@ from scoring.projection import dot, dot_items, rest_norm, without
 
 
 def innovation(fragment: Tensor, full: Tensor, median_fragment: Tensor, median_full: Tensor) -> Tensor:
-    """Cosine of each fragment without its own full and the median fragment without the median full. -> [B, N].
+    """Cosine of each fragment without its full and the median fragment without the median full. -> [B, N].
 
     fragment, full: unit rows [B, N, D]; medians over the shard at unit norm [B, D]. A fragment made out of
     the full view has nothing of its own and scores about 0.

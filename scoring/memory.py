@@ -52,4 +52,5 @@ def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20) -> Iterator[Te
         step = CHUNK_NUMBERS // (count * dimension)
     else:
         step = min(_DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
-    return iter(torch.arange(items, device=x.device).split(max(1, step)))
+    everything = torch.arange(items, device=x.device)
+    return (everything[part] for part in slices_of(items, max(1, step)))

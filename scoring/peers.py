@@ -75,9 +75,7 @@ def full_agreement(full: Answers, present: Tensor, peers: Tensor, rule: ScoringR
     return cosines.T
 
 
-def _statistics(
-    rows: Tensor, here: Tensor, rule: ScoringRule, cosine_sum: Tensor
-) -> tuple[Tensor, Tensor]:
+def _statistics(rows: Tensor, here: Tensor, rule: ScoringRule, cosine_sum: Tensor) -> tuple[Tensor, Tensor]:
     """Outlier factors and majority similarities [b, n] of rows [b, n, D]; cosines are added to [n, n]."""
     majority = rule.majority(rows.shape[1])
     neighbors = rule.n_neighbors or majority

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from scoring.errors import ScoringError
 
+TEMPERATURE_MIN: Final = 0.003
+"""Below this, exp((cosine - 1) / temperature) underflows a float64."""
+
 
 @dataclass(frozen=True)
 class Ramp:
@@ -95,8 +98,8 @@ class ScoringRule:
             or (self.n_neighbors is not None and self.n_neighbors < 1)
         ):
             raise ScoringError("items_min and encoders_min must be at least 2 and n_neighbors at least 1")
-        if not self.temperatures or min(self.temperatures) <= 0:
-            raise ScoringError("temperatures must be positive and at least one must be given")
+        if not self.temperatures or min(self.temperatures) < TEMPERATURE_MIN:
+            raise ScoringError(f"give at least one temperature, each at least {TEMPERATURE_MIN}")
         if not 0 < self.weight_cap <= 1 or self.tolerance < 0 or self.literal_scale <= 0:
             raise ScoringError(
                 "weight_cap must lie in (0, 1], tolerance must be at least 0 and literal_scale above 0"

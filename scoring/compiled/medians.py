@@ -14,7 +14,7 @@ _WIDTH = 64
 
 @compiled
 def medians(x: Floats, present: Bools, exchanges: Indices, out: Floats) -> None:
-    """x [B, N, D], present [B, N], exchanges [E, 2] of a sorting network -> out [B, D]; zeros where none is."""
+    """x [B, N, D], present [B, N], exchanges [E, 2] that sort -> medians out [B, D]; zeros where none is."""
     items, count, dimension = x.shape
     # As integers in the order of the floats they stand for: these are compared eight at a time.
     planes = np.full((count, _WIDTH), _INFINITY_BITS, np.int32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from scoring.compiled import compiled
 from scoring.compiled.rows import Bools, Doubles, Floats
@@ -14,7 +13,7 @@ _CACHED = 1 << 17
 
 
 @compiled
-def _tile(a: Floats, b: Floats, p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[float, ...]:
+def _tile(a: Floats, b: Floats, p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[np.float32, ...]:
     """Squared distances of two rows to four: a register each, six loads for eight differences."""
     ap = aq = ar = as_ = bp = bq = br = bs = np.float32(0)
     for t in range(len(a)):
@@ -99,7 +98,7 @@ def _kth_smallest(symmetric: Floats, k: int, out: Floats) -> None:
 
 @compiled
 def _pair_median(distance: Floats, identical: float) -> float:
-    """Median over pairs further apart than `identical`, or over all finite ones. [N, N] -> number, 0 if none."""
+    """Median of pairs further apart than `identical`, or of all finite ones. [N, N] -> 0 if there is none."""
     count = len(distance)
     values = np.empty(count * (count - 1) // 2, np.float32)
     at = 0
@@ -121,19 +120,19 @@ def _pair_median(distance: Floats, identical: float) -> float:
     while low < high:
         middle = np.int32((low + high) >> 1)
         below = np.float32(0)
-        for value in bits:
-            below += np.float32(1) if value <= middle else np.float32(0)
+        for bit in bits:
+            below += np.float32(1) if bit <= middle else np.float32(0)
         if below > rank:
             high = int(middle)
         else:
             low = int(middle) + 1
     end[0] = low
     lower = end.view(np.float32)[0]
-    below, upper = np.float32(0), np.float32(np.inf)
+    up_to, upper = np.float32(0), np.float32(np.inf)
     for value in values:
-        below += np.float32(1) if value <= lower else np.float32(0)
+        up_to += np.float32(1) if value <= lower else np.float32(0)
         upper = min(upper, value if value > lower else np.float32(np.inf))
-    if int(pairs - same) % 2 == 1 or below > rank + 1:
+    if int(pairs - same) % 2 == 1 or up_to > rank + 1:
         upper = lower
     return (np.float64(lower) + np.float64(upper)) / 2
 
@@ -142,9 +141,9 @@ def _pair_median(distance: Floats, identical: float) -> float:
 def _factors(
     distance: Floats, present: Bools, wanted: int, reach_floor: float, identical: float, out: Floats
 ) -> None:
-    """Local outlier factors [N] of one item, from distances [N, N] that are inf to itself and the absent.
+    """Local outlier factors [N] of one item, from distances [N, N], inf to itself and to the absent.
 
-    A neighbour is whoever is as near as the k-th: rows that tie for it all count, in whatever order they come.
+    A neighbor is whoever is as near as the k-th: rows that tie for it all count, whatever their order.
     """
     count = len(present)
     peers = 0

@@ -21,9 +21,7 @@ _BLOCK_ITEMS = 64
 
 
 @compiled
-def _role(
-    r: int, n: int, i: int, dimension: int, full: Source, mask: Source, inverse: Source
-) -> Floats:
+def _role(r: int, n: int, i: int, dimension: int, full: Source, mask: Source, inverse: Source) -> Floats:
     """Row of encoder n, item i in role r: the full view, mask 0, inverse 0, mask 1, inverse 1, ...."""
     k = (r - 1) // 2
     if r == 0:
@@ -102,7 +100,7 @@ def centred_norms(
 @compiled
 def gather(
     flat: Floats,
-    steps: tuple[int, int],
+    steps: tuple[int, ...],
     encoders: Indices,
     items: Indices,
     means: Floats,
@@ -110,7 +108,7 @@ def gather(
     scales: Floats,
     out: Floats,
 ) -> None:
-    """out[b, a] = scale * (factor * row - mean) of item items[b] and encoder encoders[a]; zeros if either is 0."""
+    """out[b, a] = scale * (factor * row - mean) of items[b] and encoders[a]; zeros if a factor is 0."""
     dimension = out.shape[2]
     for a in range(len(encoders)):  # an encoder's rows lie next to each other
         for b in range(len(items)):
@@ -129,14 +127,14 @@ def gather(
 @compiled
 def copy_present(
     flat: Floats,
-    steps: tuple[int, int],
+    steps: tuple[int, ...],
     first: int,
     norm_max: float,
     valid: Bools,
     out: Floats,
     present: Bools,
 ) -> None:
-    """Copy items first, first + 1, ... to out [b, N, D]; rows that are not valid or longer are zeros, absent."""
+    """Copy items from `first` on to out [b, N, D]; rows not valid, or too long, are zeros and not present."""
     items, count, dimension = out.shape
     for n in range(count):
         for b in range(items):
