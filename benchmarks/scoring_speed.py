@@ -79,7 +79,7 @@ def outlier_factor(rounds: int, encoders: int, items: int) -> Figure:
     few, neighbours = rows[:LOOP_ITEMS_MAX], encoders // 2
     ours, loop = medians(
         rounds,
-        lambda: local_outlier_factor(rows, neighbours=neighbours),
+        lambda: local_outlier_factor(rows, n_neighbors=neighbours),
         lambda: sklearn_loop(few, neighbours),
     )
     return compare(f"lof N={encoders} I={items} / sklearn loop", ours, loop * items / len(few))
@@ -101,8 +101,8 @@ def outlier_factor_attacked(rounds: int, encoders: int, items: int) -> list[Figu
     for name, rows in attacks.items():
         attacked, plain = medians(
             rounds,
-            lambda rows=rows: local_outlier_factor(rows, neighbours=half),  # type: ignore[misc]
-            lambda: local_outlier_factor(benign, neighbours=half),
+            lambda rows=rows: local_outlier_factor(rows, n_neighbors=half),  # type: ignore[misc]
+            lambda: local_outlier_factor(benign, n_neighbors=half),
         )
         figures.append(compare(f"lof N={encoders} I={items}, {name} / benign", attacked, plain))
     return figures
