@@ -1,4 +1,4 @@
-"""MiniLM read at each of its layers and pooled in three ways: relatives, and yet encoders of their own."""
+"""MiniLM read at each of its layers and pooled in two or three ways: relatives, yet encoders of their own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 from node.encoders.encoder import unit_rows
 from node.encoders.minilm import BATCH_VIEWS, MiniLm, sentence_model
 
-LAYERS: Final = (1, 2, 3, 4, 5, 6)
-POOLINGS: Final = ("mean", "cls", "max")
+READINGS: Final = (
+    *((layer, pooling) for layer in range(6, -1, -1) for pooling in ("mean", "max")),
+    (6, "cls"),
+)
+"""(layer, pooling), layer 0 being the word pieces themselves. The first token is read at the end only: before
+the last layer its vector is nearly the same for every text."""
 _REMEMBERED: Final = 2
 """Lists of views whose vectors are kept, so that all layers and poolings share one pass of the model."""
 _remembered: dict[bytes, dict[str, NDArray[np.float32]]] = {}
+
+
+def name_of(layer: int, pooling: str) -> str:
+    """`minilm-6-mean`."""
+    return f"minilm-{layer}-{pooling}"
 
 
 class MiniLmLayer:
@@ -26,7 +35,7 @@ class MiniLmLayer:
     dimensions = 384
 
     def __init__(self, layer: int, pooling: str) -> None:
-        self.name = f"minilm-{layer}-{pooling}"
+        self.name = name_of(layer, pooling)
 
     def fingerprint(self) -> bytes:
         """Digest of the model's files and the name, which says layer and pooling."""
@@ -51,8 +60,10 @@ def _embed(views: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     import torch
 
     tokenize, states_of = _model()
-    names = [f"minilm-{layer}-{pooling}" for layer in LAYERS for pooling in POOLINGS]
-    rows = {name: np.zeros((len(views), MiniLmLayer.dimensions), dtype=np.float32) for name in names}
+    rows = {
+        name_of(*reading): np.zeros((len(views), MiniLmLayer.dimensions), dtype=np.float32)
+        for reading in READINGS
+    }
     # Views of like length together: padding costs as much as words.
     order = sorted(range(len(views)), key=lambda index: (len(views[index]), index))
     with torch.inference_mode():
@@ -61,17 +72,20 @@ def _embed(views: Sequence[str]) -> dict[str, NDArray[np.float32]]:
             tokens = tokenize([views[index] for index in batch])
             present = tokens["attention_mask"][:, :, None].bool()  # [b, T, 1]
             states = states_of(tokens)
-            for layer in LAYERS:
-                state = states[layer]  # [b, T, 384]
-                kept = torch.where(present, state, 0.0)
-                pooled = {
-                    "mean": kept.sum(1) / present.sum(1),
-                    "cls": state[:, 0],
-                    "max": torch.where(present, state, -torch.inf).amax(1),
-                }
-                for pooling, vectors in pooled.items():
-                    rows[f"minilm-{layer}-{pooling}"][batch] = vectors.numpy()
+            for layer, pooling in READINGS:
+                rows[name_of(layer, pooling)][batch] = _pooled(states[layer], present, pooling).numpy()
     return {name: unit_rows(vectors) for name, vectors in rows.items()}
+
+
+def _pooled(state: Any, present: Any, pooling: str) -> Any:
+    """Vectors of tokens [b, T, 384], present [b, T, 1] -> one vector a view [b, 384]."""
+    import torch
+
+    if pooling == "cls":
+        return state[:, 0]
+    if pooling == "max":
+        return torch.where(present, state, -torch.inf).amax(1)
+    return torch.where(present, state, 0.0).sum(1) / present.sum(1)
 
 
 @cache
