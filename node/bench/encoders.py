@@ -70,7 +70,7 @@ PLAIN_NAMES: Final = tuple(_PLAIN)
 MINILM_NAMES: Final = tuple(_MINILM)
 """Encoders that need the `minilm` extra."""
 RELATIVE_NAMES: Final = tuple(_RELATIVES)
-"""Encoders that differ from the plain ones by rank, width or seed only: they fill up a shard without the extra."""
+"""Encoders that differ from the plain ones by rank, width or seed only, to fill up a shard."""
 CABAL_NAME: Final = "cabal-atoms"
 """Random word vectors in a space of their own, aligned to nothing: what colluders may agree upon."""
 

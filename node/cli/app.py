@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from node.cli import (
     bench,
+    bench_quality,
     embeddings,
     genesis,
     init,
@@ -78,6 +79,7 @@ app.command("scores")(scores.scores)
 app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")
+bench.app.command("quality")(bench_quality.quality)
 app.add_typer(bench.app, name="bench")
 app.command("version")(version.version)
 

@@ -61,7 +61,6 @@ _CODES: Final = {
     ("config.errors", "ConfigError"): ExitCode.BAD_INPUT,
     ("protocol.genesis", "GenesisError"): ExitCode.BAD_INPUT,
     ("node.corpus", "CorpusError"): ExitCode.BAD_INPUT,
-    ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.encoders.encoder", "EncoderError"): ExitCode.BAD_INPUT,
     ("node.signer.errors", "SignerLocked"): ExitCode.NODE_STATE,
     ("node.signer.errors", "OpensLaterError"): ExitCode.NODE_STATE,
@@ -69,6 +68,7 @@ _CODES: Final = {
     ("node.store.errors", "StoreError"): ExitCode.STORAGE,
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,
+    ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.verify", "VerificationFailed"): ExitCode.REFUSED,
 }
 
