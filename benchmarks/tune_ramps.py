@@ -1,4 +1,4 @@
-"""Shows what the gates of the scoring rule are tuned on: `python benchmarks/tune_ramps.py [--seeds 2] [--json]`.
+"""Shows what the gates of the scoring rule are tuned on: `python benchmarks/tune_ramps.py --seeds 2`.
 
 Every attack of the zoo in every setting, on the split `tune` and no other: for each gated term, where honest
 encoders lie and where those attackers lie who are live at all. A gate must be open over all of the first, and
