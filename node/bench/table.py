@@ -132,7 +132,8 @@ def _question(cases: Sequence[Case], split: Split, items: int) -> str:
     names = sorted({name for case in cases for name in (*case.setting.encoders, CABAL_NAME)})
     keys = [alignment_key(name, Alignment.PROCRUSTES).hex() for name in names]
     texts = blake3(repr(split_texts(split)).encode()).hexdigest()
-    return repr((split.value, texts, items, keys))
+    shards = sorted({case.setting.encoders for case in cases})
+    return repr((split.value, texts, items, keys, shards))
 
 
 def _draw_seed(case: Case) -> int:

@@ -91,7 +91,7 @@ def embed_split(
         views += [mask.part(text) for mask in of_text]
     for text, of_text in zip(texts, drawn, strict=True):
         views += [mask.inverse(text) for mask in of_text]
-    rows = _answers(views, encoders, cache_dir, alignment)  # [N, I (1 + 2K), D]
+    rows = answers_to(views, encoders, cache_dir, alignment)  # [N, I (1 + 2K), D]
     parts = items * masks
     shape = (len(encoders), items, masks, DIMENSIONS)
     return Embedded(
@@ -104,9 +104,13 @@ def embed_split(
     )
 
 
-def _answers(
-    views: Sequence[str], encoders: Sequence[str], cache_dir: Path, alignment: Alignment
+def answers_to(
+    views: Sequence[str],
+    encoders: Sequence[str],
+    cache_dir: Path,
+    alignment: Alignment = Alignment.PROCRUSTES,
 ) -> NDArray[np.float32]:
+    """Answers [N, V, D] of the named encoders to any views, from the cache where they are kept."""
     from rich.console import Console
     from rich.progress import Progress
 
