@@ -5,6 +5,7 @@ each encoder is, what share of the consensus it gets, and what the consensus emb
 """
 
 from scoring.errors import ScoringError
+from scoring.explain import Cost, Explanation, explain
 from scoring.local_outlier_factor import local_outlier_factor
 from scoring.rule import HARDENED, LITERAL, RULES, Ramp, ScoringRule, rule_by_name
 from scoring.shard_scores import ShardScores, score_shard
@@ -16,10 +17,13 @@ __all__ = [
     "LITERAL",
     "MEASURED_TERMS",
     "RULES",
+    "Cost",
+    "Explanation",
     "Ramp",
     "ScoringError",
     "ScoringRule",
     "ShardScores",
+    "explain",
     "local_outlier_factor",
     "rule_by_name",
     "score_shard",

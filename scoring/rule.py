@@ -29,6 +29,10 @@ class Ramp:
         """Values of any shape -> the same shape in [0, 1]. NaN stays NaN, infinities are clipped."""
         return ((values - self.zero_at) / (self.one_at - self.zero_at)).clamp(0.0, 1.0)
 
+    def at(self, value: float) -> float:
+        """The same for one number."""
+        return min(1.0, max(0.0, (value - self.zero_at) / (self.one_at - self.zero_at)))
+
 
 @dataclass(frozen=True)
 class ScoringRule:

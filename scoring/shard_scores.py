@@ -11,6 +11,7 @@ from scoring.centring import centred, shard_means
 from scoring.clones import likeness, mass
 from scoring.consensus import consensus
 from scoring.distances import pairwise
+from scoring.explain import Explanation, explain
 from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
 from scoring.rule import HARDENED, ScoringRule
@@ -43,6 +44,12 @@ class ShardScores:
     """[N, I] bool: decided within the tolerance of a threshold; there an attester takes the dealer's."""
     contested: Tensor
     """[N, I] bool: the mask that was given disagrees with what is measured here, beyond the borderline."""
+    rule: ScoringRule
+    """What was scored by."""
+
+    def explain(self, encoder: int) -> Explanation:
+        """Why encoder number `encoder` has its score: which factor cost what; `str` of it is prose."""
+        return explain({name: float(values[encoder]) for name, values in self.terms.items()}, self.rule)
 
 
 @torch.no_grad()
@@ -120,4 +127,4 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     # centred by.
     answered = full if batch.means is not None else centred(views, _FULL, torch.zeros_like(means)).rows
     embedding = consensus(answered, weight, valid)
-    return ShardScores(score, weight, embedding, valid, terms, decided.borderline, decided.contested)
+    return ShardScores(score, weight, embedding, valid, terms, decided.borderline, decided.contested, rule)

@@ -83,8 +83,8 @@ def measure(shard: Shard, attacking: Answers, rule: ScoringRule, alone: Baseline
         float(ours.mean()),
         float(alone.score.mean()),
         float(scores.weight[:count].sum()),
-        float((1 - _cosine(scores.consensus, alone.consensus)).mean()),
-        float((1 - _cosine(*(alone.shaping.apply(c) for c in (scores.consensus, alone.consensus)))).mean()),
+        _moved(alone.consensus, scores.consensus),
+        _moved(alone.shaping.apply(alone.consensus), alone.shaping.apply(scores.consensus)),
         float(fallen.double().mean()),
         float((_cosine(scores.consensus, own) - _cosine(alone.consensus, own)).mean()),
     )
@@ -106,6 +106,11 @@ def _own_direction(shard: Shard) -> Tensor:
     full, mask, inverse, _ = tensors(shard.answers.encoders(shard.attackers), shard.share)
     views = Views(full, mask, inverse, torch.ones(full.shape[1], dtype=torch.bool))
     return centred(views, Role("full", 0), shard_means(views)).rows.mean(0)
+
+
+def _moved(before: Tensor, after: Tensor) -> float:
+    """Mean of 1 - cosine over items, rounding below 0 left out."""
+    return float((1 - _cosine(before, after)).clamp_min(0).mean())
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from node.bench.measure import Figures
 FILES_MAX: Final = 8
 """Tables kept, the newest: each change of the code or the question begins another."""
 _PREFIX: Final = "adversaries-"
+_MODULES: Final = ("adversaries", "measure", "scene", "shards")
+"""Modules of the benchmark on which a row depends, beside what was embedded."""
 
 
 class RowStore:
@@ -57,7 +59,8 @@ class RowStore:
 
 def _digest(question: str) -> str:
     hasher = blake3(question.encode())
-    for folder in (Path(scoring.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            hasher.update(blake3(path.read_bytes()).digest())
+    here = Path(__file__).parent
+    rule = sorted(Path(scoring.__file__).parent.rglob("*.py"))
+    for path in (*rule, *(here / f"{module}.py" for module in _MODULES)):
+        hasher.update(blake3(path.read_bytes()).digest())
     return hasher.hexdigest()[:32]

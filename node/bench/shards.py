@@ -98,7 +98,8 @@ def settings_of(encoders: Sequence[str], eight: Sequence[str] | None = None) -> 
         raise BenchError(f"{len(encoders)} encoders: name {ENCODERS_MIN} or more different ones.")
     many, few = tuple(encoders), tuple(eight or encoders[:ENCODERS_MIN])
     shares = [max(1, round(len(many) * percent / 100)) for percent in (10, 33, 47)]
-    return [Setting(many, count) for count in shares] + [Setting(few, count) for count in (1, 3)]
+    found = [Setting(many, count) for count in shares] + [Setting(few, count) for count in (1, 3)]
+    return list(dict.fromkeys(found))  # eight encoders are both
 
 
 def embedded_for(

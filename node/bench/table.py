@@ -11,11 +11,13 @@ from typing import Final
 from blake3 import blake3
 
 from node.bench.adversaries import ATTACKS, describe
+from node.bench.encoders import CABAL_NAME, alignment_key
 from node.bench.errors import BenchError
 from node.bench.measure import Baseline, Figures, baseline, measure
 from node.bench.row_store import RowStore
 from node.bench.shards import ITEMS, Setting, Shard, embedded_for, shard_of
-from node.bench.texts import Split
+from node.bench.texts import Split, split_texts
+from node.encoders.alignment import Alignment
 from scoring import HARDENED, LITERAL
 
 BETTER: Final = "better"
@@ -80,7 +82,7 @@ def measured(
     cases: Sequence[Case], split: Split, cache_dir: Path, *, items: int = ITEMS
 ) -> Iterator[tuple[Case, dict[str, Figures]]]:
     """Each case with its figures by rule. What was measured before, by the same code, is not done again."""
-    store = RowStore(cache_dir, repr((split.value, items, sorted({case.setting.encoders for case in cases}))))
+    store = RowStore(cache_dir, _question(cases, split, items))
     for seed in dict.fromkeys(case.seed for case in cases):
         of_seed = [case for case in cases if case.seed == seed]
         missing = [case for case in of_seed if store.get(case.key) is None]
@@ -123,6 +125,15 @@ class _Seed:
             shard = shard_of(case.setting, self._embedded, case.seed, best_attacks=key[1])
             self._shards[key] = shard, {rule.name: baseline(shard, rule) for rule in RULES_COMPARED}
         return self._shards[key]
+
+
+def _question(cases: Sequence[Case], split: Split, items: int) -> str:
+    """What was embedded: the texts, and the encoders with all that their answers depend on."""
+    names = sorted({name for case in cases for name in (*case.setting.encoders, CABAL_NAME)})
+    keys = [alignment_key(name, Alignment.PROCRUSTES).hex() for name in names]
+    texts = blake3(repr(split_texts(split)).encode()).hexdigest()
+    shards = sorted({case.setting.encoders for case in cases})
+    return repr((split.value, texts, items, keys, shards))
 
 
 def _draw_seed(case: Case) -> int:

@@ -9,7 +9,6 @@ from typer.core import TyperGroup
 
 from node.cli import (
     bench,
-    bench_quality,
     embeddings,
     genesis,
     init,
@@ -79,7 +78,6 @@ app.command("scores")(scores.scores)
 app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")
-bench.app.command("quality")(bench_quality.quality)
 app.add_typer(bench.app, name="bench")
 app.command("version")(version.version)
 

@@ -68,7 +68,6 @@ _CODES: Final = {
     ("node.store.errors", "StoreError"): ExitCode.STORAGE,
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,
-    ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.verify", "VerificationFailed"): ExitCode.REFUSED,
 }
 

@@ -13,6 +13,7 @@ from node.cli.options import (
     NetworkOption,
     checked_key,
     existing_directory,
+    genesis_of,
     reading_store,
     settings_of,
 )
@@ -46,6 +47,9 @@ def scores(
     encoder: Annotated[
         str | None, typer.Option("--encoder", metavar="KEY", help="One encoder, by its first digits.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in words what each encoder's last score came from.")
+    ] = False,
     home: HomeOption = None,
     network: NetworkOption = None,
     json_: JsonOption = False,
@@ -66,6 +70,8 @@ def scores(
     shown = [one for one in averages if one.encoder.hex().startswith(prefix)]
     if json_:
         print_json([_document(one, [row for row in rows if row.encoder == one.encoder]) for one in shown])
+    elif shown and explain:
+        _explain([latest[one.encoder] for one in shown], genesis_of(directory).parameters.rule)
     elif shown:
         _print(shown, latest, last)
     elif averages:
@@ -106,6 +112,19 @@ def _print(averages: Sequence[ScoreAverage], latest: Mapping[bytes, ScoreRecord]
     terms = [[short_key(one.encoder), *_term_cells(latest[one.encoder])] for one in averages]
     columns = ["encoder", *_TERM_COLUMNS.values()]
     print_table("Terms of the last score, value*gate", columns, terms, right=frozenset(columns[1:]))
+
+
+def _explain(rows: Sequence[ScoreRecord], rule: str) -> None:
+    # Takes a second: it brings torch.
+    from scoring import ScoringError, explain, rule_by_name
+
+    for row in rows:
+        where = f"round {row.round}, shard {row.shard}"
+        say(f"Encoder {short_key(row.encoder)}, {where}, weight {number(row.weight)}:")
+        try:
+            say(str(explain(row.terms, rule_by_name(rule))))
+        except ScoringError as error:
+            say(f"  no explanation: {error}")
 
 
 def _term_cells(row: ScoreRecord) -> list[str]:

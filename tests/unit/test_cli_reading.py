@@ -105,6 +105,9 @@ def test_scores__have_average_last_and_every_term(home: Path) -> None:
     best = rows[0]["encoder"]
     chosen = deltamesh("scores", "--encoder", best[:6].upper(), "--home", home, "--json").json
     assert [row["encoder"] for row in chosen] == [best]
+    said = deltamesh("scores", "--encoder", best[:6], "--explain", "--home", home).out
+    assert f"Encoder {best[:8]}, round " in said
+    assert "from discrimination" in said
     assert "No scores of an encoder 0123" in deltamesh("scores", "--encoder", "0123", "--home", home).out
 
 
