@@ -10,6 +10,7 @@ from scoring.local_outlier_factor import local_outlier_factor
 from scoring.rule import HARDENED, LITERAL, RULES, Ramp, ScoringRule, rule_by_name
 from scoring.shard_scores import ShardScores, score_shard
 from scoring.terms import GATED_TERMS, MEASURED_TERMS
+from scoring.warm_up import warm_up
 
 __all__ = [
     "GATED_TERMS",
@@ -27,4 +28,5 @@ __all__ = [
     "local_outlier_factor",
     "rule_by_name",
     "score_shard",
+    "warm_up",
 ]

@@ -48,6 +48,11 @@ class Answers:
         known = (factor > 0) & (scale > 0)
         return torch.where(known, (raw * factor - self.means[encoders]) * scale, 0.0)
 
+    def every_row(self) -> Tensor:
+        """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
+        encoders, items, _ = self.raw.shape
+        return self.rows(torch.arange(items), torch.arange(encoders)).transpose(0, 1)
+
     @cached_property
     def _source(self) -> Strided:
         return strided(self.raw)

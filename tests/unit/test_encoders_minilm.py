@@ -82,7 +82,7 @@ def test_minilm__embeds_nothing_without_its_model() -> None:
 @pytest.mark.minilm
 def test_minilm__is_what_its_own_library_embeds() -> None:
     texts = load_challenge_pool(None)[:5]
-    own = node.encoders.minilm._model().encode(texts, batch_size=1, show_progress_bar=False)
+    own = node.encoders.minilm.sentence_model().encode(texts, batch_size=1, show_progress_bar=False)
     np.testing.assert_allclose(MiniLm().embed(texts), own, atol=1e-5)
 
 

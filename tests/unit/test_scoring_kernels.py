@@ -1,4 +1,4 @@
-"""The compiled kernels and torch say the same; neither copies a slab nor needs memory that grows with items."""
+"""The compiled kernels and torch say the same; neither copies a slab nor needs memory that grows."""
 
 from __future__ import annotations
 

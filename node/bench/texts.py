@@ -1,0 +1,153 @@
+"""Real English texts that are there offline: prose from the documentation of Python and of packages."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterator
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from node.bench.errors import BenchError
+from node.corpus_text import chunk_text, prose_paragraphs, unique
+from node.encoders.anchors import anchor_texts
+
+ITEM_WORDS_MIN: Final = 20
+"""Shorter chunks have parts that hardly mean anything."""
+SPLIT_ITEMS_MIN: Final = 600
+"""Fewer items in a split would make its figures depend on which ones they are."""
+_LITERAL_CHARACTERS_MIN: Final = 160
+_SHINGLE_WORDS: Final = 4
+_SHINGLES_KNOWN_MAX: Final = 0.25
+"""An item with a larger share of known runs of words says what another one said: parameters are documented
+again and again in the same words."""
+# Chosen for much prose in few files: all of it is parsed in some seconds. Tests are left out.
+_SOURCES: Final = {
+    "numpy": ("lib", "ma", "polynomial", "linalg", "fft", "_core"),
+    "scipy": ("stats", "optimize", "signal", "spatial", "interpolate", "integrate", "ndimage", "linalg"),
+    "sklearn": (
+        "cluster",
+        "datasets/descr",
+        "decomposition",
+        "ensemble",
+        "feature_extraction",
+        "gaussian_process",
+        "linear_model",
+        "manifold",
+        "metrics",
+        "model_selection",
+        "neighbors",
+        "preprocessing",
+        "svm",
+    ),
+    "torch": ("_torch_docs.py", "_tensor_docs.py", "nn", "optim", "distributions", "utils/data", "special"),
+}
+_ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
+_HASH_BYTES: Final = 2
+
+
+class Split(Enum):
+    """A part of the texts, by what it may be used for."""
+
+    FIT = "fit"
+    """What encoders of ours learn from; never scored on."""
+    TUNE = "tune"
+    """What the constants of a rule are chosen on."""
+    FINAL = "final"
+    """What the figures of a frozen rule are taken on, once."""
+
+
+# The upper ends of each split in hashes of documents.
+_SPLIT_ENDS: Final = {Split.FIT: 0.4, Split.TUNE: 0.7, Split.FINAL: 1.0}
+
+
+def split_texts(split: Split) -> tuple[str, ...]:
+    """The items of a split: canonical, 20 to 40 words, no two alike, in the order of their hashes.
+
+    The same for the same versions of Python and of the packages. A document is in one split as a whole.
+    Raises BenchError where too little text is installed.
+    """
+    items = _items_of_splits()[split]
+    if len(items) < SPLIT_ITEMS_MIN:
+        raise BenchError(
+            f"Only {len(items)} of the {SPLIT_ITEMS_MIN} texts needed for `{split.value}` were found: "
+            "install numpy, scipy, scikit-learn and torch with their sources."
+        )
+    return items
+
+
+def split_by_name(name: str) -> Split:
+    """The split of that name. Raises BenchError, naming those there are."""
+    try:
+        return Split(name)
+    except ValueError:
+        known = ", ".join(split.value for split in Split)
+        raise BenchError(f"There is no split `{name}`: use one of {known}.") from None
+
+
+@cache
+def _items_of_splits() -> dict[Split, tuple[str, ...]]:
+    items: dict[Split, list[str]] = {split: [] for split in Split}
+    # What encoders are aligned on comes first, so that no item repeats it.
+    known = {shingle for text in anchor_texts() for shingle in _shingles(text)}
+    for document in unique(_documents()):
+        split = _split_of(document)
+        for item in chunk_text("\n\n".join(prose_paragraphs(_plain(document)))):
+            if len(item.split()) < ITEM_WORDS_MIN:
+                continue
+            shingles = _shingles(item)
+            if len(shingles & known) <= _SHINGLES_KNOWN_MAX * len(shingles):
+                items[split].append(item)
+            known |= shingles
+    return {
+        split: tuple(sorted(found, key=lambda text: blake3(text.encode()).digest()))
+        for split, found in items.items()
+    }
+
+
+def _split_of(document: str) -> Split:
+    place = int.from_bytes(blake3(document.encode()).digest(length=_HASH_BYTES), "big") / 256**_HASH_BYTES
+    return next(split for split, end in _SPLIT_ENDS.items() if place < end)
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"[a-z]+", text.lower())
+    return {tuple(words[at : at + _SHINGLE_WORDS]) for at in range(max(1, len(words) - _SHINGLE_WORDS + 1))}
+
+
+def _plain(document: str) -> str:
+    """Without the marks of reStructuredText inside a line."""
+    return _ROLE.sub(r"\1", inspect.cleandoc(document)).replace("`", "")
+
+
+def _documents() -> Iterator[str]:
+    from pydoc_data.topics import topics
+
+    yield from (topics[name] for name in sorted(topics))
+    for path in _paths():
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".rst":
+            yield text
+            continue
+        for node in ast.walk(ast.parse(text)):
+            # Every long literal, not only documentation strings: numpy and torch attach theirs by calls.
+            value = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(value, str) and "\n" in value and len(value) >= _LITERAL_CHARACTERS_MIN:
+                yield value
+
+
+def _paths() -> Iterator[Path]:
+    for package, places in _SOURCES.items():
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            continue
+        for place in places:
+            root = Path(found.origin).parent / place
+            inside = [root] if root.is_file() else sorted((*root.rglob("*.py"), *root.rglob("*.rst")))
+            yield from (path for path in inside if "tests" not in path.parts)
