@@ -36,7 +36,7 @@ def _table(rows: list[dict[str, Any]], rule: str, cell: Callable[[dict[str, Any]
 
 
 def _better(rows: list[dict[str, Any]]) -> Iterator[str]:
-    yield "| setting | rule | its score | the others' | weight | moved | moved, shaped | nearer to it, cosine |"
+    yield "| setting | rule | its score | others' | weight | moved | moved, shaped | nearer to it |"
     yield "|---|---|---|---|---|---|---|---|"
     names = (
         "attacker_score",
