@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoring import compiled
+from scoring.compiled.rows import literal_losses, recompose
+from scoring.memory import strided
 from scoring.projection import dot, mean_over, unit
 
 _CHANCE = 1.0
@@ -12,23 +15,33 @@ _CHANCE = 1.0
 _RESIDUAL_MIN = 1e-6
 
 
-def differential(full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, counted: Tensor) -> Tensor:
-    """R = mean of ||f_i - r_i||^2 / mean_{j != i} ||f_j - r_i||^2, r = hat(s m + (1-s) v). -> [N] float64.
+def differential(own: Tensor, across: Tensor, counted: Tensor) -> Tensor:
+    """R = mean of ||f_i - r_i||^2 / mean_{j != i} ||f_j - r_i||^2. [N, I] each -> [N] float64.
 
-    full, mask, inverse: unit rows [N, I, D]; share s [I] of the mask in its item; counted [N, I]. 0 composes
-    perfectly, 1 is chance. Dividing by the residual to other items lets no collapsed space pass.
+    own, across: from `recomposed`, an encoder a row; counted [N, I]. 0 composes perfectly, 1 is chance.
+    Dividing by the residual to other items lets no collapsed space pass.
     """
-    count = counted.sum(1)  # [N]
-    shares = share[:, None].to(mask.dtype)
-    own, to_all = [], []
-    for f, m, v, here in zip(full, mask, inverse, counted, strict=True):  # each [I, D]
-        whole = unit(torch.lerp(v, m, shares))  # r
-        total = (f * here[:, None]).sum(0)  # [D]: the residuals to all items at once, as |f_j| = |r_i| = 1
-        own.append(2 - 2 * dot(f, whole).double())
-        to_all.append(2 * here.sum() - 2 * torch.mv(whole, total).double())
-    residual = torch.stack(own).clamp_min(0)  # [N, I]
-    others = (torch.stack(to_all) - residual) / (count - 1).clamp_min(1)[:, None]
-    return mean_over(residual / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1)[:, None], _CHANCE)
+    count = counted.sum(1, keepdim=True)  # [N, 1]
+    residual = (2 - 2 * own.double()).clamp_min(0)  # [N, I]
+    others = (2 * count - 2 * across.double() - residual) / (count - 1).clamp_min(1)
+    return mean_over(residual / others.clamp_min(_RESIDUAL_MIN), counted & (count > 1), _CHANCE)
+
+
+def recomposed(
+    full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, counted: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One encoder's f_i . r_i and sum over counted j of f_j . r_i, r = hat(s m + (1-s) v). -> [I] each.
+
+    full, mask, inverse: unit rows [I, D]; share s [I] of the mask in its item; counted [I]. As |f_j| = |r_i|
+    = 1, the products say all residuals at once.
+    """
+    if compiled.serves(full):
+        own, across = torch.empty(len(full)), torch.empty(len(full))
+        tensors = (full, mask, inverse, share.to(full.dtype), counted, own, across)
+        recompose(*(x.contiguous().numpy() for x in tensors))
+        return own, across
+    whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r
+    return dot(full, whole), torch.mv(whole, counted.to(full.dtype) @ full)
 
 
 def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
@@ -38,8 +51,11 @@ def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: T
     """
     masks = mask.shape[2]
     loss = torch.zeros(counted.shape, dtype=torch.float64, device=full.device)
-    for n in range(len(full)):  # one encoder at a time, so that the differences stay in the cache
-        for k in range(masks):
-            residual = (full[n] - mask[n, :, k]).sub_(inverse[n, :, k])  # [I, D]
-            loss[n] += torch.linalg.vector_norm(residual, dim=1).double() / masks
+    if compiled.serves(full) and masks:
+        sources = strided(full), strided(mask), strided(inverse)
+        literal_losses(*sources, masks, full.shape[2], loss.numpy())
+        return mean_over(loss, counted, 0.0)
+    for k in range(masks):
+        residual = full - mask[:, :, k] - inverse[:, :, k]  # [N, I, D]
+        loss += torch.linalg.vector_norm(residual, dim=2).double() / masks
     return mean_over(loss, counted, 0.0)

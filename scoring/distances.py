@@ -13,7 +13,7 @@ _CLOSE_SHARE = 0.02
 """An item with a larger share of close pairs is done again whole, around one of its own rows."""
 _PAIRS_CHUNK = 256
 """Close pairs subtracted at a time: bounds the working memory to this x D numbers."""
-_NORM_MAX = 1e15
+NORM_MAX = 1e15
 """Rows longer than this would overflow a float32 square; they count as missing."""
 
 
@@ -47,7 +47,7 @@ def pairwise(rows: Tensor, valid: Tensor | None = None) -> Pairs:
     from a float32 Gram matrix, except close pairs, whose digits it cancels: those come from differences in
     float64.
     """
-    present = torch.linalg.vector_norm(rows, dim=2) < _NORM_MAX  # NaN and Inf compare false
+    present = torch.linalg.vector_norm(rows, dim=2) < NORM_MAX  # NaN and Inf compare false
     if valid is not None:
         present = present & valid
     if not bool(present.all()):

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from scoring.projection import dot, dot_items, mean_over, rest_norm, without
+from scoring.projection import dot, dot_items, rest_norm, without
 
 
-def innovation(
-    fragments: tuple[Tensor, Tensor],
-    full: Tensor,
-    median_fragments: tuple[Tensor, Tensor],
-    median_full: Tensor,
-    counted: Tensor,
-) -> Tensor:
-    """Worse role's mean cosine of fragment without own full and median fragment without median full. -> [N].
+def innovation(fragment: Tensor, full: Tensor, median_fragment: Tensor, median_full: Tensor) -> Tensor:
+    """Cosine of each fragment without its full and the median fragment without the median full. -> [B, N].
 
-    fragments: (mask, inverse), each [N, I, D]; full [N, I, D]; medians at unit norm [I, D]; counted [N, I]. A
-    fragment made out of the full view has nothing of its own and scores about 0.
+    fragment, full: unit rows [B, N, D]; medians over the shard at unit norm [B, D]. A fragment made out of
+    the full view has nothing of its own and scores about 0.
     """
-    roles = []
-    for fragment, middle in zip(fragments, median_fragments, strict=True):
-        target = without(middle, median_full)  # [I, D]
-        along = dot(fragment, full)  # [N, I]
-        agreement = dot_items(fragment, target) - along * dot_items(full, target)
-        roles.append(mean_over(agreement / rest_norm(along), counted, 0.0))
-    return torch.minimum(*roles)
+    target = without(median_fragment, median_full)  # [B, D]
+    along = dot(fragment, full)  # [B, N]
+    agreement = dot_items(fragment, target) - along * dot_items(full, target)
+    return agreement / rest_norm(along)

@@ -2,84 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-from scoring.distances import Pairs, pairwise
+from scoring import compiled
+from scoring.compiled.pairs import outlier_factors
+from scoring.compiled.rows import copy_present
+from scoring.distances import NORM_MAX, Pairs, pairwise
 from scoring.errors import ScoringError
+from scoring.memory import CHUNK_NUMBERS, PAIR_NUMBERS, slices_of, strided
 from scoring.precision import pinned_precision
 
+IDENTICAL = 1e-4
+"""Unit vectors this close are the same answer, give or take float32: cosine 1 - 5e-9."""
 _EPSILON = 1e-10
 """Added to a mean reach distance, as scikit-learn does: k + 1 identical rows score 1, not NaN."""
-_IDENTICAL = 1e-4
-"""Unit vectors this close are the same answer, give or take float32: cosine 1 - 5e-9."""
-_NUMBERS_PER_PAIR = 12
-"""float32 numbers of working memory per pair of rows, used to size a chunk."""
 
 
 @torch.no_grad()
 def local_outlier_factor(
-    rows: Tensor,
+    x: Tensor,
     valid: Tensor | None = None,
-    *,
-    neighbours: int,
+    n_neighbors: int | None = None,
     reach_floor: float = 0.0,
-    bytes_max: int = 64 << 20,
+    max_bytes: int = 64 << 20,
 ) -> Tensor:
-    """Rows [B, N, D], valid [B, N] -> factors [B, N] float32: 1 is ordinary, larger is further out.
+    """Rows x [B, N, D], valid [B, N] -> factors [B, N] float32: 1 is ordinary, larger is further out.
 
-    Equals scikit-learn's -negative_outlier_factor_ on each item's valid rows when `reach_floor` is 0.
-    Missing, NaN, Inf and overflowing rows get inf and leave their peers' factors unchanged; an item with
-    fewer than two valid rows scores 1. `neighbours` is cut to the valid peers there are.
+    Equals scikit-learn's -negative_outlier_factor_ on each item's valid rows when `reach_floor` is 0, except
+    where rows tie for the k-th place: here, as in the paper, all of them are neighbours. Missing, NaN, Inf
+    and overflowing rows get inf and leave their peers' factors unchanged; an item with fewer than two valid
+    rows scores 1. `n_neighbors` is floor(N / 2) if not given, and is cut to the valid peers there are.
+    `reach_floor` is the least reach distance in median pairwise distances of the item. `max_bytes` bounds the
+    working memory, but for one item's. Raises ScoringError for other shapes or n_neighbors below 1.
     """
-    if rows.ndim != 3 or (valid is not None and valid.shape != rows.shape[:2]):
+    if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
         raise ScoringError(
-            f"local outlier factor of rows {tuple(rows.shape)}: give rows [B, N, D] and valid [B, N] or none"
+            f"local outlier factor of rows {tuple(x.shape)}: give rows [B, N, D] and valid [B, N] or none"
         )
-    if neighbours < 1:
-        raise ScoringError(f"{neighbours} neighbours: the local outlier factor needs at least 1")
-    items, count, _ = rows.shape
-    factors = torch.empty(items, count, device=rows.device)
-    with pinned_precision(rows.device):
-        for chunk in chunk_items(items, count, bytes_max):
-            pairs = pairwise(rows[chunk].float(), None if valid is None else valid[chunk])
-            factors[chunk] = outlier_factor_of(pairs, neighbours, reach_floor)
+    items, count, _ = x.shape
+    neighbors = max(1, count // 2) if n_neighbors is None else n_neighbors
+    if neighbors < 1:
+        raise ScoringError(f"{neighbors} neighbors: the local outlier factor needs at least 1")
+    if compiled.serves(x):
+        return _on_cpu(x.float(), valid, neighbors, reach_floor, max_bytes)
+    factors = torch.empty(items, count, device=x.device)
+    with pinned_precision(x.device):
+        for chunk in slices_of(items, max(1, max_bytes // (4 * max(1, count * count) * PAIR_NUMBERS))):
+            pairs = pairwise(x[chunk].float(), None if valid is None else valid[chunk])
+            factors[chunk] = outlier_factor_of(pairs, neighbors, reach_floor)
     return factors
 
 
-def chunk_items(items: int, count: int, bytes_max: int) -> Iterator[slice]:
-    """Cut `items` so that the pairs of `count` rows fit into `bytes_max`; at least one item each."""
-    step = max(1, bytes_max // (4 * max(1, count * count) * _NUMBERS_PER_PAIR))
-    for start in range(0, items, step):
-        yield slice(start, start + step)
+def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float, max_bytes: int) -> Tensor:
+    """local_outlier_factor by compiled kernels, a few items in the cache at a time."""
+    items, count, dimension = x.shape
+    factors, flat = torch.empty(items, count), strided(x)
+    flags = (torch.ones(items, count, dtype=torch.bool) if valid is None else valid).numpy()
+    step = max(1, min(CHUNK_NUMBERS, max_bytes // 4) // max(1, count * dimension))
+    rows, present = torch.empty(step, count, dimension).numpy(), torch.empty(step, count).bool().numpy()
+    for part in slices_of(items, step):
+        size = part.stop - part.start
+        copy_present(flat.numbers, flat.steps, part.start, NORM_MAX, flags[part], rows[:size], present[:size])
+        outlier_factors(rows[:size], present[:size], neighbors, reach_floor, IDENTICAL, factors[part].numpy())
+    return factors
 
 
-def outlier_factor_of(pairs: Pairs, neighbours: int, reach_floor: float) -> Tensor:
+def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float) -> Tensor:
     """Distances of B items -> local outlier factors [B, N] float32, inf where the row is missing."""
     present, both = pairs.present, pairs.both
     count = present.shape[1]
     if count < 2:
         return torch.where(present, 1.0, torch.inf)
     distance = pairs.distance.masked_fill(~both, torch.inf)
-    wanted = min(neighbours, count - 1)
+    wanted = min(neighbors, count - 1)
     peers = present.sum(1, keepdim=True)  # [B, 1]
-    used = (peers - 1).clamp(1, wanted)  # [B, 1] neighbours this item can offer
-    near, index = torch.topk(distance, wanted, dim=2, largest=False)  # [B, N, k]
-    beyond = torch.arange(wanted, device=distance.device) >= used[:, :, None]  # [B, 1, k] slots to leave out
-    farthest = near.gather(2, (used - 1)[:, :, None].expand(-1, count, 1))[..., 0]  # [B, N]
-    flat = index.flatten(1)
-    reach = torch.maximum(near, farthest.gather(1, flat).view_as(near))
+    used = (peers - 1).clamp(1, wanted)  # [B, 1] neighbors this item can offer
+    nearest = torch.topk(distance, wanted, dim=2, largest=False).values  # [B, N, k]
+    farthest = nearest.gather(2, (used - 1)[:, :, None].expand(-1, count, 1))[..., 0]  # [B, N]
+    within = (distance <= farthest[:, :, None]) & both  # [B, N, N]: whoever ties for the k-th place counts
+    reach = torch.maximum(distance, farthest[:, None, :])
     if reach_floor > 0:
         # Without a floor, near-copies of one encoder are so dense that everyone else looks far out. Identical
         # rows say nothing about the spread: where most operators run one public model, they are not counted.
-        apart = both & (pairs.distance > _IDENTICAL)
+        apart = both & (pairs.distance > IDENTICAL)
         apart = torch.where(apart.flatten(1).any(1)[:, None, None], apart, both)
         reach = torch.maximum(reach, (reach_floor * median_distance(pairs.distance, apart))[:, None, None])
-    density = 1 / (reach.double().masked_fill_(beyond, 0).sum(2) / used + _EPSILON)  # [B, N]
-    factor = density.gather(1, flat).view_as(near).masked_fill_(beyond, 0).sum(2) / used / density
-    factor = torch.where(peers < 2, torch.ones_like(factor), factor)
+    near = within.sum(2).clamp_min(1)  # [B, N]
+    density = 1 / (reach.masked_fill_(~within, 0).sum(2, dtype=torch.float64) / near + _EPSILON)  # [B, N]
+    around = torch.where(within, density[:, None, :], 0.0).sum(2) / near
+    factor = torch.where(peers < 2, torch.ones_like(density), around / density)
     return torch.where(present, factor, torch.inf).float()
 
 

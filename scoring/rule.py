@@ -11,6 +11,9 @@ from torch import Tensor
 
 from scoring.errors import ScoringError
 
+TEMPERATURE_MIN: Final = 0.003
+"""Below this, exp((cosine - 1) / temperature) underflows a float64."""
+
 
 @dataclass(frozen=True)
 class Ramp:
@@ -67,11 +70,11 @@ class ScoringRule:
     """An encoder with fewer valid items in a block is not measured on that block."""
     temperatures: tuple[float, ...] = (0.03, 0.05, 0.1, 0.2)
 
-    neighbours: int | None = None
-    """Neighbours of the local outlier factor; None is half of the live encoders, rounded down."""
+    n_neighbors: int | None = None
+    """Neighbors of the local outlier factor; None is half of the live encoders, rounded down."""
     reach_floor: float = 0.75
     """The least reach distance, in median pairwise distances of the item."""
-    lof_bytes_max: int = 64 << 20
+    lof_max_bytes: int = 64 << 20
     """The working memory of one chunk of the local outlier factor."""
 
     availability_power: float = 2.0
@@ -96,11 +99,11 @@ class ScoringRule:
         if (
             self.items_min < 2
             or self.encoders_min < 2
-            or (self.neighbours is not None and self.neighbours < 1)
+            or (self.n_neighbors is not None and self.n_neighbors < 1)
         ):
-            raise ScoringError("items_min and encoders_min must be at least 2 and neighbours at least 1")
-        if not self.temperatures or min(self.temperatures) <= 0:
-            raise ScoringError("temperatures must be positive and at least one must be given")
+            raise ScoringError("items_min and encoders_min must be at least 2 and n_neighbors at least 1")
+        if not self.temperatures or min(self.temperatures) < TEMPERATURE_MIN:
+            raise ScoringError(f"give at least one temperature, each at least {TEMPERATURE_MIN}")
         if not 0 < self.weight_cap <= 1 or self.tolerance < 0 or self.literal_scale <= 0:
             raise ScoringError(
                 "weight_cap must lie in (0, 1], tolerance must be at least 0 and literal_scale above 0"
@@ -121,7 +124,7 @@ LITERAL = ScoringRule(
     norm_max=math.inf,
     centred_norm_min=-math.inf,
     item_similarity_min=-math.inf,
-    neighbours=20,
+    n_neighbors=20,
     reach_floor=0.0,
     availability_power=0.0,
     differential_gate=None,
@@ -132,7 +135,7 @@ LITERAL = ScoringRule(
     clone_ramp=None,
     weight_cap=1.0,
 )
-"""The idea as first stated: weights from ||full - mask - inverse||, 20 neighbours. Zeros win it."""
+"""The idea as first stated: weights from ||full - mask - inverse||, 20 neighbors. Zeros win it."""
 
 RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, LITERAL)})
 """The presets that ship, by name."""

@@ -10,17 +10,15 @@ from torch import Tensor
 from scoring.centring import centred, shard_means
 from scoring.clones import likeness, mass
 from scoring.consensus import consensus
-from scoring.distances import pairwise
 from scoring.explain import Explanation, explain
+from scoring.fragments import Fragments, median_terms, own_terms
 from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
 from scoring.rule import HARDENED, ScoringRule
-from scoring.terms import fragment_terms, literal_terms, no_terms, ramps, score_of
+from scoring.terms import literal_terms, no_terms, ramps, score_of
 from scoring.validity import live_encoders, validity
 from scoring.views import Batch, Role, checked_batch
 from scoring.weights import weights
-
-_FULL = Role("full", 0)
 
 
 @dataclass(frozen=True)
@@ -94,25 +92,20 @@ def score_shard(
 def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     views = batch.views
     means = shard_means(views) if batch.means is None else batch.means
-    answers = {role: centred(views, role, means) for role in views.roles()}
-    full = answers[_FULL].rows
-    decided = validity(
-        [(views.dealt(role), one) for role, one in answers.items()],
-        pairwise(full.transpose(0, 1)),
-        batch.valid,
-        rule,
-    )
+    answers = centred(views, means)
+    decided = validity(list(answers.values()), batch.valid, rule)
     valid = decided.valid
     live = live_encoders(valid, rule)
     terms = no_terms(valid, live)
     score, weight = torch.zeros_like(terms["live"]), torch.zeros_like(terms["live"])
     members = live.nonzero()[:, 0]
     if len(members) >= rule.encoders_min:
-        present = valid[members]
-        rows = {role: one.rows if live.all() else one.rows[members] for role, one in answers.items()}
-        peers = peer_terms({role: (views.dealt(role), some) for role, some in rows.items()}, present, rule)
+        peers = peer_terms(answers.values(), members, valid[members], rule)
         alike = likeness(peers.cosine_sum, peers.cosine_count, rule.clone_ramp)
-        measured = fragment_terms(batch, rows, present, rule)
+        items = batch.scored.nonzero()[:, 0]
+        roles = (answers[Role("full", 0)], answers[Role("mask", 0)], answers[Role("inverse", 0)])
+        some, counted = Fragments(*roles, batch.share[items], items), valid[members][:, items]
+        measured = own_terms(some, members, counted, rule) | median_terms(some, members, counted)
         measured |= {name: values[members] for name, values in literal_terms(batch, valid).items()}
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity
@@ -125,6 +118,6 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
         )
     # Epoch 0 records zero means: its consensus is of the unit answers as they are, whatever the scores
     # centred by.
-    answered = full if batch.means is not None else centred(views, _FULL, torch.zeros_like(means)).rows
-    embedding = consensus(answered, weight, valid)
+    full = answers[Role("full", 0)]
+    embedding = consensus(full if batch.means is not None else full.uncentred(), weight, valid)
     return ShardScores(score, weight, embedding, valid, terms, decided.borderline, decided.contested, rule)

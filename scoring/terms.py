@@ -7,14 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from scoring.differential import differential, differential_literal
-from scoring.discrimination import discrimination
-from scoring.innovation import innovation
-from scoring.leak import leak
-from scoring.median import coordinate_median
-from scoring.projection import unit
+from scoring.differential import differential_literal
 from scoring.rule import Ramp, ScoringRule
-from scoring.views import Batch, Role
+from scoring.views import Batch
 
 GATED_TERMS: Final = (
     "differential",
@@ -37,33 +32,6 @@ def no_terms(valid: Tensor, live: Tensor) -> dict[str, Tensor]:
         "availability": valid.double().mean(1),
         "mass": torch.ones_like(nothing),
         "live": live.double(),
-    }
-
-
-def fragment_terms(
-    batch: Batch, rows: dict[Role, Tensor], present: Tensor, rule: ScoringRule
-) -> dict[str, Tensor]:
-    """The terms of mask 0 on scored items. Centred rows [n, I, D], present [n, I] -> [n] float64 each."""
-    items = batch.scored.nonzero()[:, 0]
-    share, counted = batch.share[items], present[:, items]  # [I'], [n, I']
-    full, mask, inverse = (
-        rows[role] if len(items) == present.shape[1] else rows[role][:, items]
-        for role in (Role("full", 0), Role("mask", 0), Role("inverse", 0))
-    )
-    middles = [unit(coordinate_median(some, counted)) for some in (full, mask, inverse)]
-    fragments, medians = (mask, inverse), (middles[1], middles[2])
-    return {
-        "discrimination": discrimination(
-            mask,
-            inverse,
-            counted,
-            temperatures=rule.temperatures,
-            block_items=rule.block_items,
-            block_items_min=rule.block_items_min,
-        ),
-        "differential": differential(full, mask, inverse, share, counted),
-        "innovation": innovation(fragments, full, medians, middles[0], counted),
-        "leak": leak(fragments, medians, counted),
     }
 
 

@@ -53,7 +53,7 @@ def test_majority__is_half_of_the_live_encoders_rounded_down(live: int, majority
         {"block_items": 4},
         {"items_min": 1},
         {"encoders_min": 1},
-        {"neighbours": 0},
+        {"n_neighbors": 0},
         {"temperatures": ()},
         {"temperatures": (0.1, 0.0)},
         {"weight_cap": 0.0},

@@ -11,13 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.differential import differential, differential_literal
+from scoring.differential import differential, differential_literal, recomposed
 from scoring.discrimination import blocks_of, discrimination
 from scoring.distances import pairwise
 from scoring.innovation import innovation
 from scoring.leak import leak
 from scoring.local_outlier_factor import median_distance
 from scoring.median import coordinate_median, sorting_network
+from scoring.projection import mean_over
 from scoring.similarity import majority_similarity
 
 torch.set_num_threads(1)
@@ -59,7 +60,7 @@ def test_sorting_network__sorts_every_zero_one_input(count: int) -> None:
 @settings(max_examples=40)
 def test_coordinate_median__equals_numpy_over_present_rows(seed: int, count: int, items: int) -> None:
     rows, present = units(seed, count, items, 5), flags(seed, count, items)
-    middle = coordinate_median(rows, present).numpy()
+    middle = coordinate_median(rows.transpose(0, 1), present.T).numpy()
     for i in range(items):
         here = rows[present[:, i], i].numpy()
         expected = np.median(here, axis=0) if len(here) else np.zeros(5)
@@ -121,6 +122,12 @@ def literal_discrimination(mask: Array, inverse: Array, counted: Array, size: in
     return max(0.0, 1 - min(float(np.mean(values)) for values in losses.values()))
 
 
+def cosines_of(mask: torch.Tensor, inverse: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Every mask with every inverse of its block: [N, I, D] twice -> [N, b, b] a block."""
+    blocks = blocks_of(mask.shape[1], size)
+    return [mask[:, block] @ inverse[:, block].transpose(1, 2) for block in blocks]
+
+
 @pytest.mark.parametrize("kinship", [0.0, 0.3, 1.0, 5.0])
 @pytest.mark.parametrize("items", [8, 21])
 def test_discrimination__equals_the_formula_written_out(kinship: float, items: int) -> None:
@@ -129,7 +136,7 @@ def test_discrimination__equals_the_formula_written_out(kinship: float, items: i
     inverse = torch.nn.functional.normalize(units(3, 3, items, 16) + shared, dim=-1)
     counted = flags(4, 3, items)
     measured = discrimination(
-        mask, inverse, counted, temperatures=(0.03, 0.05, 0.1, 0.2), block_items=8, block_items_min=4
+        cosines_of(mask, inverse, 8), counted, temperatures=(0.03, 0.05, 0.1, 0.2), block_items_min=4
     )
     for n in range(3):
         expected = literal_discrimination(
@@ -142,15 +149,25 @@ def test_discrimination__encoder_without_a_large_enough_block_scores_zero() -> N
     rows = units(5, 2, 16, 8)
     counted = torch.ones(2, 16, dtype=torch.bool)
     counted[1, 3:] = False
-    measured = discrimination(rows, rows, counted, temperatures=(0.05,), block_items=16, block_items_min=4)
+    cosines = cosines_of(rows, rows, 16)
+    measured = discrimination(cosines, counted, temperatures=(0.05,), block_items_min=4)
     assert measured[0] > 0.9
     assert measured[1] == 0
+
+
+def differential_of(
+    full: torch.Tensor, mask: torch.Tensor, inverse: torch.Tensor, share: torch.Tensor, counted: torch.Tensor
+) -> torch.Tensor:
+    """R of encoders [N, I, D]."""
+    found = [recomposed(*one, share, here) for *one, here in zip(full, mask, inverse, counted, strict=True)]
+    own, across = zip(*found, strict=True)
+    return differential(torch.stack(own), torch.stack(across), counted)
 
 
 def test_differential__equals_the_formula_written_out() -> None:
     full, mask, inverse, counted = units(1, 3, 12, 8), units(2, 3, 12, 8), units(3, 3, 12, 8), flags(4, 3, 12)
     share = torch.linspace(0.15, 0.6, 12)
-    measured = differential(full, mask, inverse, share, counted)
+    measured = differential_of(full, mask, inverse, share, counted)
     for n in range(3):
         some = [i for i in range(12) if counted[n, i]]
         ratios = []
@@ -170,13 +187,13 @@ def test_differential__collapsed_space_is_no_better_than_chance() -> None:
     counted = torch.ones(1, 20, dtype=torch.bool)
     near = torch.nn.functional.normalize(same + 0.05 * units(2, 1, 20, 8), dim=-1)
     parts = torch.nn.functional.normalize(same + 0.05 * units(3, 1, 20, 8), dim=-1)
-    assert differential(near, parts, parts, torch.full((20,), 0.5), counted)[0] > 0.9
+    assert differential_of(near, parts, parts, torch.full((20,), 0.5), counted)[0] > 0.9
 
 
 def test_differential__nothing_counted_is_chance() -> None:
     rows = units(1, 2, 9, 4)
     counted = torch.zeros(2, 9, dtype=torch.bool)
-    assert differential(rows, rows, rows, torch.full((9,), 0.5), counted).eq(1).all()
+    assert differential_of(rows, rows, rows, torch.full((9,), 0.5), counted).eq(1).all()
 
 
 def test_differential_literal__is_the_mean_norm_of_full_less_parts_on_counted_items() -> None:
@@ -194,8 +211,12 @@ def test_innovation_and_leak__equal_the_formulas_written_out() -> None:
     full, mask, inverse = units(1, 3, 7, 8), units(2, 3, 7, 8), units(3, 3, 7, 8)
     middles = (units(6, 7, 8), units(7, 7, 8))
     middle_full = units(5, 7, 8)
-    new = innovation((mask, inverse), full, middles, middle_full, counted)
-    leaked = leak((mask, inverse), middles, counted)
+    by_item = [rows.transpose(0, 1) for rows in (full, mask, inverse)]
+    new = [
+        mean_over(innovation(by_item[1 + a], by_item[0], middles[a], middle_full).T, counted, 0.0)
+        for a in (0, 1)
+    ]
+    leaked = [mean_over(leak(by_item[1 + a], middles[a], middles[1 - a]).T, counted, 0.0) for a in (0, 1)]
     f, fc, c = full.double().numpy(), middle_full.double().numpy(), [m.double().numpy() for m in middles]
     parts = [mask.double().numpy(), inverse.double().numpy()]
     for n in range(3):
@@ -204,12 +225,11 @@ def test_innovation_and_leak__equal_the_formulas_written_out() -> None:
         leaks = [
             np.mean([off(parts[a][n, i], c[a][i]) @ off(c[1 - a][i], c[a][i]) for i in some]) for a in (0, 1)
         ]
-        assert new[n] == pytest.approx(min(news), abs=1e-5)
-        assert leaked[n] == pytest.approx(max(leaks), abs=1e-5)
+        assert [float(role[n]) for role in new] == pytest.approx(news, abs=1e-5)
+        assert [float(role[n]) for role in leaked] == pytest.approx(leaks, abs=1e-5)
 
 
 def test_innovation__fragments_made_of_the_full_view_have_none() -> None:
-    full = units(1, 2, 30, 16)
-    counted = torch.ones(2, 30, dtype=torch.bool)
-    new = innovation((full, full), full, (units(2, 30, 16), units(3, 30, 16)), units(4, 30, 16), counted)
+    full = units(1, 30, 2, 16)
+    new = innovation(full, full, units(2, 30, 16), units(4, 30, 16))
     assert new.abs().max() < 1e-3

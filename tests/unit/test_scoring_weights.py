@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scoring import Ramp
+from scoring.centring import Answers, centred
 from scoring.clones import likeness, mass
 from scoring.consensus import consensus
+from scoring.views import Role, Views
 from scoring.weights import weights
+
+
+def around_zero(full: Tensor) -> Answers:
+    """Full views [N, I, D], centred by zero means."""
+    none = full.new_empty(*full.shape[:2], 0, full.shape[2])
+    views = Views(full, none, none, torch.zeros(full.shape[1], dtype=torch.bool))
+    return centred(views, torch.zeros(len(full), full.shape[2]))[Role("full", 0)]
+
 
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -87,10 +97,12 @@ def test_likeness__pairs_without_shared_views_are_two_encoders() -> None:
 
 
 def test_consensus__is_the_weighted_mean_of_valid_answers() -> None:
-    full = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(1))
+    full = torch.nn.functional.normalize(
+        torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(1)), dim=2
+    )
     weight = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     valid = torch.tensor([[True, False], [True, True], [True, True]])
-    embedding = consensus(full, weight, valid)
+    embedding = consensus(around_zero(full), weight, valid)
     torch.testing.assert_close(embedding[0], 0.5 * full[0, 0] + 0.3 * full[1, 0] + 0.2 * full[2, 0])
     torch.testing.assert_close(embedding[1], 0.6 * full[1, 1] + 0.4 * full[2, 1])
 
@@ -98,6 +110,6 @@ def test_consensus__is_the_weighted_mean_of_valid_answers() -> None:
 def test_consensus__is_nan_where_no_weighted_encoder_answered() -> None:
     weight = torch.tensor([1.0, 0.0], dtype=torch.float64)
     valid = torch.tensor([[True, False], [True, True]])
-    embedding = consensus(torch.ones(2, 2, 3), weight, valid)
-    assert embedding[0].eq(1).all()
+    embedding = consensus(around_zero(torch.eye(3)[:1].expand(2, 2, 3)), weight, valid)
+    assert embedding[0].tolist() == [1, 0, 0]
     assert embedding[1].isnan().all()

@@ -1,0 +1,56 @@
+"""Where answers lie in memory and how many are worked on at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scoring import compiled
+
+CHUNK_NUMBERS: Final = 1 << 17
+"""float32 numbers of a chunk on the CPU: half a megabyte, half of a core's L2 cache."""
+_DEVICE_NUMBERS = 1 << 24
+"""float32 numbers of a chunk on other devices, which want many items at once."""
+PAIR_NUMBERS: Final = 12
+"""float32 numbers of working memory that torch takes for a pair of rows."""
+
+
+class Strided(NamedTuple):
+    """A CPU tensor [..., D] for compiled kernels: row (i, j, ...) starts at number i * steps[0] + ...."""
+
+    numbers: npt.NDArray[np.float32]
+    """All numbers between the tensor's first and last."""
+    steps: tuple[int, ...]
+
+
+def strided(x: Tensor) -> Strided:
+    """The numbers of a float32 tensor as they lie; copied only if a row's own are apart."""
+    if x.shape[-1] > 1 and x.stride(-1) != 1:
+        x = x.contiguous()
+    steps = x.stride()[:-1]
+    extent = 0
+    if x.numel():
+        extent = x.shape[-1] + sum(step * (size - 1) for step, size in zip(steps, x.shape, strict=False))
+    flat = torch.as_strided(x.detach(), (extent,), (1,))
+    return Strided(flat.numpy(), tuple(steps))
+
+
+def slices_of(count: int, step: int) -> Iterator[slice]:
+    """Cut `count` into slices of `step`, the last one shorter."""
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20) -> Iterator[Tensor]:
+    """Cut the items of answers [N, I, D] for work on `count` encoders at a time; at least one item each."""
+    items, dimension = x.shape[1:]
+    if compiled.serves(x):
+        step = CHUNK_NUMBERS // (count * dimension)
+    else:
+        step = min(_DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
+    everything = torch.arange(items, device=x.device)
+    return (everything[part] for part in slices_of(items, max(1, step)))

@@ -1,0 +1,171 @@
+"""The compiled kernels and torch say the same; no slab is copied, and memory does not grow with the items."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring import HARDENED, LITERAL, ScoringRule, compiled, local_outlier_factor, memory, score_shard
+from scoring.memory import strided
+from scoring.views import checked_batch
+from tests.support.scores import same
+from tests.support.synthetic_encoders import Shard, honest_shard, jittered, random_answers
+
+torch.set_num_threads(1)
+
+SHARD = honest_shard([0.9, 1.2, 1.6, 2.0, 2.5, 3.0], items=70, dimension=96)
+
+
+def in_torch(call: Callable[[], object]) -> object:
+    """The call's result when no compiled kernel may be used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "serves", lambda _: False)
+        return call()
+
+
+def poisoned(shard: Shard) -> Shard:
+    """Some answers withheld, infinite, overflowing, zero, tiny; encoder 5 mostly absent."""
+    full, mask = shard.full.clone(), shard.mask.clone()
+    full[3, 5], full[2, 7], full[1, 3], full[0, 9] = torch.nan, torch.inf, 3e38, 0.0
+    mask[4, 11, 0], mask[4, 12, 1] = 1e-30, torch.nan
+    full[5, 31:] = torch.nan
+    return Shard(full, mask, shard.inverse, shard.share)
+
+
+SHARDS = {
+    "honest": SHARD,
+    "poisoned": poisoned(SHARD),
+    "noise": SHARD.join(random_answers(SHARD)),
+    "copies": SHARD.join(jittered(SHARD.encoders([0] * 5), 0.02)),
+}
+
+
+@pytest.mark.parametrize("name", SHARDS)
+@pytest.mark.parametrize("rule", [HARDENED, LITERAL], ids=lambda rule: rule.name)
+def test_score_shard__compiled_kernels_and_torch_agree(name: str, rule: ScoringRule) -> None:
+    arguments = SHARDS[name].arguments
+    for means in (None, SHARDS[name].inverse[:, :, 0].mean(1)):
+        ours = score_shard(*arguments, rule, means=means)
+        theirs = in_torch(lambda means=means: score_shard(*arguments, rule, means=means))  # type: ignore[misc]
+        # Cosines near 1 make the leak's denominator a small difference: nothing else moves by 1e-6.
+        assert same(ours, theirs, tolerance=1e-4 if name == "copies" else 2e-6)  # type: ignore[arg-type]
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    count=st.integers(1, 17),
+    reach_floor=st.sampled_from([0.0, 0.75]),
+    copies=st.integers(0, 4),
+    missing=st.floats(0, 0.7),
+)
+@settings(max_examples=40)
+def test_local_outlier_factor__compiled_kernels_and_torch_agree(
+    seed: int, count: int, reach_floor: float, copies: int, missing: float
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.nn.functional.normalize(torch.randn(4, count, 32, generator=draw), dim=2)
+    rows[:, : min(copies, count)] = rows[:, :1]
+    valid = torch.rand(4, count, generator=draw) >= missing
+    ours = local_outlier_factor(rows, valid, reach_floor=reach_floor)
+    theirs = in_torch(lambda: local_outlier_factor(rows, valid, reach_floor=reach_floor))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("numbers", [1, 1000, 1 << 20])
+def test_score_shard__chunks_do_not_change_a_number(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = score_shard(*SHARDS["poisoned"].arguments)
+    monkeypatch.setattr(memory, "CHUNK_NUMBERS", numbers)
+    # The sum of cosines is rounded once an item in float64, and consensus products by their library.
+    assert same(score_shard(*SHARDS["poisoned"].arguments), plain, tolerance=1e-7)
+
+
+def test_score_shard__threads_do_not_change_a_number() -> None:
+    plain = score_shard(*SHARD.arguments)
+    try:
+        torch.set_num_threads(2)
+        assert same(score_shard(*SHARD.arguments), plain, tolerance=1e-7)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_views__of_one_slab_are_not_copied() -> None:
+    slab = torch.randn(4, 64, 5, 16, generator=torch.Generator().manual_seed(1))
+    batch = checked_batch(
+        slab[:, :, 0],
+        slab[:, :, 1:3],
+        slab[:, :, 3:],
+        torch.full((64, 2), 0.4),
+        means=None,
+        scored=None,
+        parts=None,
+        valid=None,
+        items_min=64,
+    )
+    inside = range(slab.data_ptr(), slab.data_ptr() + 4 * slab.numel())
+    for role in batch.views.roles():
+        rows = batch.views.answers(role)
+        assert rows.data_ptr() in inside
+        assert strided(rows).numbers.ctypes.data == rows.data_ptr()
+
+
+@given(shape=st.tuples(*3 * [st.integers(1, 4)]), order=st.permutations([0, 1]))
+@settings(max_examples=30)
+def test_strided__finds_every_row_of_any_layout(shape: tuple[int, int, int], order: list[int]) -> None:
+    rows = torch.randn(*shape, generator=torch.Generator().manual_seed(2)).permute(*order, 2)
+    numbers, steps = strided(rows)
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            at = i * steps[0] + j * steps[1]
+            assert np.array_equal(numbers[at : at + rows.shape[2]], rows[i, j].numpy())
+
+
+_PEAK = """
+import pathlib, torch
+from scoring import local_outlier_factor
+
+def kib(field):
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split(field)[1].split()[0])
+
+torch.set_num_threads(1)
+rows = torch.randn(2, 4096, 64, generator=torch.Generator().manual_seed(1))
+local_outlier_factor(rows[:, :8], reach_floor=0.75)  # compiles
+pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+before = kib("VmRSS:")
+local_outlier_factor(rows, reach_floor=0.75)
+print(kib("VmHWM:") - before)
+"""
+
+
+@pytest.mark.slow
+def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb() -> None:
+    told = subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True, timeout=110)
+    assert 60_000 < int(told.stdout) < 290_000  # KiB; the distances of one item alone are 65,536
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", SHARDS)
+def test_score_shard__on_a_gpu_agrees_with_the_cpu(name: str) -> None:
+    arguments = SHARDS[name].arguments
+    ours = score_shard(*arguments)
+    theirs = score_shard(*(tensor.cuda() for tensor in arguments))
+    torch.testing.assert_close(theirs.score.cpu(), ours.score, rtol=0.0, atol=1e-4)
+    torch.testing.assert_close(theirs.consensus.cpu(), ours.consensus, rtol=0.0, atol=1e-4, equal_nan=True)
+    assert torch.equal(theirs.valid.cpu(), ours.valid)
+
+
+@pytest.mark.gpu
+def test_local_outlier_factor__on_a_gpu_agrees_with_the_cpu() -> None:
+    rows = torch.nn.functional.normalize(
+        torch.randn(8, 33, 256, generator=torch.Generator().manual_seed(3)), dim=2
+    )
+    for floor in (0.0, 0.75):
+        theirs = local_outlier_factor(rows.cuda(), reach_floor=floor).cpu()
+        torch.testing.assert_close(theirs, local_outlier_factor(rows, reach_floor=floor), rtol=1e-4, atol=0.0)
