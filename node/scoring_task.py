@@ -28,6 +28,10 @@ _Bools: TypeAlias = npt.NDArray[np.bool_]
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
 
+def _pageable(shape: tuple[int, ...]) -> Slab:
+    return np.empty(shape, dtype=np.float32)
+
+
 class ScoringTaskError(Exception):
     """The task cannot be scored here: answers are missing or of another size, or the shard is too large."""
 
@@ -94,8 +98,16 @@ def compare_task(
     return tuple(found)
 
 
-def answer_slab(task: ScoreTask, answers: Answers, slab_bytes_max: int = SLAB_BYTES_MAX) -> Slab:
-    """The answers of a task, copied once, from the order they were asked in to the one they are scored in."""
+def answer_slab(
+    task: ScoreTask,
+    answers: Answers,
+    slab_bytes_max: int = SLAB_BYTES_MAX,
+    allocate: Callable[[tuple[int, ...]], Slab] = _pageable,
+) -> Slab:
+    """The answers of a task, copied once, from the order they were asked in to the one they are scored in.
+
+    They land in the array that `allocate` makes, so that it can lie in memory a GPU reads from by itself.
+    """
     batch = task.batch
     roles = 1 + 2 * _masks_per_item(batch)
     encoders, items = len(task.encoders), len(batch.items)
@@ -108,7 +120,7 @@ def answer_slab(task: ScoreTask, answers: Answers, slab_bytes_max: int = SLAB_BY
     never_asked = np.ones(items * roles, dtype=bool)
     for wave in places:
         never_asked[wave] = False
-    slab = np.empty((encoders, items * roles, DIMENSIONS), dtype=np.float32)
+    slab = allocate((encoders, items * roles, DIMENSIONS))
     for rows, digests in zip(slab, task.answers, strict=True):
         if digests is None:
             rows[:] = np.nan
@@ -161,7 +173,13 @@ def _score(
     rule = rule_by_name(task.rule)
     masks = _masks_per_item(task.batch)
     inputs = _inputs(task.batch, masks)
-    slab = torch.from_numpy(answer_slab(task, answers, slab_bytes_max)).to(device)
+
+    def pinned(shape: tuple[int, ...]) -> Slab:
+        slab: Slab = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
+        return slab
+
+    allocate = _pageable if torch.device(device).type == "cpu" else pinned
+    slab = torch.from_numpy(answer_slab(task, answers, slab_bytes_max, allocate)).to(device)
     given = None
     if valid is not None:
         flags = np.frombuffer(valid, np.uint8).reshape(len(task.encoders), -1) != 0

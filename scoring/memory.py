@@ -12,8 +12,8 @@ from torch import Tensor
 
 from scoring import compiled
 
-CHUNK_NUMBERS: Final = 1 << 18
-"""float32 numbers of a chunk on the CPU: a megabyte, so that it stays in the cache."""
+CHUNK_NUMBERS: Final = 1 << 17
+"""float32 numbers of a chunk on the CPU: half a megabyte, half of a core's L2 cache."""
 _DEVICE_NUMBERS = 1 << 24
 """float32 numbers of a chunk on other devices, which want many items at once."""
 PAIR_NUMBERS: Final = 12

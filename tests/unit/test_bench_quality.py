@@ -43,7 +43,8 @@ def sample() -> Sample:
     shard = honest_shard(NOISES, items=192, masks=1, dimension=64, seed=3)
     parted = Views(shard.full, shard.mask, shard.inverse, torch.ones(192, dtype=torch.bool))
     means = shard_means(parted)
-    full, mask, inverse = (centred(parted, means)[Role(kind, 0)].every_row() for kind in ("full", "mask", "inverse"))  # type: ignore[arg-type]
+    roles = (Role("full", 0), Role("mask", 0), Role("inverse", 0))
+    full, mask, inverse = (centred(parted, means)[role].every_row() for role in roles)
     scored, asked = slice(0, 128), slice(128, 192)
     parts = (shard.full[:, scored], shard.mask[:, scored], shard.inverse[:, scored], shard.share[scored])
     return Sample(NAMES, *parts, means, full[:, scored], mask[:, asked], inverse[:, asked])

@@ -1,4 +1,4 @@
-"""The compiled kernels and torch say the same; neither copies a slab nor needs memory that grows."""
+"""The compiled kernels and torch say the same; no slab is copied, and memory does not grow with the items."""
 
 from __future__ import annotations
 
@@ -127,22 +127,27 @@ def test_strided__finds_every_row_of_any_layout(shape: tuple[int, int, int], ord
 
 
 _PEAK = """
-import resource, torch
+import pathlib, torch
 from scoring import local_outlier_factor
+
+def kib(field):
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split(field)[1].split()[0])
+
 torch.set_num_threads(1)
-rows = torch.randn(2, {count}, 64, generator=torch.Generator().manual_seed(1))
-local_outlier_factor(rows[:, :8])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = torch.randn(2, 4096, 64, generator=torch.Generator().manual_seed(1))
+local_outlier_factor(rows[:, :8], reach_floor=0.75)  # compiles
+pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+before = kib("VmRSS:")
 local_outlier_factor(rows, reach_floor=0.75)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(kib("VmHWM:") - before)
 """
 
 
 @pytest.mark.slow
 def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb() -> None:
-    script = _PEAK.format(count=4096)
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=110)
-    assert int(told.stdout) < 300_000  # KiB
+    told = subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True, timeout=110)
+    assert 60_000 < int(told.stdout) < 290_000  # KiB; the distances of one item alone are 65,536
 
 
 @pytest.mark.gpu

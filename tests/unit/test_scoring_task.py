@@ -81,6 +81,19 @@ def test_slab__holds_every_answer_where_its_view_belongs_and_nan_elsewhere(masks
     assert np.isnan(slab[3]).all()
 
 
+def test_slab__lands_in_the_memory_it_is_given_and_is_not_copied_again() -> None:
+    task, blobs = make_task(2)
+    made: list[npt.NDArray[np.float32]] = []
+
+    def allocate(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        made.append(np.zeros(shape, np.float32))
+        return made[-1]
+
+    slab = answer_slab(task, blobs.get, allocate=allocate)
+    assert slab.ctypes.data == made[0].ctypes.data
+    assert torch.from_numpy(slab)[:, :, 1:3].float().data_ptr() == slab[:, :, 1:].ctypes.data
+
+
 def test_score_task__is_score_shard_on_the_views_by_role() -> None:
     task, blobs = make_task(2)
     slab = torch.from_numpy(answer_slab(task, blobs.get))
