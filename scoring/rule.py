@@ -65,7 +65,7 @@ class ScoringRule:
     """Items among which a mask must find its own inverse; a remainder joins the last block."""
     block_items_min: int = 8
     """An encoder with fewer valid items in a block is not measured on that block."""
-    temperatures: tuple[float, ...] = (0.03, 0.05, 0.1, 0.2)
+    temperatures: tuple[float, ...] = (0.05, 0.07, 0.1, 0.15)
 
     neighbours: int | None = None
     """Neighbours of the local outlier factor; None is half of the live encoders, rounded down."""
@@ -76,13 +76,13 @@ class ScoringRule:
 
     availability_power: float = 2.0
     differential_gate: Ramp | None = Ramp(0.5, 0.25)
-    local_outlier_factor_gate: Ramp | None = Ramp(2.0, 1.5)
-    majority_similarity_gate: Ramp | None = Ramp(0.10, 0.40)
-    innovation_gate: Ramp | None = Ramp(0.0, 0.15)
-    leak_gate: Ramp | None = Ramp(0.35, 0.20)
+    local_outlier_factor_gate: Ramp | None = Ramp(2.2, 1.85)
+    majority_similarity_gate: Ramp | None = Ramp(0.06, 0.11)
+    innovation_gate: Ramp | None = Ramp(0.10, 0.18)
+    leak_gate: Ramp | None = Ramp(0.30, 0.20)
 
     weight_power: float = 8.0
-    clone_ramp: Ramp | None = Ramp(0.90, 0.97)
+    clone_ramp: Ramp | None = Ramp(0.88, 0.94)
     """Mean cosine between two encoders -> how far they are one; None counts every encoder as itself."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
@@ -123,6 +123,7 @@ LITERAL = ScoringRule(
     item_similarity_min=-math.inf,
     neighbours=20,
     reach_floor=0.0,
+    local_outlier_factor_gate=Ramp(2.0, 1.5),
     availability_power=0.0,
     differential_gate=None,
     majority_similarity_gate=None,

@@ -88,12 +88,12 @@ def test_borderline__centred_norm_near_its_threshold(off: float, borderline: boo
 
 @pytest.mark.parametrize(("off", "borderline"), [(-5e-5, True), (5e-5, True), (-1e-2, False), (1e-2, False)])
 def test_borderline__item_similarity_near_its_threshold(off: float, borderline: bool) -> None:
-    # Five peers agree on e0 exactly; the sixth answers item 2 at a cosine of .05 + off to them.
+    # Five peers agree on e0 exactly; the sixth answers item 2 at the least cosine + off to them.
     means = torch.zeros(6, 96)
     full = SHARD.full.clone()
     full[:5, 2] = 0.0
     full[:5, 2, 0] = 1.0
-    cosine = 0.05 + off
+    cosine = HARDENED.item_similarity_min + off
     full[5, 2] = 0.0
     full[5, 2, 0], full[5, 2, 1] = cosine, (1 - cosine**2) ** 0.5
     scores = score_shard(full, *SHARD.arguments[1:], means=means)

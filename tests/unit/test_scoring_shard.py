@@ -146,15 +146,15 @@ def test_score__is_the_product_of_the_rules_terms() -> None:
     shard = SHARD.join(cabal_shard(SHARD, 2, 0.1)).join(random_answers(SHARD))
     full = normalize(shard.full + 0.8 * shard.full[[1, 0, 3, 2, 5, 4, 7, 6, 8]], dim=-1)
     full[2, ::5] = torch.nan
-    shard.inverse[5] = normalize(shard.inverse[5] + 2.0 * random_answers(SHARD).inverse[0], dim=-1)
+    shard.inverse[5] = normalize(shard.inverse[5] + 5.0 * random_answers(SHARD).inverse[0], dim=-1)
     scores = score_shard(full, shard.mask, shard.inverse, shard.share)
     terms = scores.terms
     ends = {
         "differential": (0.5, 0.25),
-        "local_outlier_factor": (2.0, 1.5),
-        "majority_similarity": (0.10, 0.40),
-        "innovation": (0.0, 0.15),
-        "leak": (0.35, 0.20),
+        "local_outlier_factor": (2.2, 1.85),
+        "majority_similarity": (0.06, 0.11),
+        "innovation": (0.10, 0.18),
+        "leak": (0.30, 0.20),
     }
     product = terms["discrimination"] * terms["availability"] ** 2
     for name, (zero_at, one_at) in ends.items():
@@ -163,7 +163,7 @@ def test_score__is_the_product_of_the_rules_terms() -> None:
         product = product * passed
     torch.testing.assert_close(scores.score, product)
     assert terms["live"].sum() >= 6
-    assert 0 < terms["local_outlier_factor_ramp"][5] < 1
+    assert 0 < terms["majority_similarity_ramp"][5] < 1
 
 
 @pytest.mark.parametrize("role", ["full", "mask", "inverse"])
