@@ -1,0 +1,55 @@
+"""The table's bounds on 30 real encoders: what the hardened rule holds today, one seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from node.bench.measure import Figures
+from node.bench.shards import default_settings
+from node.bench.table import BETTER, cases_of, measured
+from node.bench.texts import Split
+from tests.adversaries.test_hold import HELD, NOTHING
+
+pytestmark = [pytest.mark.slow, pytest.mark.minilm, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Figures]:
+    """The hardened rule's figures of one seed by attack and setting, at 10 and 33 % of 30."""
+    torch.set_num_threads(1)
+    attacks = [*HELD, "lazy", "near-copies-99", "near-copies-97", "constant-shift", BETTER]
+    folder: Path = tmp_path_factory.mktemp("bench")
+    settings = default_settings()[:2]
+    results = measured(cases_of(attacks, settings, 1), Split.TUNE, folder)
+    return {(case.attack, case.setting.name): by_rule["hardened"] for case, by_rule in results}
+
+
+@pytest.mark.parametrize("setting", ["3 of 30", "10 of 30"])
+@pytest.mark.parametrize("attack", [*HELD, "lazy"])
+def test_hardened__holds_it_up_to_a_third(
+    figures: dict[tuple[str, str], Figures], attack: str, setting: str
+) -> None:
+    found = figures[attack, setting]
+    assert found.weight_captured <= NOTHING
+    assert found.displacement <= NOTHING
+    assert found.false_alarms <= 0.05
+
+
+@pytest.mark.parametrize("attack", ["near-copies-99", "near-copies-97", "constant-shift"])
+def test_hardened__counts_copies_as_one_vote_up_to_a_third(
+    figures: dict[tuple[str, str], Figures], attack: str
+) -> None:
+    for setting in ("3 of 30", "10 of 30"):
+        assert figures[attack, setting].weight_captured <= 0.25 + 1e-9
+
+
+def test_better_encoder__gains_weight_and_shifts_the_consensus_its_way(
+    figures: dict[tuple[str, str], Figures],
+) -> None:
+    found = figures[BETTER, "1 of 30"]
+    assert found.weight_captured > 3 / 30
+    assert found.attacker_score > found.honest_score
+    assert found.pull > 0.05
