@@ -53,7 +53,7 @@ class ScoringRule:
     """An answer's own norm lies strictly between these, or its item counts as withheld."""
     centred_norm_min: float = 0.1
     """The least norm of a unit answer less its encoder's mean: constants stop here."""
-    item_similarity_min: float = 0.03
+    item_similarity_min: float = 0.05
     """The least majority similarity of an item's full view: noise stops here."""
     live_share_min: float = 0.5
     """An encoder with a smaller share of valid items is nobody's peer and scores zero."""
@@ -68,7 +68,7 @@ class ScoringRule:
     """Items among which a mask must find its own inverse; a remainder joins the last block."""
     block_items_min: int = 8
     """An encoder with fewer valid items in a block is not measured on that block."""
-    temperatures: tuple[float, ...] = (0.05, 0.07)
+    temperatures: tuple[float, ...] = (0.05, 0.07, 0.1, 0.15)
 
     n_neighbors: int | None = None
     """Neighbors of the local outlier factor; None is half of the live encoders, rounded down."""

@@ -61,6 +61,7 @@ _CODES: Final = {
     ("config.errors", "ConfigError"): ExitCode.BAD_INPUT,
     ("protocol.genesis", "GenesisError"): ExitCode.BAD_INPUT,
     ("node.corpus", "CorpusError"): ExitCode.BAD_INPUT,
+    ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.encoders.encoder", "EncoderError"): ExitCode.BAD_INPUT,
     ("node.signer.errors", "SignerLocked"): ExitCode.NODE_STATE,
     ("node.signer.errors", "OpensLaterError"): ExitCode.NODE_STATE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,15 +13,19 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import normalize
+from typer.testing import CliRunner
 
 from node.bench.encoders import PLAIN_NAMES
 from node.bench.errors import BenchError
 from node.bench.networks import Network, default_networks, networks_by_name
 from node.bench.quality import CONSENSUS_NAMES, Compared, compare, found, qualities, rank_correlation
 from node.bench.quality_picture import quality_picture
+from node.bench.quality_run import run_quality
 from node.bench.quality_summary import summary
 from node.bench.retrieval import halves, mean_reciprocal_rank
-from node.bench.sample import Sample
+from node.bench.sample import Sample, Sizes
+from node.bench.texts import Split
+from node.cli import app
 from scoring import HARDENED
 from scoring.centring import centred, shard_means
 from scoring.views import Role, Views
@@ -153,3 +158,20 @@ def test_picture__is_sound_xml_with_a_mark_for_every_figure(compared: Compared) 
     circles = [part for part in root.iter() if part.tag.endswith("circle")]
     assert len(circles) == 3 * len(CONSENSUS_NAMES)
     assert HARDENED.name in one.correlation
+
+
+@pytest.mark.slow
+def test_bench_quality__ranks_real_encoders_of_a_small_draw(tmp_path: Path) -> None:
+    sizes = Sizes(shards=1, shard_items=64, past_items=64, queries=64)
+    network = Network("three", ("wordllama-64", "lsa-64", "words"))
+    (one,) = run_quality([network], Split.TUNE, 1, tmp_path, sizes)
+    assert {row.name for row in one.encoders} == set(network.encoders)
+    assert all(0 < row.quality < 1 for row in one.encoders)
+    assert all(0 < figure < 1 for figure in one.figures.values())
+    assert sum(row.weight for row in one.encoders) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_bench_quality__command_refuses_an_unknown_network(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["bench", "quality", "--network", "nowhere", "--cache", str(tmp_path)])
+    assert result.exit_code != 0
