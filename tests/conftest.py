@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import settings
@@ -20,3 +22,10 @@ settings.load_profile("seeded")
 def anyio_backend() -> str:
     """Tests marked `anyio` run under trio, as the node does."""
     return "trio"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile the scoring kernels once before nodes start, not in each of them against a slot's deadline."""
+    networked = any(item.get_closest_marker("network") for item in session.items)
+    if networked and not session.config.option.collectonly:
+        subprocess.run([sys.executable, "-m", "node.scoring_worker", "--compile"], check=True, timeout=300)
