@@ -67,8 +67,9 @@ def make_bundle(
         data = answers(name)
         if data is None:
             raise BundleError(
-                f"the answers {name.hex()[:16]} are no longer held: reveals are kept for a number of rounds "
-                "only, so export sooner or from a node that keeps them longer"
+                f"the answers {name.hex()[:16]} are not held here: this node got the round when over, or "
+                "has dropped its reveals since; export it from a validator that attested it: "
+                + ", ".join(sorted(one.validator.hex()[:8] for one in certificate.attestations))
             )
         gathered.append(memoryview(data))
     return Bundle(MAGIC, VERSION, genesis.data, header.data, body, encode(certificate), tuple(gathered))
