@@ -17,8 +17,7 @@ ARENAS_MAX = 2
 def give_back_free_memory() -> None:
     """Have large blocks returned to the system when they are freed. Does nothing where there is no glibc.
 
-    Left alone, glibc keeps what batches of embeddings once took, in an arena per thread: an encoder grew by
-    20 to 30 MB a minute where it now grows by half as much, and only until its caches are full.
+    Left alone, glibc keeps what batches of embeddings once took, in an arena per thread.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)

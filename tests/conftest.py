@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 import pytest
 from hypothesis import settings
+
+from node.scoring_worker.launch import COMMAND, COMPILE_ONLY, environment
 
 # Before torch is imported anywhere: tests run beside each other on few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,4 +29,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile the scoring kernels once before nodes start, not in each of them against a slot's deadline."""
     networked = any(item.get_closest_marker("network") for item in session.items)
     if networked and not session.config.option.collectonly:
-        subprocess.run([sys.executable, "-m", "node.scoring_worker", "--compile"], check=True, timeout=300)
+        subprocess.run([*COMMAND, COMPILE_ONLY], env=environment(threads=1), check=True, timeout=300)

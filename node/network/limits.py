@@ -16,7 +16,7 @@ class NetworkLimits:
     connections_max: int = 1024
     connections_per_peer_max: int = 3
     handshakes_max: int = 256
-    """Inbound connections being secured at one time; one more is closed at once."""
+    """Inbound connections being secured at one time; one more is turned away."""
     handshakes_per_address_max: int = 64
     turned_away_s: float = 2.0
     """How long a connection is left open, unread, before it is closed for want of room."""

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from node.scoring_worker.launch import COMPILE_ONLY
 from node.scoring_worker.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
 from node.store.blobs import DiskBlobs
 from node.store.database import Access
@@ -17,7 +18,7 @@ from node.store.database import Access
 
 def main() -> None:
     """Answer requests until the node closes the pipe; with `--compile`, only compile what scoring needs."""
-    if sys.argv[1:] == ["--compile"]:
+    if sys.argv[1:] == [COMPILE_ONLY]:
         from scoring import warm_up
 
         warm_up()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from node.scoring_worker.launch import COMMAND, environment
 from node.scoring_worker.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
 from protocol.report import Deviation, ScoredShard, ScoreTask
 
@@ -21,7 +20,6 @@ START_WITHIN_S = 180.0
 """Compiling the kernels, once on a machine, takes 15 s of a quiet core."""
 ANSWER_WITHIN_S = 180.0
 """A process that is silent for longer hangs: it is ended, and the next request starts another."""
-_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 class ScoringUnavailable(RuntimeError):  # noqa: N818 (says what it is)
@@ -81,19 +79,12 @@ class ScoringWorker:
     async def _started(self) -> trio.Process:
         if self._process is not None and self._process.returncode is None:
             return self._process
-        paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(self._setup.threads),
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
         try:
-            # -P: a folder called `node` where the user happens to be is not ours.
             process = await trio.lowlevel.open_process(
-                [sys.executable, "-P", "-m", "node.scoring_worker"],
+                list(COMMAND),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=environment,
+                env=environment(self._setup.threads),
             )
         except OSError as error:
             raise ScoringUnavailable(f"the scoring process cannot be started: {error}") from error

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-_PACKAGES = Path(__file__).resolve().parents[2]
+from node.scoring_worker.launch import COMMAND, COMPILE_ONLY, environment
 
 
 @contextmanager
 def kernels_compiled(progress: Callable[[str], None]) -> Iterator[None]:
     """Compile beside the block's work; they are there when it ends. What fails here the validators log."""
-    paths = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "node.scoring_worker", "--compile"],
+        [*COMMAND, COMPILE_ONLY],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
+        env=environment(threads=1),
     )
     try:
         yield
