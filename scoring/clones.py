@@ -1,4 +1,4 @@
-"""Near-copies: how far two encoders are one, so that n copies of a model share about one vote."""
+"""Near-copies: how far two encoders are one, so that n copies of a model have about one say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from scoring.rule import Ramp
+
+_HEARD_OF_A_KIND = 2
 
 
 def likeness(cosine_sum: Tensor, cosine_count: Tensor, ramp: Ramp | None) -> Tensor:
@@ -26,3 +28,17 @@ def likeness(cosine_sum: Tensor, cosine_count: Tensor, ramp: Ramp | None) -> Ten
 def mass(alike: Tensor) -> Tensor:
     """How many encoders each one stands among, itself included. [N, N] -> [N] float64, at least 1."""
     return alike.sum(1)
+
+
+def heard_by_medians(cosine_sum: Tensor, cosine_count: Tensor, ramp: Ramp | None) -> Tensor:
+    """Two of each kind, whoever of it agrees most with all others. -> [n] bool.
+
+    Sums and counts [n, n] of one role's cosines, 0 on the diagonal; a copy is more one than two, the middle
+    of the ramp or above. Medians over these cannot be dragged by copies, whatever their number. Two, and role
+    by role, so that one cheat with an honest encoder's model never speaks in its place.
+    """
+    copies = likeness(cosine_sum, cosine_count, ramp).fill_diagonal_(0) >= 0.5
+    kept = torch.zeros(len(copies), dtype=torch.bool, device=copies.device)
+    for one in cosine_sum.sum(1).argsort(descending=True, stable=True):
+        kept[one] = (copies[one] & kept).sum() < _HEARD_OF_A_KIND
+    return kept

@@ -14,7 +14,7 @@ from scoring.innovation import innovation
 from scoring.leak import leak
 from scoring.median import coordinate_median
 from scoring.memory import chunk_items, slices_of
-from scoring.projection import mean_over, unit
+from scoring.projection import mean_over, quantile_over, unit
 from scoring.rule import ScoringRule
 
 _GROUP = 16
@@ -60,20 +60,29 @@ def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRu
     return {"discrimination": torch.cat(found), "differential": differential(own, across, counted)}
 
 
-def median_terms(some: Fragments, members: Tensor, counted: Tensor) -> dict[str, Tensor]:
-    """Innovation and leak of n encoders `members`. counted [n, I'] -> [n] float64 each."""
+def median_terms(
+    some: Fragments, members: Tensor, counted: Tensor, heard: Tensor, rule: ScoringRule
+) -> dict[str, Tensor]:
+    """Innovation and leak of n encoders `members`. counted [n, I'] -> [n] float64 each.
+
+    heard [3, n] bool: whose full views, masks and inverses the medians are taken over.
+    """
     new = torch.empty(2, *counted.T.shape, device=counted.device)  # [role, I', n]
     leaked = torch.empty_like(new)
     here_of = counted.T.contiguous()
     for places in chunk_items(some.full.raw[:, : len(some.items)], len(members)):
-        here = here_of[places]  # [b, n]
         full, mask, inverse = (role.rows(some.items[places], members) for role in some[:3])
-        middle, of_mask, of_inverse = (unit(coordinate_median(one, here)) for one in (full, mask, inverse))
+        middle, of_mask, of_inverse = (
+            unit(coordinate_median(rows, here_of[places] & one))  # [b, n, D] -> [b, D]
+            for rows, one in zip((full, mask, inverse), heard, strict=True)
+        )
         new[0, places] = innovation(mask, full, of_mask, middle)
         new[1, places] = innovation(inverse, full, of_inverse, middle)
         leaked[0, places] = leak(mask, of_mask, of_inverse)
         leaked[1, places] = leak(inverse, of_inverse, of_mask)
     return {
-        "innovation": torch.stack([mean_over(role.T, counted, 0.0) for role in new]).amin(0),
+        "innovation": torch.stack(
+            [quantile_over(role.T, counted, rule.innovation_quantile, 0.0) for role in new]
+        ).amin(0),
         "leak": torch.stack([mean_over(role.T, counted, 0.0) for role in leaked]).amax(0),
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from scoring.local_outlier_factor import IDENTICAL, outlier_factor_of
 from scoring.memory import chunk_items
 from scoring.projection import mean_over
 from scoring.rule import ScoringRule
-from scoring.similarity import majority_similarity
+from scoring.similarity import majority_similarity, similarity_in_two_looks
 
 
 class PeerTerms(NamedTuple):
@@ -27,18 +28,18 @@ class PeerTerms(NamedTuple):
     majority_similarity: Tensor
     """[n]: mean over items, worst role."""
     cosine_sum: Tensor
-    """[n, n]: over all views of all roles that both answered."""
+    """[R, n, n]: by role, over all views that both answered; 0 on the diagonal."""
     cosine_count: Tensor
-    """[n, n]."""
+    """[R, n, n]."""
 
 
 def peer_terms(roles: Iterable[Answers], members: Tensor, present: Tensor, rule: ScoringRule) -> PeerTerms:
     """The terms of the encoders `members` [n], which answered where present [n, I]."""
     count = len(members)
     outlier, agreement = [], []
-    cosine_sum = torch.zeros(count, count, dtype=torch.float64, device=present.device)
-    cosine_count = torch.zeros_like(cosine_sum)
+    sums, counts = [], []
     for answers in roles:
+        cosine_sum = torch.zeros(count, count, dtype=torch.float64, device=present.device)
         here = present & answers.dealt  # [n, I]
         factors = torch.ones(here.T.shape, device=present.device)
         cosines = torch.zeros_like(factors)
@@ -46,39 +47,45 @@ def peer_terms(roles: Iterable[Answers], members: Tensor, present: Tensor, rule:
             found = _statistics(answers.rows(items, members), here.T[items].contiguous(), rule, cosine_sum)
             factors[items], cosines[items] = found
         both = here.double()
-        cosine_count += both @ both.T
+        sums.append(cosine_sum)
+        counts.append((both @ both.T).fill_diagonal_(0))
         # A role that the encoder answered nowhere says nothing, rather than the worst.
         outlier.append(mean_over(factors.T, here, -torch.inf))
         agreement.append(mean_over(cosines.T, here, torch.inf))
-    cosine_count.fill_diagonal_(0)
-    return PeerTerms(torch.stack(outlier).amax(0), torch.stack(agreement).amin(0), cosine_sum, cosine_count)
+    worst = torch.stack(outlier).amax(0), torch.stack(agreement).amin(0)
+    return PeerTerms(*worst, torch.stack(sums), torch.stack(counts))
 
 
-def full_agreement(full: Answers, present: Tensor, peers: Tensor, rule: ScoringRule) -> Tensor:
-    """Majority similarity of all N encoders' full views, [N, I]: those present [N, I] to those of `peers`.
+def full_agreement(
+    full: Answers, present: Tensor, peers: Tensor, least: Sequence[float], rule: ScoringRule
+) -> Tensor:
+    """Majority similarity of all N encoders' full views in two looks, by each bound of the first: [T, N, I].
 
-    peers [N] bool: whose agreement counts, and half of whom are a majority.
+    present [N, I]: whose answers there are; peers [N] bool: whose agreement counts.
     """
     count = len(present)
-    majority, everyone = rule.majority(int(peers.sum())), torch.arange(count, device=present.device)
-    cosines = torch.empty(present.T.shape, device=present.device)
+    minority, everyone = rule.minority(int(peers.sum())), torch.arange(count, device=present.device)
+    cosines = torch.empty(len(least), *present.T.shape, device=present.device)
     for items in chunk_items(full.raw, count, rule.lof_max_bytes):
         rows = full.rows(items, everyone)
         here = present.T[items].contiguous()  # [b, N]
+        counted = (here & peers).contiguous()
         if compiled.serves(rows):
-            found = torch.empty(here.shape)
-            similarities(rows.numpy(), here.numpy(), (here & peers).numpy(), majority, found.numpy())
+            found = torch.empty(len(least), *here.shape)
+            bounds = np.array(least, np.float64)
+            arrays = (rows.numpy(), here.numpy(), counted.numpy())
+            similarities(*arrays, minority, bounds, rule.encoders_min, found.numpy())
         else:
             pairs = pairwise(rows)._replace(present=here)
-            found = majority_similarity(pairs, majority, here & peers)
-        cosines[items] = found
-    return cosines.T
+            found = similarity_in_two_looks(pairs, minority, counted, least, rule.encoders_min)
+        cosines[:, items] = found
+    return cosines.transpose(1, 2)
 
 
 def _statistics(rows: Tensor, here: Tensor, rule: ScoringRule, cosine_sum: Tensor) -> tuple[Tensor, Tensor]:
     """Outlier factors and majority similarities [b, n] of rows [b, n, D]; cosines are added to [n, n]."""
     majority = rule.majority(rows.shape[1])
-    neighbors = rule.n_neighbors or majority
+    neighbors = rule.neighbors(rows.shape[1])
     if compiled.serves(rows):
         factors, cosines = torch.empty(here.shape), torch.empty(here.shape)
         pair_statistics(

@@ -53,3 +53,15 @@ def mean_over(values: Tensor, counted: Tensor, otherwise: float) -> Tensor:
     count = counted.sum(-1)
     total = torch.where(counted, values.double(), 0.0).sum(-1)
     return torch.where(count > 0, total / count.clamp_min(1), otherwise)
+
+
+def quantile_over(values: Tensor, counted: Tensor, quantile: float, otherwise: float) -> Tensor:
+    """The counted entry of each row that at least this share of them does not exceed. [N, I] -> [N] float64.
+
+    `otherwise` where none is counted. An entry itself, not a mean of two: the smallest for 0, the lower
+    median for .5.
+    """
+    count = counted.sum(-1)
+    order = torch.where(counted, values.double(), torch.inf).sort(-1).values
+    place = ((count * quantile).ceil().long() - 1).clamp_min(0)
+    return torch.where(count > 0, order.gather(-1, place[:, None])[:, 0], otherwise)

@@ -53,6 +53,10 @@ class ScoringRule:
     """An answer's own norm lies strictly between these, or its item counts as withheld."""
     centred_norm_min: float = 0.1
     """The least norm of a unit answer less its encoder's mean: constants stop here."""
+    peer_similarity_min: float = 0.03
+    """The least mean cosine, over a shard's full views, with as many others as can collude.
+
+    With less an encoder is nobody's peer."""
     item_similarity_min: float = 0.05
     """The least majority similarity of an item's full view: noise stops here."""
     live_share_min: float = 0.5
@@ -81,11 +85,13 @@ class ScoringRule:
     differential_gate: Ramp | None = Ramp(0.5, 0.25)
     local_outlier_factor_gate: Ramp | None = Ramp(2.2, 1.85)
     majority_similarity_gate: Ramp | None = Ramp(0.06, 0.11)
-    innovation_gate: Ramp | None = Ramp(0.10, 0.18)
-    leak_gate: Ramp | None = Ramp(0.30, 0.20)
+    innovation_quantile: float = 0.25
+    """Innovation is that of the item at this quantile: who fabricates some of the items has a good mean."""
+    innovation_gate: Ramp | None = Ramp(0.15, 0.20)
+    leak_gate: Ramp | None = Ramp(0.45, 0.30)
 
     weight_power: float = 8.0
-    clone_ramp: Ramp | None = Ramp(0.88, 0.94)
+    clone_ramp: Ramp | None = Ramp(0.78, 0.86)
     """Mean cosine between two encoders -> how far they are one; None counts every encoder as itself."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
@@ -104,14 +110,24 @@ class ScoringRule:
             raise ScoringError("items_min and encoders_min must be at least 2 and n_neighbors at least 1")
         if not self.temperatures or min(self.temperatures) < TEMPERATURE_MIN:
             raise ScoringError(f"give at least one temperature, each at least {TEMPERATURE_MIN}")
+        if not 0 <= self.innovation_quantile <= 1:
+            raise ScoringError("innovation_quantile must lie in [0, 1]: 0 is the worst item, 0.5 the median")
         if not 0 < self.weight_cap <= 1 or self.tolerance < 0 or self.literal_scale <= 0:
             raise ScoringError(
                 "weight_cap must lie in (0, 1], tolerance must be at least 0 and literal_scale above 0"
             )
 
+    def neighbors(self, live_count: int) -> int:
+        """Return k of the local outlier factor among `live_count` encoders: half of them unless it is set."""
+        return self.n_neighbors or max(1, live_count // 2)
+
     def majority(self, live_count: int) -> int:
         """Return k = floor(N / 2), at least 1: attackers <= k < honest among `live_count` encoders."""
         return max(1, live_count // 2)
+
+    def minority(self, live_count: int) -> int:
+        """Return floor((N - 1) / 2), at least 1: the most that can collude and not be a majority."""
+        return max(1, (live_count - 1) // 2)
 
 
 HARDENED = ScoringRule()
@@ -123,6 +139,7 @@ LITERAL = ScoringRule(
     norm_min=-math.inf,
     norm_max=math.inf,
     centred_norm_min=-math.inf,
+    peer_similarity_min=-math.inf,
     item_similarity_min=-math.inf,
     n_neighbors=20,
     reach_floor=0.0,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from scoring.agreement import live_encoders
 from scoring.centring import centred, shard_means
-from scoring.clones import likeness, mass
+from scoring.clones import heard_by_medians, likeness, mass
 from scoring.consensus import consensus
 from scoring.explain import Explanation, explain
 from scoring.fragments import Fragments, median_terms, own_terms
@@ -16,9 +18,12 @@ from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
 from scoring.rule import HARDENED, ScoringRule
 from scoring.terms import literal_terms, no_terms, ramps, score_of
-from scoring.validity import live_encoders, validity
+from scoring.validity import validity
 from scoring.views import Batch, Role, checked_batch
 from scoring.weights import weights
+
+FIRST: Final = (Role("full", 0), Role("mask", 0), Role("inverse", 0))
+"""What the terms of fragments are made of: further masks are compared among encoders only."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,20 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     members = live.nonzero()[:, 0]
     if len(members) >= rule.encoders_min:
         peers = peer_terms(answers.values(), members, valid[members], rule)
-        alike = likeness(peers.cosine_sum, peers.cosine_count, rule.clone_ramp)
+        alike = likeness(peers.cosine_sum.sum(0), peers.cosine_count.sum(0), rule.clone_ramp)
         items = batch.scored.nonzero()[:, 0]
-        roles = (answers[Role("full", 0)], answers[Role("mask", 0)], answers[Role("inverse", 0)])
-        some, counted = Fragments(*roles, batch.share[items], items), valid[members][:, items]
-        measured = own_terms(some, members, counted, rule) | median_terms(some, members, counted)
+        full, mask, inverse = (answers[role] for role in FIRST)
+        some = Fragments(full, mask, inverse, batch.share[items], items)
+        counted = valid[members][:, items]
+        places = [list(answers).index(role) for role in FIRST]
+        by_role = zip(peers.cosine_sum[places], peers.cosine_count[places], strict=True)
+        heard = torch.stack([heard_by_medians(*cosines, rule.clone_ramp) for cosines in by_role])
+        measured = own_terms(some, members, counted, rule)
+        measured |= median_terms(some, members, counted, heard, rule)
+        sound = heard & (ramps(measured, rule, ["leak"])["leak_ramp"] == 1)
+        if not torch.equal(sound, heard) and int(sound.sum(1).min()) >= rule.encoders_min:
+            # Who answers an honest encoder's mask for its inverse would turn the medians against it.
+            measured |= median_terms(some, members, counted, sound, rule)
         measured |= {name: values[members] for name, values in literal_terms(batch, valid).items()}
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity

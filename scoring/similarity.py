@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from scoring.distances import Pairs
 
 
-def majority_similarity(pairs: Pairs, majority: int, peers: Tensor | None = None) -> Tensor:
+def majority_similarity(pairs: Pairs, majority: int | Tensor, peers: Tensor | None = None) -> Tensor:
     """The `majority`-th largest cosine of each row to its peers. Rows of B items -> [B, N] float32.
 
-    peers [B, N] bool: whose agreement counts, everyone who is present by default. A peer that is missing
-    agrees with nobody: it counts as cosine 0, so that an item which fewer than `majority` peers answered
-    shows no majority at all.
+    majority: one number, or one for each item [B]. peers [B, N] bool: whose agreement counts, everyone who
+    is present by default. A peer that is missing agrees with nobody: it counts as cosine 0, so that an item
+    which fewer than `majority` peers answered shows no majority at all.
     """
-    count = pairs.present.shape[1]
+    items, count = pairs.present.shape
     if count < 2:
         return torch.zeros_like(pairs.squared_norm)
     agreeing = pairs.both if peers is None else pairs.both & peers[:, None, :]
     cosine = torch.where(agreeing, pairs.product, 0.0)
     # A row is no peer of its own: -inf keeps it out of the largest.
     cosine.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
-    rank = min(majority, count - 1)
-    return cosine.topk(rank, dim=2).values[..., -1]
+    wanted = torch.as_tensor(majority, device=cosine.device).clamp(1, count - 1).expand(items)
+    largest = cosine.topk(int(wanted.max()), dim=2).values
+    return largest.gather(2, (wanted - 1)[:, None, None].expand(-1, count, 1))[..., 0]
+
+
+def similarity_in_two_looks(
+    pairs: Pairs, minority: int, peers: Tensor, least: Sequence[float], few: int
+) -> Tensor:
+    """Majority similarity of answers that are themselves in doubt. Rows of B items -> [T, B, N] float32.
+
+    A wrong answer is no evidence against a right one. In the first look an answer must agree with `minority`
+    of the peers [B, N], which the honest can spare; those that reach `least`, of which there may be T, are
+    the peers of the second look, and half of them must agree. -1 where they are fewer than `few`.
+    """
+    first = majority_similarity(pairs, minority, peers)
+    looks = []
+    for bound in least:
+        sound = pairs.present & peers & (first >= bound)
+        passed = sound.sum(1)
+        second = majority_similarity(pairs, passed // 2, sound)
+        looks.append(torch.where((passed >= few)[:, None], second, -1.0))
+    return torch.stack(looks)

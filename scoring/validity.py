@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scoring.agreement import peer_agreement
 from scoring.centring import Answers
 from scoring.peers import full_agreement
 from scoring.rule import ScoringRule
@@ -32,13 +33,19 @@ def validity(roles: Sequence[Answers], given: Tensor | None, rule: ScoringRule) 
     """
     exact = _well_formed(roles, rule, 0.0)
     strict, loose = (_well_formed(roles, rule, slack) for slack in (rule.tolerance, -rule.tolerance))
-    cosine = _agreement(roles[0], exact, rule)
-    if torch.equal(strict, loose):
-        low = high = cosine
-    else:  # whoever is a peer is itself undecided: look at both ends
-        ends = torch.stack([cosine, *(_agreement(roles[0], peers, rule) for peers in (strict, loose))])
-        low, high = ends.amin(0), ends.amax(0)
+    agreed = peer_agreement(roles[0], exact, rule)
+    peers = agreed >= rule.peer_similarity_min
     least = rule.item_similarity_min
+    slacks = (0.0, rule.tolerance, -rule.tolerance)
+    looks = full_agreement(roles[0], exact, peers, [least + slack for slack in slacks], rule)
+    cosine, low, high = looks[0], looks.amin(0), looks.amax(0)
+    for answered, slack in ((strict, rule.tolerance), (loose, -rule.tolerance)):
+        same = torch.equal(answered, exact)
+        there = agreed if same else peer_agreement(roles[0], answered, rule)
+        others = there >= rule.peer_similarity_min + slack
+        if not (same and torch.equal(others, peers)):  # whoever is a peer is itself undecided
+            at_end = full_agreement(roles[0], answered, others, [least + slack], rule)[0]
+            low, high = torch.minimum(low, at_end), torch.maximum(high, at_end)
     measured = exact & (cosine >= least)
     surely = strict & (low >= least + rule.tolerance)
     maybe = loose & (high >= least - rule.tolerance)
@@ -49,11 +56,6 @@ def validity(roles: Sequence[Answers], given: Tensor | None, rule: ScoringRule) 
     return Validity(given & known, borderline, (given != measured) & ~borderline)
 
 
-def live_encoders(valid: Tensor, rule: ScoringRule) -> Tensor:
-    """Who has at least the least share of valid items. [N, I] -> [N] bool."""
-    return valid.sum(1) >= rule.live_share_min * valid.shape[1]
-
-
 def _well_formed(roles: Sequence[Answers], rule: ScoringRule, slack: float) -> Tensor:
     """Every view of the item finite, of a sane norm, and not the encoder's constant. -> [N, I] bool."""
     decisions = []
@@ -62,8 +64,3 @@ def _well_formed(roles: Sequence[Answers], rule: ScoringRule, slack: float) -> T
         good = norm.isfinite() & (norm > rule.norm_min + slack) & (norm < rule.norm_max - slack)
         decisions.append((good & (centred_norm >= rule.centred_norm_min + slack)) | ~answers.dealt)
     return torch.stack(decisions).all(0)
-
-
-def _agreement(full: Answers, peers: Tensor, rule: ScoringRule) -> Tensor:
-    """Majority similarity of each answer of `peers` [N, I] to those of its live encoders. -> [N, I]."""
-    return full_agreement(full, peers, live_encoders(peers, rule), rule)

@@ -154,6 +154,12 @@ def copycat(scene: Scene, size: float) -> Answers:
     return copies(scene, scene.honest.encoders([0]), size)
 
 
+def framing(scene: Scene) -> Answers:
+    """Runs an honest encoder's model and answers its masks for the inverses, to turn medians against it."""
+    victims = scene.honest.encoders([row % len(scene.honest) for row in range(len(scene.own))])
+    return replace(victims, inverse=victims.mask)
+
+
 def near_copies(scene: Scene, cosine: float) -> Answers:
     """The best attacker's encoder under many keys, each jittered until two differ by this cosine."""
     return copies(scene, leader(scene), (1 / cosine - 1) ** 0.5)
@@ -197,6 +203,7 @@ ATTACKS: Final = MappingProxyType[str, Attack](
         "forged-full": forged_full,
         **{f"leak-{part}": partial(leaking, strength=part / 100) for part in (20, 40, 60)},
         **{f"copycat-{part}": partial(copycat, size=part / 100) for part in (5, 50)},
+        "framing": framing,
         **{f"near-copies-{part}": partial(near_copies, cosine=part / 100) for part in (99, 97, 95, 90)},
         "constant-shift": constant_shift,
         "poison-nan": partial(poison, value=np.nan),

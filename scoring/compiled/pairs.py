@@ -224,14 +224,36 @@ def _dissimilarities(squared: Floats, present: Bools, peers: Bools, x: Floats, o
 
 
 @compiled
-def similarities(x: Floats, present: Bools, peers: Bools, majority: int, out: Floats) -> None:
-    """Majority similarity: unit or zero rows x [B, N, D], present and peers [B, N] -> out [B, N]."""
+def similarities(
+    x: Floats, present: Bools, peers: Bools, minority: int, least: Doubles, few: int, out: Floats
+) -> None:
+    """Majority similarity of items in two looks: unit or zero rows x [B, N, D] -> out [T, B, N].
+
+    present and peers [B, N]. In the first look `minority` peers must agree; in the second, for each of the T
+    numbers `least`, half of the peers that reached it in the first: -1 where those are fewer than `few`.
+    """
     items, count, _ = x.shape
     squared, apart = np.empty((count, count), np.float32), np.empty((count, count), np.float32)
+    first, sound = np.empty(count, np.float32), np.empty((len(least), count), np.bool_)
     for item in range(items):
+        here = present[item]
         _squared_distances(x[item], squared)
-        _dissimilarities(squared, present[item], peers[item], x[item], apart)
-        _agreement(apart, majority, out[item])
+        _dissimilarities(squared, here, peers[item], x[item], apart)
+        _agreement(apart, minority, first)
+        for look in range(len(least)):
+            passed = 0
+            same = look > 0
+            for i in range(count):
+                sound[look, i] = here[i] and peers[item, i] and first[i] >= least[look]
+                same = same and sound[look, i] == sound[0, i]
+                passed += sound[look, i]
+            if same:
+                out[look, item] = out[0, item]
+            elif passed < few:
+                out[look, item] = np.float32(-1)
+            else:
+                _dissimilarities(squared, here, sound[look], x[item], apart)
+                _agreement(apart, max(1, passed // 2), out[look, item])
 
 
 @compiled

@@ -13,8 +13,8 @@ from node.bench.table import BETTER, cases_of, measured
 from node.bench.texts import Split
 from tests.adversaries.test_hold import HELD, NOTHING
 
-DISPLACED = 0.03
-"""The aim is 0.02, and docs/adversaries.md says who misses it."""
+DISPLACED = 0.02
+"""The most that the consensus may move, in mean 1 - cosine over items."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.minilm, pytest.mark.timeout(1800)]
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.minilm, pytest.mark.timeout(1800)]
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Figures]:
     """The hardened rule's figures of one seed by attack and setting, at 10 and 33 % of 30."""
     torch.set_num_threads(1)
-    attacks = [*HELD, "lazy", "near-copies-99", "near-copies-97", "constant-shift", BETTER]
+    attacks = [*HELD, "lazy", "near-copies-99", "near-copies-97", "near-copies-90", "constant-shift", BETTER]
     folder: Path = tmp_path_factory.mktemp("bench")
     settings = default_settings()[:2]
     results = measured(cases_of(attacks, settings, 1), Split.TUNE, folder)
@@ -41,7 +41,7 @@ def test_hardened__holds_it_up_to_a_third(
     assert found.false_alarms <= 0.05
 
 
-@pytest.mark.parametrize("attack", ["near-copies-99", "near-copies-97", "constant-shift"])
+@pytest.mark.parametrize("attack", ["near-copies-99", "near-copies-97", "near-copies-90", "constant-shift"])
 def test_hardened__counts_copies_as_one_vote_up_to_a_third(
     figures: dict[tuple[str, str], Figures], attack: str
 ) -> None:

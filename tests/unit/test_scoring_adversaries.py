@@ -12,7 +12,8 @@ from tests.support.synthetic_encoders import Shard, cabal_shard, honest_shard, j
 
 torch.set_num_threads(1)
 
-NOISES = [0.8, 1.0, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5]
+NOISES = [1.6, 1.9, 2.2, 2.5, 2.8, 3.1, 3.4, 3.7]
+"""Of each encoder: the two best agree at a cosine of .77, too little to count as copies."""
 CHEAT = 7
 NOTHING = 0.02
 """The most weight a cheat may hold."""
@@ -67,7 +68,7 @@ def test_replay__of_other_items_answers_gains_nothing(honest: Shard, shift: int 
     assert_nothing_won(scores, honest)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.6])
 def test_forged_inverse__near_the_mask_finds_itself_but_leaks_and_says_nothing_new(
     honest: Shard, noise: float
 ) -> None:

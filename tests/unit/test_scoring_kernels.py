@@ -54,8 +54,8 @@ def test_score_shard__compiled_kernels_and_torch_agree(name: str, rule: ScoringR
     for means in (None, SHARDS[name].inverse[:, :, 0].mean(1)):
         ours = score_shard(*arguments, rule, means=means)
         theirs = in_torch(lambda means=means: score_shard(*arguments, rule, means=means))  # type: ignore[misc]
-        # Cosines near 1 make the leak's denominator a small difference: nothing else moves by 1e-6.
-        assert same(ours, theirs, tolerance=1e-4 if name == "copies" else 2e-6)  # type: ignore[arg-type]
+        # Innovation is that of a single item; cosines near 1 make the leak's denominator a small difference.
+        assert same(ours, theirs, tolerance=1e-4 if name == "copies" else 1e-5)  # type: ignore[arg-type]
 
 
 @given(

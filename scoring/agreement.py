@@ -1,0 +1,40 @@
+"""Who is whose peer: encoders that answer, and that agree with a majority over the shard as a whole."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoring.centring import Answers
+from scoring.memory import chunk_items
+from scoring.rule import ScoringRule
+
+
+def live_encoders(valid: Tensor, rule: ScoringRule) -> Tensor:
+    """Who has at least the least share of valid items. [N, I] -> [N] bool."""
+    return valid.sum(1) >= rule.live_share_min * valid.shape[1]
+
+
+def peer_agreement(full: Answers, answered: Tensor, rule: ScoringRule) -> Tensor:
+    """How far each encoder agrees with a majority over the shard's full views; NaN if it is not live.
+
+    The k-th largest of its mean cosines with the others, k as many as can collude. answered [N, I] -> [N]
+    float64. A space of its own agrees with nobody over many items, far below what a single cosine could tell.
+    """
+    live = live_encoders(answered, rule)
+    cosine = mean_cosines(full, answered & live[:, None], rule.lof_max_bytes)
+    cosine.fill_diagonal_(-torch.inf)  # nobody is a peer of its own
+    k = min(rule.minority(int(live.sum())), max(1, len(live) - 1))
+    return torch.where(live, cosine.topk(k, dim=1).values[:, -1], torch.nan)
+
+
+def mean_cosines(answers: Answers, answered: Tensor, max_bytes: int) -> Tensor:
+    """Mean over the items of every two encoders' cosine, 0 where either is missing. [N, I] -> [N, N]."""
+    encoders, items = answered.shape
+    total = torch.zeros(encoders, encoders, dtype=torch.float64, device=answered.device)
+    everyone = torch.arange(encoders, device=answered.device)
+    for some in chunk_items(answers.raw, encoders, max_bytes):
+        rows = answers.rows(some, everyone) * answered.T[some][:, :, None]  # [b, N, D]
+        flat = rows.transpose(0, 1).flatten(1)
+        total += (flat @ flat.T).double()
+    return total / items
