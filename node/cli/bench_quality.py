@@ -27,6 +27,12 @@ def quality(
         list[str] | None,
         typer.Option("--network", metavar="NAME", help="Only this network. Repeatable. [default: all]"),
     ] = None,
+    aligned_on: Annotated[
+        str,
+        typer.Option(
+            "--aligned-on", metavar="TEXTS", help="anchors, as a network starts, or its past items."
+        ),
+    ] = "past",
     cache: Annotated[
         Path | None,
         typer.Option("--cache", metavar="DIR", help="Keeps embeddings. [default: the user's cache]"),
@@ -47,22 +53,25 @@ def quality(
     from node.bench.networks import default_networks, networks_by_name
     from node.bench.quality_picture import quality_picture
     from node.bench.quality_run import run_quality
+    from node.bench.realigned import aligned_on_by_name
     from node.bench.texts import split_by_name
     from node.bench.views import default_cache_dir
 
     chosen_split = split_by_name(split)
+    texts = aligned_on_by_name(aligned_on)
     networks = default_networks(available_names())
     if network:
         networks = networks_by_name(network, networks)
-    summaries = run_quality(networks, chosen_split, seeds, cache or default_cache_dir())
+    summaries = run_quality(networks, chosen_split, seeds, cache or default_cache_dir(), aligned_on=texts)
     if picture is not None:
-        title = f"Retrieval by consensus, split {chosen_split.value}, {seeds} draws"
+        title = f"Retrieval by consensus, split {chosen_split.value}, {seeds} draws, aligned on {texts.value}"
         picture.write_text(quality_picture(summaries, title), encoding="utf-8")
         note(f"{picture} written.")
     if json_:
         print_json(
             {
                 "split": chosen_split.value,
+                "aligned_on": texts.value,
                 "seeds": seeds,
                 "networks": [one.document() for one in summaries],
             }
