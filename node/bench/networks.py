@@ -37,11 +37,11 @@ _BEST: Final = "minilm-6-mean"
 def default_networks(encoders: Sequence[str]) -> tuple[Network, ...]:
     """The networks that can be made of these encoders, those with the fewest members first.
 
-    `testnet` has the encoders a local network starts with; `complementary` are six unlike each other that need
-    no extra; `kinds` is the best of each kind (word vectors, PPMI, LSA, characters, words, a transformer) and
-    `equals` everybody at nine tenths or more of the best, both without the last layer of MiniLM, which
-    dominates and which `+ best` adds; `plain` is everything that needs no extra; `all` has everything and
-    `all - best` everything but that layer.
+    `testnet` has the encoders a local network starts with; `complementary` are six unlike each other that
+    need no extra; `kinds` is the best of each kind (word vectors, PPMI, LSA, characters, words, a
+    transformer) and `equals` everybody at nine tenths or more of the best, both without the last layer of
+    MiniLM, which dominates and which `+ best` adds; `plain` is everything that needs no extra; `all` has
+    everything and `all - best` everything but that layer.
     """
     plain = tuple(name for name in encoders if not name.startswith("minilm-"))
     below_last = tuple(name for name in encoders if not name.startswith(_LAST_LAYER))

@@ -13,8 +13,8 @@ from node.bench.encoders import native_encoder
 from node.bench.errors import BenchError
 from node.bench.views import native_answers
 from node.encoders import DEFAULT_REFERENCE, DIMENSIONS
-from node.encoders.alignment import Alignment, fit
-from node.encoders.catalogue import LiftedEncoder
+from node.encoders.alignment import Alignment, fit, lift
+from node.encoders.encoder import unit_rows
 
 
 class AlignedOn(Enum):
@@ -40,16 +40,19 @@ def answers_aligned_on(
 ) -> NDArray[np.float32]:
     """Answers [N, V, D] to views, each encoder rotated onto the reference on the views of the slice `past`.
 
-    The rotation is Procrustes'; only vectors in the encoders' own spaces are kept on disk.
+    unit((native - own mean) R), R by Procrustes onto the reference's centred rows, both means over the past.
+    No mean of the reference is added: scoring takes each encoder's own mean away again, but not what another
+    mean did to the lengths in between. Only vectors in the encoders' own spaces are kept on disk.
     """
-    reference = LiftedEncoder(native_encoder(DEFAULT_REFERENCE))
-    target = reference.encode(views[past])  # [P, D]
+    raised = lift(native_encoder(DEFAULT_REFERENCE).dimensions)
+    reference = native_answers(views, DEFAULT_REFERENCE, cache_dir)[past] @ raised
+    target = _centred(unit_rows(_centred(reference)))  # [P, D]
     rows = np.empty((len(encoders), len(views), DIMENSIONS), dtype=np.float32)
     for row, name in zip(rows, encoders, strict=True):
-        if name == DEFAULT_REFERENCE:
-            row[:] = reference.encode(views)
-            continue
         native = native_answers(views, name, cache_dir)
-        fitted = fit(native[past], target, Alignment.PROCRUSTES)
-        row[:] = fitted.apply(native)
+        row[:] = fit(native[past], target, Alignment.PROCRUSTES).apply(native)
     return rows
+
+
+def _centred(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)

@@ -44,8 +44,8 @@ def quality(
 ) -> None:
     """Rank real encoders by score and by a held-out task, and compare ways to make a consensus of them.
 
-    The task: the first half of a text must find its second half among 512, by mean reciprocal rank. Scores
-    are means over 4 shards. Compared are the plain mean, weights by S^8, cross-fitted weights and the best
+    The task: the first half of a text must find its second half among 512, by mean reciprocal rank. Encoders
+    are aligned on past items, as in a network that has certified some. Scores are means over 4 shards. Compared are the plain mean, weights by S^8, cross-fitted weights and the best
     single encoder, shaped alike, in networks with and without a dominant encoder. All figures are means over
     draws, worst is the worst draw.
     """
