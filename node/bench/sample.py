@@ -28,7 +28,8 @@ class Sizes:
     shard_items: int = 128
     """Scored items of a shard, with one mask each."""
     past_items: int = 2048
-    """Further items, the past: shaping is fitted on their full views, and alignment may be."""
+    """Further items, the past: shaping is fitted on their full views, and alignment may be. A split that has
+    fewer gives what it has, if that is half of it."""
     queries: int = 1024
     """Texts of the retrieval task; none of them is an item of the others."""
 
@@ -110,11 +111,11 @@ def _others(split: Split, taken: Sequence[str], seed: int, sizes: Sizes) -> tupl
     free = sorted(
         set(split_texts(split)) - set(taken), key=lambda text: blake3(salt + text.encode()).digest()
     )
-    if len(free) < sizes.past_items + sizes.queries:
+    past_count = min(sizes.past_items, len(free) - sizes.queries)
+    if 2 * past_count < sizes.past_items:
         raise BenchError(
             f"The split `{split.value}` has {len(free)} texts beside the scored ones, "
-            f"{sizes.past_items + sizes.queries} are needed: install numpy, scipy, scikit-learn and torch "
+            f"{sizes.past_items // 2 + sizes.queries} are needed: install numpy, scipy, scikit-learn and torch "
             "with their sources, or ask for fewer items."
         )
-    ends = sizes.past_items, sizes.past_items + sizes.queries
-    return free[: ends[0]], free[ends[0] : ends[1]]
+    return free[:past_count], free[past_count : past_count + sizes.queries]

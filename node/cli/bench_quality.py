@@ -45,9 +45,10 @@ def quality(
     """Rank real encoders by score and by a held-out task, and compare ways to make a consensus of them.
 
     The task: the first half of a text must find its second half among 512, by mean reciprocal rank. Encoders
-    are aligned on past items, as in a network that has certified some. Scores are means over 4 shards. Compared are the plain mean, weights by S^8, cross-fitted weights and the best
-    single encoder, shaped alike, in networks with and without a dominant encoder. All figures are means over
-    draws, worst is the worst draw.
+    are aligned on past items, as in a network that has certified some. Scores are means over 4 shards.
+    Compared are the plain mean, weights by S^8, cross-fitted weights and the best single encoder, shaped
+    alike, in networks with and without a dominant encoder. All figures are means over draws, worst is the
+    worst draw.
     """
     from node.bench.encoders import available_names
     from node.bench.networks import default_networks, networks_by_name
