@@ -79,7 +79,7 @@ def draw_sample(
     """Embed one draw of a split, or read it from the cache. Raises BenchError where the split is small."""
     items = sizes.shards * sizes.shard_items
     drawn = draw_items(split, items, 1, seed)
-    past_texts, asked_texts = _others(split, drawn.texts, seed, sizes)
+    past_texts, asked_texts = undrawn(split, drawn.texts, seed, sizes)
     firsts, seconds = halves(asked_texts)
     views = [*drawn.texts, *drawn.parts, *drawn.inverses, *past_texts, *firsts, *seconds]
     past_rows = slice(3 * items, 3 * items + len(past_texts))
@@ -105,8 +105,11 @@ def draw_sample(
     return Sample(tuple(encoders), full, mask, inverse, share, means, known, first, second)
 
 
-def _others(split: Split, taken: Sequence[str], seed: int, sizes: Sizes) -> tuple[list[str], list[str]]:
-    """Texts of the split that are not taken: past items and those to find, drawn by the seed."""
+def undrawn(split: Split, taken: Sequence[str], seed: int, sizes: Sizes) -> tuple[list[str], list[str]]:
+    """Texts of the split that are not taken: past items and those to find, drawn by the seed.
+
+    Raises BenchError where fewer than half of the past items are left.
+    """
     salt = f"quality {seed} ".encode()
     free = sorted(
         set(split_texts(split)) - set(taken), key=lambda text: blake3(salt + text.encode()).digest()
@@ -115,7 +118,7 @@ def _others(split: Split, taken: Sequence[str], seed: int, sizes: Sizes) -> tupl
     if 2 * past_count < sizes.past_items:
         raise BenchError(
             f"The split `{split.value}` has {len(free)} texts beside the scored ones, "
-            f"{sizes.past_items // 2 + sizes.queries} are needed: install numpy, scipy, scikit-learn and torch "
-            "with their sources, or ask for fewer items."
+            f"{sizes.past_items // 2 + sizes.queries} are needed: install numpy, scipy, scikit-learn and "
+            "torch with their sources, or ask for fewer items."
         )
     return free[:past_count], free[past_count : past_count + sizes.queries]

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from typer.testing import CliRunner
 
+from node.bench import sample as sample_module
 from node.bench.encoders import PLAIN_NAMES
 from node.bench.errors import BenchError
 from node.bench.networks import Network, default_networks, networks_by_name
@@ -177,6 +178,19 @@ def test_picture__is_sound_xml_with_a_mark_for_every_figure(compared: Compared) 
     circles = [part for part in root.iter() if part.tag.endswith("circle")]
     assert len(circles) == 3 * len(CONSENSUS_NAMES)
     assert HARDENED.name in one.correlation
+
+
+def test_draw__takes_the_past_a_split_has_and_refuses_less_than_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = tuple(f"text {n}" for n in range(100))
+    monkeypatch.setattr(sample_module, "split_texts", lambda _split: texts)
+    taken = texts[:20]
+    for past_items, expected in ((40, 40), (90, 60)):
+        past, asked = sample_module.undrawn(Split.TUNE, taken, 0, Sizes(past_items=past_items, queries=20))
+        assert len(past) == expected
+        assert len(asked) == 20
+        assert len({*past, *asked, *taken}) == expected + 40
+    with pytest.raises(BenchError, match="80 texts"):
+        sample_module.undrawn(Split.TUNE, taken, 0, Sizes(past_items=121, queries=20))
 
 
 @pytest.mark.slow
