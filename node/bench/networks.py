@@ -18,6 +18,17 @@ class Network:
 
 
 _COMPLEMENTARY: Final = ("wordllama-256", "ppmi-256", "lsa-256", "ngram", "chars-4", "words")
+_KINDS: Final = ("wordllama-256", "ppmi-256", "lsa-256", "chars-4", "words", "minilm-5-mean")
+_EQUALS: Final = (
+    "wordllama-256",
+    "minilm-5-mean",
+    "minilm-5-max",
+    "chars-3",
+    "chars-4",
+    "chars-5",
+    "ngram",
+    "wordllama-128",
+)
 _TESTNET: Final = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
 _LAST_LAYER: Final = "minilm-6-"
 _BEST: Final = "minilm-6-mean"
@@ -26,8 +37,10 @@ _BEST: Final = "minilm-6-mean"
 def default_networks(encoders: Sequence[str]) -> tuple[Network, ...]:
     """The networks that can be made of these encoders, those with the fewest members first.
 
-    `testnet` has the encoders a local network starts with; `complementary` are six unlike each other; `plain`
-    is everything that needs no extra; `+ best` adds the last layer of MiniLM, which dominates; `all` has
+    `testnet` has the encoders a local network starts with; `complementary` are six unlike each other that
+    need no extra; `kinds` is the best of each kind (word vectors, PPMI, LSA, characters, words, a
+    transformer) and `equals` everybody at nine tenths or more of the best, both without the last layer of
+    MiniLM, which dominates and which `+ best` adds; `plain` is everything that needs no extra; `all` has
     everything and `all - best` everything but that layer.
     """
     plain = tuple(name for name in encoders if not name.startswith("minilm-"))
@@ -35,6 +48,8 @@ def default_networks(encoders: Sequence[str]) -> tuple[Network, ...]:
     wanted = [
         Network("testnet", _TESTNET),
         Network("complementary", _COMPLEMENTARY),
+        Network("kinds", _KINDS),
+        Network("equals", _EQUALS),
         Network("complementary + best", (*_COMPLEMENTARY, _BEST)),
         Network("plain", plain),
         Network("plain + best", (*plain, _BEST)),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from node.bench.mixing import mixed
-from node.bench.retrieval import mean_reciprocal_rank
+from node.bench.retrieval import mean_reciprocal_rank_of_galleries
 from node.bench.sample import Sample
 from scoring import HARDENED, LITERAL, ScoringRule, score_shard
 from scoring.centring import centred
@@ -125,7 +125,7 @@ def found(sample: Sample, weight: Tensor, *, shaped: bool = False) -> float:
     if shaped:
         shaping = fit_shaping(mixed(sample.past, weight))
         first, second = shaping.apply(first), shaping.apply(second)
-    return mean_reciprocal_rank(first, second)
+    return mean_reciprocal_rank_of_galleries(first, second)
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:

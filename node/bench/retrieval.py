@@ -8,6 +8,7 @@ texts tell encoders apart that a share of first places does not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -20,6 +21,17 @@ def halves(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     words = [text.split() for text in texts]
     firsts = [" ".join(some[: len(some) // 2]) for some in words]
     return firsts, [" ".join(some[len(some) // 2 :]) for some in words]
+
+
+GALLERY_TEXTS: Final = 512
+"""Second halves among which one must be found; more texts make further galleries, not a larger one."""
+
+
+def mean_reciprocal_rank_of_galleries(first: Tensor, second: Tensor) -> float:
+    """Mean reciprocal rank over galleries of GALLERY_TEXTS texts, the last of them maybe smaller. [Q, D]."""
+    galleries = [slice(start, start + GALLERY_TEXTS) for start in range(0, len(first), GALLERY_TEXTS)]
+    found = [mean_reciprocal_rank(first[rows], second[rows]) * len(first[rows]) for rows in galleries]
+    return sum(found) / len(first)
 
 
 def mean_reciprocal_rank(first: Tensor, second: Tensor) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.bench.encoders import alignment_key, bench_encoder
+from node.bench.encoders import alignment_key, bench_encoder, native_encoder
 from node.bench.errors import BenchError
 from node.bench.texts import Split, split_texts
 from node.encoders import DIMENSIONS
@@ -24,6 +24,7 @@ from protocol.masks import text_masks
 CACHE_BYTES_MAX: Final = 6 << 30
 """The newest answers are kept up to this size."""
 _SCHEME: Final = "deltamesh bench views 1"
+_NATIVE_SCHEME: Final = "deltamesh bench native views 1"
 _PREFIX, _SUFFIX = "answers-", ".npy"
 
 
@@ -59,6 +60,40 @@ def default_cache_dir() -> Path:
     return base / "deltamesh" / "bench"
 
 
+@dataclass(frozen=True)
+class DrawnItems:
+    """Texts of a split with their masks, before anybody answers."""
+
+    texts: tuple[str, ...]
+    """[I]."""
+    parts: tuple[str, ...]
+    """[I K]: what the masks keep, item by item."""
+    inverses: tuple[str, ...]
+    """[I K]: what they leave, in the same order."""
+    share: NDArray[np.float32]
+    """[I, K]: the mask's share of its item's bytes."""
+
+
+def draw_items(split: Split, items: int, masks: int, seed: int) -> DrawnItems:
+    """Draw `items` texts of a split by the seed, with `masks` masks each. Raises BenchError for too many."""
+    known = split_texts(split)
+    if not 1 <= items <= len(known) or masks < 1:
+        raise BenchError(
+            f"{items} items with {masks} masks of the split `{split.value}`: it has {len(known)} items, and "
+            "each needs a mask, so ask for 1 of each or more and not for more items than there are."
+        )
+    secret = blake3(f"{_SCHEME} {seed}".encode()).digest()
+    texts = tuple(sorted(known, key=lambda text: blake3(secret + text.encode()).digest())[:items])
+    drawn = [(text, text_masks(secret, text, masks)) for text in texts]
+    share = np.array([[mask.share_ppm(text) / 1e6 for mask in of_text] for text, of_text in drawn])
+    return DrawnItems(
+        texts,
+        tuple(mask.part(text) for text, of_text in drawn for mask in of_text),
+        tuple(mask.inverse(text) for text, of_text in drawn for mask in of_text),
+        share.astype(np.float32),
+    )
+
+
 def embed_split(
     split: Split,
     encoders: Sequence[str],
@@ -74,33 +109,18 @@ def embed_split(
     Each encoder's answers are a file of its own in `cache_dir`, named by a digest of all they depend on; what
     is missing is computed, with a progress bar. Raises BenchError for more items than the split has.
     """
-    known = split_texts(split)
-    if not 1 <= items <= len(known) or masks < 1:
-        raise BenchError(
-            f"{items} items with {masks} masks of the split `{split.value}`: it has {len(known)} items, and "
-            "each needs a mask, so ask for 1 of each or more and not for more items than there are."
-        )
-    secret = blake3(f"{_SCHEME} {seed}".encode()).digest()
-    texts = tuple(sorted(known, key=lambda text: blake3(secret + text.encode()).digest())[:items])
-    drawn = [text_masks(secret, text, masks) for text in texts]
-    share = np.array(
-        [[mask.share_ppm(text) / 1e6 for mask in of_text] for text, of_text in zip(texts, drawn, strict=True)]
-    )
-    views = list(texts)
-    for text, of_text in zip(texts, drawn, strict=True):
-        views += [mask.part(text) for mask in of_text]
-    for text, of_text in zip(texts, drawn, strict=True):
-        views += [mask.inverse(text) for mask in of_text]
+    drawn = draw_items(split, items, masks, seed)
+    views = [*drawn.texts, *drawn.parts, *drawn.inverses]
     rows = answers_to(views, encoders, cache_dir, alignment)  # [N, I (1 + 2K), D]
     parts = items * masks
     shape = (len(encoders), items, masks, DIMENSIONS)
     return Embedded(
         tuple(encoders),
-        texts,
+        drawn.texts,
         rows[:, :items],
         rows[:, items : items + parts].reshape(shape),
         rows[:, items + parts :].reshape(shape),
-        share.astype(np.float32),
+        drawn.share,
     )
 
 
@@ -122,8 +142,7 @@ def answers_to(
         task = bars.add_task("embedding", total=len(encoders))
         for row, name in zip(rows, encoders, strict=True):
             bars.update(task, description=f"embedding: {name}")
-            digest = blake3(asked + alignment_key(name, alignment)).hexdigest()[:32]
-            path = cache_dir / f"{_PREFIX}{digest}{_SUFFIX}"
+            path = _place(cache_dir, asked, alignment_key(name, alignment))
             found = _stored(path, row.shape)
             if found is None:
                 found = bench_encoder(name, cache_dir, alignment).encode(views)
@@ -132,6 +151,24 @@ def answers_to(
             bars.advance(task)
     _drop_oldest(cache_dir)
     return rows
+
+
+def native_answers(views: Sequence[str], name: str, cache_dir: Path) -> NDArray[np.float32]:
+    """One encoder's vectors [V, d] of any views in its own space, from the cache where they are kept."""
+    native = native_encoder(name)
+    asked = blake3(repr((_NATIVE_SCHEME, tuple(views))).encode()).digest()
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    path = _place(cache_dir, asked, blake3(name.encode() + native.fingerprint()).digest())
+    found = _stored(path, (len(views), native.dimensions))
+    if found is None:
+        found = native.embed(views)
+        _store(path, found)
+        _drop_oldest(cache_dir)
+    return found
+
+
+def _place(cache_dir: Path, asked: bytes, answered: bytes) -> Path:
+    return cache_dir / f"{_PREFIX}{blake3(asked + answered).hexdigest()[:32]}{_SUFFIX}"
 
 
 def _stored(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:

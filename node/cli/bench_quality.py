@@ -27,6 +27,12 @@ def quality(
         list[str] | None,
         typer.Option("--network", metavar="NAME", help="Only this network. Repeatable. [default: all]"),
     ] = None,
+    aligned_on: Annotated[
+        str,
+        typer.Option(
+            "--aligned-on", metavar="TEXTS", help="anchors, as a network starts, or its past items."
+        ),
+    ] = "past",
     cache: Annotated[
         Path | None,
         typer.Option("--cache", metavar="DIR", help="Keeps embeddings. [default: the user's cache]"),
@@ -38,31 +44,35 @@ def quality(
 ) -> None:
     """Rank real encoders by score and by a held-out task, and compare ways to make a consensus of them.
 
-    The task: the first half of a text must find its second half among 512, by mean reciprocal rank. Scores
-    are means over 4 shards. Compared are the plain mean, weights by S^8, cross-fitted weights and the best
-    single encoder, shaped alike, in networks with and without a dominant encoder. All figures are means over
-    draws, worst is the worst draw.
+    The task: the first half of a text must find its second half among 512, by mean reciprocal rank. Encoders
+    are aligned on past items, as in a network that has certified some. Scores are means over 4 shards.
+    Compared are the plain mean, weights by S^8, cross-fitted weights and the best single encoder, shaped
+    alike, in networks with and without a dominant encoder. All figures are means over draws, worst is the
+    worst draw.
     """
     from node.bench.encoders import available_names
     from node.bench.networks import default_networks, networks_by_name
     from node.bench.quality_picture import quality_picture
     from node.bench.quality_run import run_quality
+    from node.bench.realigned import aligned_on_by_name
     from node.bench.texts import split_by_name
     from node.bench.views import default_cache_dir
 
     chosen_split = split_by_name(split)
+    texts = aligned_on_by_name(aligned_on)
     networks = default_networks(available_names())
     if network:
         networks = networks_by_name(network, networks)
-    summaries = run_quality(networks, chosen_split, seeds, cache or default_cache_dir())
+    summaries = run_quality(networks, chosen_split, seeds, cache or default_cache_dir(), aligned_on=texts)
     if picture is not None:
-        title = f"Retrieval by consensus, split {chosen_split.value}, {seeds} draws"
+        title = f"Retrieval by consensus, split {chosen_split.value}, {seeds} draws, aligned on {texts.value}"
         picture.write_text(quality_picture(summaries, title), encoding="utf-8")
         note(f"{picture} written.")
     if json_:
         print_json(
             {
                 "split": chosen_split.value,
+                "aligned_on": texts.value,
                 "seeds": seeds,
                 "networks": [one.document() for one in summaries],
             }

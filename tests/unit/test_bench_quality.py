@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from typer.testing import CliRunner
 
+from node.bench import sample as sample_module
 from node.bench.encoders import PLAIN_NAMES
 from node.bench.errors import BenchError
 from node.bench.networks import Network, default_networks, networks_by_name
@@ -22,7 +23,12 @@ from node.bench.quality import CONSENSUS_NAMES, Compared, compare, found, qualit
 from node.bench.quality_picture import quality_picture
 from node.bench.quality_run import run_quality
 from node.bench.quality_summary import summary
-from node.bench.retrieval import halves, mean_reciprocal_rank
+from node.bench.retrieval import (
+    GALLERY_TEXTS,
+    halves,
+    mean_reciprocal_rank,
+    mean_reciprocal_rank_of_galleries,
+)
 from node.bench.sample import Sample, Sizes
 from node.bench.texts import Split
 from node.cli import app
@@ -92,6 +98,17 @@ def test_mean_reciprocal_rank__ties_and_missing_rows_count_against() -> None:
         mean_reciprocal_rank(exact, exact[:3])
 
 
+def test_galleries__are_searched_apart_and_weigh_by_their_texts() -> None:
+    count = GALLERY_TEXTS + 88
+    first, second = rows(count, 4, 0), rows(count, 4, 1)
+    ends = [(0, GALLERY_TEXTS), (GALLERY_TEXTS, count)]
+    apart = [mean_reciprocal_rank(first[a:b], second[a:b]) * (b - a) for a, b in ends]
+    assert mean_reciprocal_rank_of_galleries(first, second) == pytest.approx(sum(apart) / count)
+    assert mean_reciprocal_rank_of_galleries(first[:99], second[:99]) == mean_reciprocal_rank(
+        first[:99], second[:99]
+    )
+
+
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=12))
 def test_rank_correlation__is_spearmans_with_ties(pairs: list[tuple[int, int]]) -> None:
     one, other = ([float(value) for value in values] for values in zip(*pairs, strict=True))
@@ -137,6 +154,9 @@ def test_networks__of_the_plain_encoders_have_no_duplicate_and_no_dominant_one()
     assert len({network.encoders for network in found_}) == len(found_)
     both = default_networks((*PLAIN_NAMES, "minilm-6-mean", "minilm-3-mean"))
     assert {"complementary + best", "plain + best", "all - best", "all"} <= {one.name for one in both}
+    most = default_networks((*PLAIN_NAMES, "minilm-5-mean", "minilm-5-max", "minilm-6-mean"))
+    assert {"kinds", "equals"} <= {one.name for one in most}
+    assert not any("minilm-6-mean" in one.encoders for one in most if one.name in ("kinds", "equals"))
     assert networks_by_name(["plain"], found_) == (found_[2],)
     with pytest.raises(BenchError, match="testnet, complementary, plain"):
         networks_by_name(["plane"], found_)
@@ -158,6 +178,19 @@ def test_picture__is_sound_xml_with_a_mark_for_every_figure(compared: Compared) 
     circles = [part for part in root.iter() if part.tag.endswith("circle")]
     assert len(circles) == 3 * len(CONSENSUS_NAMES)
     assert HARDENED.name in one.correlation
+
+
+def test_draw__takes_the_past_a_split_has_and_refuses_less_than_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = tuple(f"text {n}" for n in range(100))
+    monkeypatch.setattr(sample_module, "split_texts", lambda _split: texts)
+    taken = texts[:20]
+    for past_items, expected in ((40, 40), (90, 60)):
+        past, asked = sample_module.undrawn(Split.TUNE, taken, 0, Sizes(past_items=past_items, queries=20))
+        assert len(past) == expected
+        assert len(asked) == 20
+        assert len({*past, *asked, *taken}) == expected + 40
+    with pytest.raises(BenchError, match="80 texts"):
+        sample_module.undrawn(Split.TUNE, taken, 0, Sizes(past_items=121, queries=20))
 
 
 @pytest.mark.slow
