@@ -38,20 +38,20 @@ FAULTS = (
     Fault(
         "k off by one",
         "scoring/compiled/pairs.py",
-        "enough = below[i] >= k\n",
-        "enough = below[i] >= k + 1\n",
+        "ranked[first : first + wide] = rows[k - 1, :wide]",
+        "ranked[first : first + wide] = rows[min(k, count - 1), :wide]",
     ),
     Fault(
         "reach floor dropped",
         "scoring/compiled/pairs.py",
-        "least = max(farthest[j], floor)",
-        "least = farthest[j]",
+        "row, least = distance[j], max(farthest[j], floor)",
+        "row, least = distance[j], farthest[j]",
     ),
     Fault(
         "neighbours without ties",
         "scoring/compiled/pairs.py",
-        "within = distance[j, i] <= farthest[i]",
-        "within = distance[j, i] < farthest[i]",
+        "if row[i] <= farthest[i] else 0.0\n            near[i] += np.float32(1) if row[i] <= farthest[i]",
+        "if row[i] < farthest[i] else 0.0\n            near[i] += np.float32(1) if row[i] < farthest[i]",
     ),
     Fault(
         "gates inverted",
@@ -62,8 +62,8 @@ FAULTS = (
     Fault(
         "NaN let through",
         "scoring/compiled/rows.py",
-        "if np.isfinite(norm) and norm > norm_min:\n                    factor",
-        "if not norm <= norm_min:\n                    factor",
+        "known = np.isfinite(norm) and norm > norm_min",
+        "known = not norm <= norm_min",
     ),
     Fault(
         "not centred", "scoring/compiled/rows.py", "off = factor * row[p] - mean[p]", "off = factor * row[p]"
@@ -99,14 +99,14 @@ FAULTS = (
     Fault(
         "better fragment's leak",
         "scoring/fragments.py",
-        "for role in leaked]).amax(0)",
-        "for role in leaked]).amin(0)",
+        "for x in found.leak]).amax(0)",
+        "for x in found.leak]).amin(0)",
     ),
     Fault(
         "better fragment's innovation",
         "scoring/fragments.py",
-        "for role in new]).amin(0)",
-        "for role in new]).amax(0)",
+        "for x in found.innovation]).amin(0)",
+        "for x in found.innovation]).amax(0)",
     ),
     Fault(
         "paid for leaving items out",
@@ -116,7 +116,7 @@ FAULTS = (
     ),
     Fault(
         "mask share left out",
-        "scoring/compiled/rows.py",
+        "scoring/compiled/fragments.py",
         "f, m, v, s = full[i], mask[i], inverse[i], share[i]",
         "f, m, v, s = full[i], mask[i], inverse[i], np.float32(0.5)",
     ),

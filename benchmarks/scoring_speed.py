@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import torch
 from sklearn.neighbors import LocalOutlierFactor
@@ -32,27 +33,47 @@ ATTACKED_SIZES = ((16, 256), (256, 8))
 """Encoders and items of the outlier factor on rows made to be slow."""
 MEMORY_SIZES = (64, 1024, 4096)
 """Encoders whose outlier factor is measured for memory, two items each."""
+STEP_MEMORY_SIZES = ((16, 256), (64, 64), (1024, 64))
+"""Encoders and items of the whole step that is measured for memory."""
 PARITY_MAX = 1e-4
 """Largest relative difference of an outlier factor between two devices."""
 LOOP_ITEMS_MAX = 8
 """Items the scikit-learn loop really runs; its time is scaled to all, being the same for each item."""
 
 _PEAK = """
-import pathlib, torch
-from scoring import local_outlier_factor
+import ctypes, pathlib, torch
+from benchmarks.scoring_speed import answers
+from scoring import local_outlier_factor, score_shard
 
 def kib(field):
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split(field)[1].split()[0])
 
+def step(views):
+    share = torch.full((views.shape[1], 2), 0.4)
+    return score_shard(views[:, :, 0], views[:, :, 1:3], views[:, :, 3:], share)
+
+def outlier_factor(views):
+    return local_outlier_factor(views[:, :, 0].transpose(0, 1), reach_floor=0.75)
+
 torch.set_num_threads(1)
-rows = torch.randn(2, {encoders}, {dimension}).abs_()
-local_outlier_factor(rows[:, :8], reach_floor=0.75)  # compiles
+views = answers({encoders}, {items}, {views})
+{what}(answers(8, 64, {views}))  # compiles
+ctypes.CDLL(None).malloc_trim(0)  # or memory that was freed is used again and seen by nobody
 pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
 before = kib("VmRSS:")
-local_outlier_factor(rows, reach_floor=0.75)
+{what}(views)
 print(kib("VmHWM:") - before)
 """
+
+
+class Taken(NamedTuple):
+    """Medians of one action."""
+
+    seconds: float
+    """Of the clock on the wall."""
+    processor_seconds: float
+    """Of the processor, which wait for nobody."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +85,23 @@ class Figure:
     baseline_seconds: float
     ratio: float
     """baseline / ours: above 1 is faster than the baseline."""
+    processor_seconds: float
+    processor_ratio: float
+    """The same in processor time. On a GPU it says nothing."""
 
 
-def medians(rounds: int, *actions: Callable[[], object]) -> list[float]:
-    """Median seconds of each action, taken in turns after one warm-up, which compiles the kernels."""
-    times: list[list[float]] = [[] for _ in actions]
+def medians(rounds: int, *actions: Callable[[], object]) -> list[Taken]:
+    """Medians of each action, taken in turns after one warm-up, which compiles the kernels."""
+    times: list[list[Taken]] = [[] for _ in actions]
     for turn in range(rounds + 1):
         for action, taken in zip(actions, times, strict=True):
-            start = time.perf_counter()
+            start, worked = time.perf_counter(), time.process_time()
             action()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if turn:
-                taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in times]
+                taken.append(Taken(time.perf_counter() - start, time.process_time() - worked))
+    return [Taken(*(statistics.median(one) for one in zip(*taken, strict=True))) for taken in times]
 
 
 def answers(encoders: int, items: int, views: int, closeness: float = 1.0) -> Tensor:
@@ -95,9 +119,11 @@ def sklearn_loop(rows: Tensor, neighbors: int) -> None:
         LocalOutlierFactor(n_neighbors=neighbors).fit(item)
 
 
-def compare(name: str, ours: float, baseline: float) -> Figure:
-    """One figure with its ratio."""
-    return Figure(name, ours, baseline, baseline / ours)
+def compare(name: str, ours: Taken, baseline: Taken, share: float = 1.0) -> Figure:
+    """One figure with its ratios to the baseline, or to as much as `share` of it."""
+    seconds, worked = (share * value for value in baseline)
+    ratios = seconds / ours.seconds, worked / ours.processor_seconds
+    return Figure(name, ours.seconds, seconds, ratios[0], ours.processor_seconds, ratios[1])
 
 
 def outlier_factor(rounds: int, encoders: int, items: int, device: str) -> list[Figure]:
@@ -117,10 +143,9 @@ def outlier_factor(rounds: int, encoders: int, items: int, device: str) -> list[
     name = f"lof N={encoders} I={items}"
     # A subtraction, a multiplication and an addition for every coordinate of every pair.
     operations = 3 * items * encoders * (encoders - 1) // 2 * DIMENSION
-    peak = gemm * operations / (2 * 1024**3)
     return [
-        compare(f"{name} / sklearn loop", ours, loop * items / len(few)),
-        compare(f"{name}, {operations / 1e9:.2f} GFLOP / GEMM", ours, peak),
+        compare(f"{name} / sklearn loop", ours, loop, items / len(few)),
+        compare(f"{name}, {operations / 1e9:.2f} GFLOP / GEMM", ours, gemm, operations / (2 * 1024**3)),
         compare(f"{name}, {rows.numel() * 4 / 1e6:.0f} MB / sum()", ours, total),
     ]
 
@@ -134,14 +159,21 @@ def check_parity(rows: Tensor, there: Tensor, neighbors: int) -> None:
         raise SystemExit(f"outlier factors on {there.device} differ by {apart:.1e} from those on the CPU")
 
 
-def memory_bytes(encoders: int) -> int:
-    """Peak memory that the outlier factor of two items takes beyond its input, in a process of its own."""
-    told = subprocess.run(
-        [sys.executable, "-c", _PEAK.format(encoders=encoders, dimension=DIMENSION)],
-        check=True,
-        capture_output=True,
-    )
+def memory_bytes(what: str, encoders: int, items: int, views: int) -> int:
+    """Peak memory that `what` of the script above takes beyond its input, in a process of its own."""
+    code = _PEAK.format(what=what, encoders=encoders, items=items, views=views)
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return int(told.stdout) * 1024
+
+
+def memory() -> dict[str, int]:
+    """Peak bytes beyond the input: the outlier factor of two items, and the whole step."""
+    factors = {f"lof N={count} I=2": memory_bytes("outlier_factor", count, 2, 1) for count in MEMORY_SIZES}
+    steps = {
+        f"score_shard N={count} I={items} K=2": memory_bytes("step", count, items, 5)
+        for count, items in STEP_MEMORY_SIZES
+    }
+    return factors | steps
 
 
 def outlier_factor_attacked(rounds: int, encoders: int, items: int, device: str) -> list[Figure]:
@@ -168,30 +200,37 @@ def outlier_factor_attacked(rounds: int, encoders: int, items: int, device: str)
     return figures
 
 
-def whole_step(rounds: int, encoders: int, items: int, device: str, masks: int = 2) -> Figure:
-    """score_shard, every term of it, against the loop over all roles, which is the outlier factor alone."""
+def whole_step(rounds: int, encoders: int, items: int, device: str, masks: int = 2) -> list[Figure]:
+    """score_shard, every term of it, against the loop over all roles, which is the outlier factor alone.
+
+    Once as in epoch 0, which has to find the encoders' means first, and once with the means given.
+    """
     views = answers(encoders, items, 1 + 2 * masks)
     full, share = views[:, :, 0], torch.full((items, masks), 0.4)
     few, neighbors = full.transpose(0, 1)[:LOOP_ITEMS_MAX], encoders // 2
     there = views.to(device)
     parts = there[:, :, 0], there[:, :, 1 : 1 + masks], there[:, :, 1 + masks :], share.to(device)
-    ours, loop = medians(rounds, lambda: score_shard(*parts), lambda: sklearn_loop(few, neighbors))
-    name = f"score_shard N={encoders} I={items} K={masks} / sklearn loop"
-    return compare(name, ours, loop * items / len(few) * (1 + 2 * masks))
-
-
-def literal_loss(rounds: int, device: str) -> Figure:
-    """The literal loss against a plain sum over the same bytes: the ratio is a share of bandwidth."""
-    views = answers(16, 256, 3).to(device)
-    full, mask, inverse = (
-        views[:, :, 0].contiguous(),
-        views[:, :, 1:2].contiguous(),
-        views[:, :, 2:].contiguous(),
+    means = there.mean((1, 2))
+    ours, given, loop = medians(
+        rounds,
+        lambda: score_shard(*parts),
+        lambda: score_shard(*parts, means=means),
+        lambda: sklearn_loop(few, neighbors),
     )
+    name, share_of_loop = f"score_shard N={encoders} I={items} K={masks}", items / len(few) * (1 + 2 * masks)
+    return [
+        compare(f"{name} / sklearn loop", ours, loop, share_of_loop),
+        compare(f"{name}, means given / the same", given, loop, share_of_loop),
+    ]
+
+
+def literal_loss(rounds: int, masks: int, device: str) -> Figure:
+    """The literal loss against a plain sum over the same bytes: the ratio is a share of bandwidth."""
+    views = answers(16, 256, 1 + 2 * masks).to(device)  # as a validator's slab lies in memory
+    parts = views[:, :, 0], views[:, :, 1 : 1 + masks], views[:, :, 1 + masks :]
     counted = torch.ones(16, 256, dtype=torch.bool, device=device)
-    flat = views.flatten()
-    ours, plain = medians(rounds, lambda: differential_literal(full, mask, inverse, counted), flat.sum)
-    return compare("differential_literal N=16 I=256 K=1 / sum()", ours, plain)
+    ours, plain = medians(rounds, lambda: differential_literal(*parts, counted), views.sum)
+    return compare(f"differential_literal N=16 I=256 K={masks} / sum()", ours, plain)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -206,24 +245,27 @@ def main(arguments: list[str] | None = None) -> int:
     figures = [figure for size in LOF_SIZES for figure in outlier_factor(rounds, *size, device)]
     for size in ATTACKED_SIZES:
         figures += outlier_factor_attacked(rounds, *size, device)
-    figures += [literal_loss(rounds, device)]
-    figures += [whole_step(rounds, *size, device) for size in SHARD_SIZES]
-    memory = {count: memory_bytes(count) for count in MEMORY_SIZES} if device == "cpu" else {}
+    figures += [literal_loss(rounds, masks, device) for masks in (1, 2)]
+    figures += [figure for size in SHARD_SIZES for figure in whole_step(rounds, *size, device)]
+    peaks = memory() if device == "cpu" else {}
     if options.json:
         lines = json.dumps(
             {
                 "dimension": DIMENSION,
                 "device": device,
                 "figures": [asdict(figure) for figure in figures],
-                "lof_bytes": memory,
+                "peak_bytes": peaks,
             },
             indent=2,
         )
     else:
-        lines = "\n".join(
-            f"{figure.name:52s} {figure.seconds * 1e3:9.1f} ms  {figure.ratio:7.2f} x" for figure in figures
+        lines = f"{'':52s} {'wall-clock':>24s} {'processor':>24s}\n"
+        lines += "\n".join(
+            f"{figure.name:52s} {figure.seconds * 1e3:12.1f} ms {figure.ratio:6.2f} x"
+            f" {figure.processor_seconds * 1e3:12.1f} ms {figure.processor_ratio:6.2f} x"
+            for figure in figures
         )
-        lines += "".join(f"\nlof N={count} takes {size / 1e6:.0f} MB" for count, size in memory.items())
+        lines += "".join(f"\n{name} takes {size / 1e6:.0f} MB" for name, size in peaks.items())
     sys.stdout.write(lines + "\n")
     return 0
 

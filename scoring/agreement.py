@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoring import compiled
 from scoring.centring import Answers
+from scoring.compiled.pairs import cosine_sums
 from scoring.memory import chunk_items
+from scoring.role_distances import squared_distances
 from scoring.rule import ScoringRule
 
 
@@ -33,6 +36,11 @@ def mean_cosines(answers: Answers, answered: Tensor, max_bytes: int) -> Tensor:
     encoders, items = answered.shape
     total = torch.zeros(encoders, encoders, dtype=torch.float64, device=answered.device)
     everyone = torch.arange(encoders, device=answered.device)
+    if compiled.serves(answered):
+        here = answered.T.contiguous().numpy()
+        for part, squared in squared_distances(answers, everyone.numpy()):
+            cosine_sums(squared, here[part], total.numpy())
+        return total / items
     for some in chunk_items(answers.raw, encoders, max_bytes):
         rows = answers.rows(some, everyone) * answered.T[some][:, :, None]  # [b, N, D]
         flat = rows.transpose(0, 1).flatten(1)

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.rows import Floats, centred_norms, gather, unit_sums
+from scoring.compiled.rows import Floats, Indices, centred_norms, gather, unit_sums
 from scoring.memory import Strided, strided
 from scoring.views import Role, Views
 
 _NORM_MIN = 1e-12
 
 
-@dataclass(frozen=True)
+class Centre(NamedTuple):
+    """What it takes to centre the answers of all roles."""
+
+    views: Views
+    means: Tensor
+    """[N, D]."""
+    factors: Tensor
+    """[R, N, I] that give unit norm; 0 where the answer is not finite or has no direction."""
+    scales: Tensor
+    """[R, N, I] that give the centred answer unit norm; 0 where it has no direction."""
+
+    def gather(self, roles: Indices, items: Indices, encoders: Indices, out: Floats) -> None:
+        """On the CPU, write centred rows to out [r, b, n, D], at unit norm; zeros without a direction.
+
+        Roles are numbered as in `Views.roles`.
+        """
+        arrays = (self.means.numpy(), self.factors.numpy(), self.scales.numpy(), out)
+        gather(*_sources(self.views), roles, encoders, items, *arrays)
+
+
+@dataclass
 class Answers:
     """One role's answers, with what it takes to centre them: centred rows are made when they are needed."""
 
@@ -28,43 +49,33 @@ class Answers:
     """[N, I] norm of the unit answer less the mean."""
     raw: Tensor
     """[N, I, D] answers as they came."""
-    means: Tensor
-    """[N, D]."""
-    factor: Tensor
-    """[N, I] that gives unit norm; 0 where the answer is not finite or has no direction."""
-
-    scale: Tensor
-    """[N, I] that gives the centred answer unit norm; 0 where it has no direction."""
+    place: int
+    """Which role this is."""
+    centre: Centre
+    kept_distances: Floats | None = field(default=None, init=False, compare=False)
+    """[I, N, N] of `squared_distances`, once they were asked for, if they are few."""
 
     def rows(self, items: Tensor, encoders: Tensor) -> Tensor:
         """Centred rows of these items and encoders, [b, n, D] at unit norm; zeros without a direction."""
         if compiled.serves(self.raw):
-            out = torch.empty(len(items), len(encoders), self.raw.shape[2])
-            flat, steps = self._source
-            gather(flat, steps, encoders.numpy(), items.numpy(), *self._centre, out.numpy())
-            return out
+            out = torch.empty(1, len(items), len(encoders), self.raw.shape[2])
+            self.centre.gather(np.array([self.place]), items.numpy(), encoders.numpy(), out.numpy())
+            return out[0]
         at = (encoders[None, :], items[:, None])
-        raw, factor, scale = self.raw[at], self.factor[at][..., None], self.scale[at][..., None]
-        known = (factor > 0) & (scale > 0)
-        return torch.where(known, (raw * factor - self.means[encoders]) * scale, 0.0)
+        raw, means = self.raw[at], self.centre.means[encoders]
+        factor, scale = (x[self.place][at][..., None] for x in (self.centre.factors, self.centre.scales))
+        return torch.where((factor > 0) & (scale > 0), (raw * factor - means) * scale, 0.0)
 
     def every_row(self) -> Tensor:
         """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
         encoders, items, _ = self.raw.shape
         return self.rows(torch.arange(items), torch.arange(encoders)).transpose(0, 1)
 
-    @cached_property
-    def _source(self) -> Strided:
-        return strided(self.raw)
-
-    @cached_property
-    def _centre(self) -> tuple[Floats, Floats, Floats]:
-        return self.means.numpy(), self.factor.numpy(), self.scale.numpy()
-
     def uncentred(self) -> Answers:
         """The same answers around zero: only their length is taken out."""
-        one = torch.where(self.factor > 0, 1.0, 0.0)
-        return replace(self, means=torch.zeros_like(self.means), centred_norm=one, scale=one)
+        one = torch.where(self.centre.factors > 0, 1.0, 0.0)
+        around_zero = self.centre._replace(means=torch.zeros_like(self.centre.means), scales=one)
+        return replace(self, centred_norm=one[self.place], centre=around_zero)
 
 
 def directions(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,10 +129,10 @@ def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
             rests[place] = torch.linalg.vector_norm(off, dim=2)
     # No direction before centring, none after: hat(0) less the mean is not an answer.
     scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
-    measured = zip(roles, norms, rests, factors, scales, strict=True)
+    centre = Centre(views, means, factors, scales)
     return {
-        role: Answers(views.dealt(role), norm, rest, views.answers(role), means, factor, scale)
-        for role, norm, rest, factor, scale in measured
+        role: Answers(views.dealt(role), norms[place], rests[place], views.answers(role), place, centre)
+        for place, role in enumerate(roles)
     }
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.rows import literal_losses, recompose
+from scoring.compiled.fragments import recompose
+from scoring.compiled.rows import literal_losses
 from scoring.memory import strided
 from scoring.projection import dot, mean_over, unit
 

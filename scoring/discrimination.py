@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from scoring import compiled
+from scoring.compiled.fragments import info_nce, products
 
 
 def blocks_of(items: int, block_items: int) -> list[slice]:
@@ -11,6 +15,14 @@ def blocks_of(items: int, block_items: int) -> list[slice]:
     count = max(1, items // block_items)
     ends = [block_items * block for block in range(1, count)] + [items]
     return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def block_cosines(mask: Tensor, inverse: Tensor, out: Tensor) -> None:
+    """Cosines of every mask of a block with every inverse: unit rows [b, D] each -> out [b, b]."""
+    if compiled.serves(mask):
+        products(mask.numpy(), inverse.numpy(), out.numpy())
+    else:
+        torch.mm(mask, inverse.T, out=out)
 
 
 def discrimination(
@@ -33,19 +45,26 @@ def discrimination(
         measured = torch.where(answered >= block_items_min, answered, 0).double()
         scale = measured / answered.double().clamp_min(block_items_min).log()
         rows += measured
-        # The largest cosine is 1: shifted by it, no exponential overflows, and both directions share one.
-        shifted = (cosine.double() - 1).masked_fill_(~(here[:, :, None] & here[:, None, :]), -torch.inf)
-        for column, temperature in enumerate(temperatures):
-            loss[:, column] += scale * _info_nce(shifted / temperature, here)
+        loss += scale[:, None] * _info_nce(cosine, here, temperatures)
     normalised = loss / rows.clamp_min(1)[:, None]
     # A temperature is each encoder's best: a space may be narrow or wide.
     best = normalised.min(1).values
     return torch.where(rows > 0, (1 - best).clamp_min(0), 0.0)
 
 
-def _info_nce(logits: Tensor, counted: Tensor) -> Tensor:
-    """Mean InfoNCE of both directions over the counted items. [N, b, b], [N, b] -> [N]; 0 where none is."""
-    own = logits.diagonal(dim1=1, dim2=2).clone()  # [N, b]
-    likely = logits.exp_()
-    per_item = (likely.sum(2).log() + likely.sum(1).log()) / 2 - own
-    return torch.where(counted, per_item, 0.0).sum(1) / counted.sum(1).clamp_min(1)
+def _info_nce(cosine: Tensor, counted: Tensor, temperatures: tuple[float, ...]) -> Tensor:
+    """Mean InfoNCE of both directions over counted items, 0 where none is. [n, b, b], [n, b] -> [n, T]."""
+    loss = torch.empty(len(cosine), len(temperatures), dtype=torch.float64, device=cosine.device)
+    if compiled.serves(cosine):
+        arrays = (np.asarray(temperatures, np.float64), loss.numpy())
+        info_nce(cosine.contiguous().numpy(), counted.contiguous().numpy(), *arrays)
+        return loss
+    # The largest cosine is 1: shifted by it, no exponential overflows, and both directions share one.
+    shifted = (cosine.double() - 1).masked_fill_(~(counted[:, :, None] & counted[:, None, :]), -torch.inf)
+    for column, temperature in enumerate(temperatures):
+        own = shifted.diagonal(dim1=1, dim2=2) / temperature  # [n, b]
+        likely = (shifted / temperature).exp_()
+        per_item = (likely.sum(2).log() + likely.sum(1).log()) / 2 - own
+        total = torch.where(counted, per_item, 0.0).sum(1)
+        loss[:, column] = total / counted.sum(1).clamp_min(1)
+    return loss

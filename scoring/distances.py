@@ -7,12 +7,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scoring.memory import slices_of
+
 _TRUSTED_RATIO = 4e-3
 """A float32 Gram matrix is trusted for a pair if d^2 >= this x (|a|^2 + |b|^2): d is then right to 2e-5."""
 _CLOSE_SHARE = 0.02
 """An item with a larger share of close pairs is done again whole, around one of its own rows."""
 _PAIRS_CHUNK = 256
 """Close pairs subtracted at a time: bounds the working memory to this x D numbers."""
+_ROWS_CHUNK = 128
+"""Rows whose pairs are counted or ranked at a time."""
+_CROWDED_NUMBERS = 1 << 24
+"""Distances of crowded items that are made again at a time."""
 NORM_MAX = 1e15
 """Rows longer than this would overflow a float32 square; they count as missing."""
 
@@ -69,25 +75,38 @@ def _squared_from_gram(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _close(squared: Tensor, norms: Tensor, present: Tensor) -> Tensor:
     """Pairs i < j of present rows whose Gram distance has lost its digits. -> [B, N, N] bool."""
-    near = squared < _TRUSTED_RATIO * (norms[:, :, None] + norms[:, None, :])
-    return (near & present[:, :, None] & present[:, None, :]).triu_(1)
+    least = _TRUSTED_RATIO * norms
+    near = torch.empty(squared.shape, dtype=torch.bool, device=squared.device)
+    for part in slices_of(squared.shape[1], _ROWS_CHUNK):
+        near[:, part] = squared[:, part] < least[:, part, None] + least[:, None, :]
+        near[:, part] &= present[:, part, None] & present[:, None, :]
+    return near.triu_(1)
 
 
 def _refine(rows: Tensor, squared: Tensor, close: Tensor, present: Tensor) -> None:
     """Replace, in place, the squared distances of close pairs by exact ones."""
     count = rows.shape[1]
-    crowded = (close.flatten(1).sum(1) > _CLOSE_SHARE * count * count).nonzero()[:, 0]
-    if crowded.numel():
+    parts = list(slices_of(count, _ROWS_CHUNK))
+    pairs = torch.stack([close[:, part].sum((1, 2)) for part in parts]).sum(0)  # [B]
+    crowded = (pairs > _CLOSE_SHARE * count * count).nonzero()[:, 0]
+    for group in slices_of(len(crowded), max(1, _CROWDED_NUMBERS // (count * count))):
+        items = crowded[group]
         # Around a row of the densest half, near-copies are short vectors again and keep their digits. The
         # pivot is one row, not the mean, which one long row could drag away from all others.
-        some, here = rows[crowded], present[crowded]
-        apart = squared[crowded].masked_fill(~(here[:, :, None] & here[:, None, :]), torch.inf)
-        pivot = apart.kthvalue(max(1, count // 2), dim=2).values.argmin(1)
-        at = torch.arange(len(crowded), device=rows.device)
-        centred = some.sub_(some[at, pivot][:, None]).masked_fill_(~here[:, :, None], 0.0)
-        squared[crowded], norms = _squared_from_gram(centred)
-        close[crowded] = _close(squared[crowded], norms, here)
+        some, here = rows[items], present[items]
+        middle = torch.cat([_middle_distance(squared[items, part], here, part) for part in parts], 1)
+        at = torch.arange(len(items), device=rows.device)
+        centred = some.sub_(some[at, middle.argmin(1)][:, None]).masked_fill_(~here[:, :, None], 0.0)
+        measured, norms = _squared_from_gram(centred)
+        close[items] = _close(measured, norms, here)
+        squared[items] = measured
     _subtract(rows, squared, close)
+
+
+def _middle_distance(squared: Tensor, here: Tensor, part: slice) -> Tensor:
+    """Squared distance of some rows to the middle one of all, inf for the absent. [B, n, N] -> [B, n]."""
+    apart = squared.masked_fill(~(here[:, part, None] & here[:, None, :]), torch.inf)
+    return apart.kthvalue(max(1, here.shape[1] // 2), dim=2).values
 
 
 def _subtract(rows: Tensor, squared: Tensor, pairs: Tensor) -> None:

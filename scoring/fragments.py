@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from scoring import compiled
 from scoring.centring import Answers
 from scoring.differential import differential, recomposed
-from scoring.discrimination import blocks_of, discrimination
-from scoring.innovation import innovation
-from scoring.leak import leak
-from scoring.median import coordinate_median
-from scoring.memory import chunk_items, slices_of
-from scoring.projection import mean_over, quantile_over, unit
+from scoring.discrimination import block_cosines, blocks_of, discrimination
+from scoring.item_terms import median_terms_of
+from scoring.memory import slices_of
+from scoring.projection import mean_over, quantile_over
 from scoring.rule import ScoringRule
 
 _GROUP = 16
@@ -38,15 +39,14 @@ def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRu
     blocks = blocks_of(len(some.items), rule.block_items)
     own, across = (torch.empty(counted.shape, device=counted.device) for _ in range(2))
     found = []
+    each = _rows_of_each(some, members)
     for group in slices_of(len(members), _GROUP):
         size = group.stop - group.start
         cosines = [members.new_empty(size, *2 * [b.stop - b.start], dtype=torch.float32) for b in blocks]
         for place, here in enumerate(counted[group]):
-            one = members[group.start + place, None]
-            # [I', D] each: one encoder's rows at a time stay in the cache.
-            full, mask, inverse = (role.rows(some.items, one)[:, 0] for role in some[:3])
+            full, mask, inverse = next(each)  # [I', D]
             for block, cosine in zip(blocks, cosines, strict=True):
-                torch.mm(mask[block], inverse[block].T, out=cosine[place])
+                block_cosines(mask[block], inverse[block], cosine[place])
             at = group.start + place
             own[at], across[at] = recomposed(full, mask, inverse, some.share, here)
         found.append(
@@ -67,22 +67,21 @@ def median_terms(
 
     heard [3, n] bool: whose full views, masks and inverses the medians are taken over.
     """
-    new = torch.empty(2, *counted.T.shape, device=counted.device)  # [role, I', n]
-    leaked = torch.empty_like(new)
-    here_of = counted.T.contiguous()
-    for places in chunk_items(some.full.raw[:, : len(some.items)], len(members)):
-        full, mask, inverse = (role.rows(some.items[places], members) for role in some[:3])
-        middle, of_mask, of_inverse = (
-            unit(coordinate_median(rows, here_of[places] & one))  # [b, n, D] -> [b, D]
-            for rows, one in zip((full, mask, inverse), heard, strict=True)
-        )
-        new[0, places] = innovation(mask, full, of_mask, middle)
-        new[1, places] = innovation(inverse, full, of_inverse, middle)
-        leaked[0, places] = leak(mask, of_mask, of_inverse)
-        leaked[1, places] = leak(inverse, of_inverse, of_mask)
+    found = median_terms_of(some[:3], members, some.items, counted.T.contiguous(), heard)
+    low = rule.innovation_quantile
     return {
-        "innovation": torch.stack(
-            [quantile_over(role.T, counted, rule.innovation_quantile, 0.0) for role in new]
-        ).amin(0),
-        "leak": torch.stack([mean_over(role.T, counted, 0.0) for role in leaked]).amax(0),
+        "innovation": torch.stack([quantile_over(x.T, counted, low, 0.0) for x in found.innovation]).amin(0),
+        "leak": torch.stack([mean_over(x.T, counted, 0.0) for x in found.leak]).amax(0),
     }
+
+
+def _rows_of_each(some: Fragments, members: Tensor) -> Iterator[list[Tensor]]:
+    """Each encoder's full views, masks and inverses, [I', D] each; the memory is that of the one before."""
+    if not compiled.serves(some.full.raw):
+        yield from ([role.rows(some.items, one)[:, 0] for role in some[:3]] for one in members[:, None])
+        return
+    items, dimension = some.items.numpy(), some.full.raw.shape[2]
+    rows, roles = torch.empty(3, len(items), 1, dimension), np.array([role.place for role in some[:3]])
+    for member in members.numpy()[:, None]:
+        some.full.centre.gather(roles, items, member, rows.numpy())
+        yield list(rows[:, :, 0])

@@ -10,11 +10,14 @@ from scoring.compiled.pairs import outlier_factors
 from scoring.compiled.rows import copy_present
 from scoring.distances import NORM_MAX, Pairs, pairwise
 from scoring.errors import ScoringError
+from scoring.median import sorting_network
 from scoring.memory import CHUNK_NUMBERS, PAIR_NUMBERS, slices_of, strided
 from scoring.precision import pinned_precision
 
 IDENTICAL = 1e-4
 """Unit vectors this close are the same answer, give or take float32: cosine 1 - 5e-9."""
+_INFINITY_BITS = 0x7F800000
+_COUNTED_ROWS = 128
 _EPSILON = 1e-10
 """Added to a mean reach distance, as scikit-learn does: k + 1 identical rows score 1, not NaN."""
 
@@ -50,7 +53,7 @@ def local_outlier_factor(
     with pinned_precision(x.device):
         for chunk in slices_of(items, max(1, max_bytes // (4 * max(1, count * count) * PAIR_NUMBERS))):
             pairs = pairwise(x[chunk].float(), None if valid is None else valid[chunk])
-            factors[chunk] = outlier_factor_of(pairs, neighbors, reach_floor)
+            factors[chunk] = outlier_factor_of(pairs, neighbors, reach_floor, max_bytes)
     return factors
 
 
@@ -64,43 +67,84 @@ def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float,
     for part in slices_of(items, step):
         size = part.stop - part.start
         copy_present(flat.numbers, flat.steps, part.start, NORM_MAX, flags[part], rows[:size], present[:size])
-        outlier_factors(rows[:size], present[:size], neighbors, reach_floor, IDENTICAL, factors[part].numpy())
+        arguments = (neighbors, reach_floor, IDENTICAL, sorting_network(count), factors[part].numpy())
+        outlier_factors(rows[:size], present[:size], *arguments)
     return factors
 
 
-def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float) -> Tensor:
-    """Distances of B items -> local outlier factors [B, N] float32, inf where the row is missing."""
+def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float, max_bytes: int = 64 << 20) -> Tensor:
+    """Distances of B items -> local outlier factors [B, N] float32, inf where the row is missing.
+
+    So many rows of each item are taken at a time that their working memory stays below `max_bytes`.
+    """
     present, both = pairs.present, pairs.both
-    count = present.shape[1]
+    items, count = present.shape
     if count < 2:
         return torch.where(present, 1.0, torch.inf)
-    distance = pairs.distance.masked_fill(~both, torch.inf)
+    parts = list(slices_of(count, max(1, max_bytes // (4 * items * count * PAIR_NUMBERS))))
     wanted = min(neighbors, count - 1)
     peers = present.sum(1, keepdim=True)  # [B, 1]
     used = (peers - 1).clamp(1, wanted)  # [B, 1] neighbors this item can offer
-    nearest = torch.topk(distance, wanted, dim=2, largest=False).values  # [B, N, k]
-    farthest = nearest.gather(2, (used - 1)[:, :, None].expand(-1, count, 1))[..., 0]  # [B, N]
-    within = (distance <= farthest[:, :, None]) & both  # [B, N, N]: whoever ties for the k-th place counts
-    reach = torch.maximum(distance, farthest[:, None, :])
+    farthest = torch.cat([_kth_nearest(pairs.distance[:, part], both[:, part], used) for part in parts], 1)
+    least = farthest  # [B, N] the least reach distance of a neighbor
     if reach_floor > 0:
         # Without a floor, near-copies of one encoder are so dense that everyone else looks far out. Identical
         # rows say nothing about the spread: where most operators run one public model, they are not counted.
         apart = both & (pairs.distance > IDENTICAL)
         apart = torch.where(apart.flatten(1).any(1)[:, None, None], apart, both)
-        reach = torch.maximum(reach, (reach_floor * median_distance(pairs.distance, apart))[:, None, None])
-    near = within.sum(2).clamp_min(1)  # [B, N]
-    density = 1 / (reach.masked_fill_(~within, 0).sum(2, dtype=torch.float64) / near + _EPSILON)  # [B, N]
-    around = torch.where(within, density[:, None, :], 0.0).sum(2) / near
+        least = torch.maximum(farthest, (reach_floor * median_distance(pairs.distance, apart))[:, None])
+    near, density, around = (
+        torch.empty(items, count, dtype=torch.float64, device=least.device) for _ in "nda"
+    )
+    for part in parts:
+        within = _within(pairs.distance, both, farthest, part)
+        reach = torch.maximum(pairs.distance[:, part], least[:, None, :]).masked_fill_(~within, 0)
+        near[:, part] = within.sum(2).clamp_min(1).double()
+        density[:, part] = 1 / (reach.sum(2, dtype=torch.float64) / near[:, part] + _EPSILON)
+    for part in parts:
+        within = _within(pairs.distance, both, farthest, part)
+        around[:, part] = torch.bmm(within.double(), density[:, :, None])[:, :, 0] / near[:, part]
     factor = torch.where(peers < 2, torch.ones_like(density), around / density)
     return torch.where(present, factor, torch.inf).float()
 
 
+def _kth_nearest(distance: Tensor, both: Tensor, used: Tensor) -> Tensor:
+    """Distance of some rows to their neighbor number `used` [B, 1]. [B, n, N] -> [B, n]."""
+    apart = distance.masked_fill(~both, torch.inf)
+    nearest = torch.topk(apart, int(used.max()), dim=2, largest=False).values
+    return nearest.gather(2, (used - 1)[:, :, None].expand(-1, apart.shape[1], 1))[..., 0]
+
+
+def _within(distance: Tensor, both: Tensor, farthest: Tensor, part: slice) -> Tensor:
+    """Who are the neighbors of some rows: whoever ties for the k-th place counts. -> [B, n, N] bool."""
+    return (distance[:, part] <= farthest[:, part, None]) & both[:, part]
+
+
 def median_distance(distance: Tensor, both: Tensor) -> Tensor:
-    """Median over an item's pairs, true median of an even count too. [B, N, N] -> [B]; 0 without pairs."""
-    i, j = torch.triu_indices(distance.shape[1], distance.shape[1], 1, device=distance.device)
-    counted = both[:, i, j]  # [B, P]
-    ordered = distance[:, i, j].masked_fill(~counted, torch.inf).sort(1).values
-    pairs = counted.sum(1, keepdim=True)  # [B, 1]
-    low = ordered.gather(1, ((pairs - 1) // 2).clamp_min(0))
-    high = ordered.gather(1, (pairs // 2).clamp_max(ordered.shape[1] - 1))
-    return torch.where(pairs > 0, (low + high) / 2, torch.zeros_like(low))[:, 0]
+    """Median over an item's pairs, true median of an even count too. [B, N, N] -> [B]; 0 without pairs.
+
+    By bisection on the bits of the numbers, which have their order: sorting would take many times the memory.
+    """
+    bits, items = distance.contiguous().view(torch.int32), len(distance)
+    pairs = _pairs_up_to(bits, both, torch.full((items,), _INFINITY_BITS, device=bits.device))
+    ends = []
+    for rank in ((pairs - 1) // 2, pairs // 2):
+        low = torch.zeros(len(pairs), dtype=torch.int32, device=distance.device)
+        high = torch.full_like(low, _INFINITY_BITS)
+        for _ in range(31):
+            middle = low + (high - low) // 2
+            enough = _pairs_up_to(bits, both, middle) > rank
+            low, high = torch.where(enough, low, middle + 1), torch.where(enough, middle, high)
+        ends.append(high.view(torch.float32))
+    return torch.where(pairs > 0, (ends[0] + ends[1]) / 2, 0.0)
+
+
+def _pairs_up_to(bits: Tensor, both: Tensor, most: Tensor) -> Tensor:
+    """How many of an item's pairs are at most `most` [B]. [B, N, N] -> [B].
+
+    Some rows at a time: a sum of flags takes eight bytes for each.
+    """
+    count = torch.zeros(len(bits), dtype=torch.int64, device=bits.device)
+    for part in slices_of(bits.shape[1], _COUNTED_ROWS):
+        count += ((bits[:, part] <= most[:, None, None]) & both[:, part]).sum((1, 2))
+    return count // 2  # each stands on both sides of the diagonal

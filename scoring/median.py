@@ -12,37 +12,48 @@ from torch import Tensor
 from scoring import compiled
 from scoring.compiled.medians import medians
 
+Exchanges = npt.NDArray[np.int64]
+"""[E, 2]: in this order, put the smaller on the first wire of each pair and the larger on the second."""
 
-@lru_cache(maxsize=64)
-def sorting_network(count: int) -> tuple[tuple[int, int], ...]:
-    """Batcher's odd-even merge exchange for `count` wires (Knuth, TAOCP 5.2.2, algorithm M).
 
-    Each pair (a, b), a < b, means: put the smaller on a and the larger on b.
-    """
-    exchanges: list[tuple[int, int]] = []
+@lru_cache(maxsize=16)
+def sorting_network(count: int) -> Exchanges:
+    """Batcher's odd-even merge exchange that sorts `count` wires (Knuth, TAOCP 5.2.2, algorithm M)."""
+    wires, layers = np.arange(count), [np.empty((0, 2), np.int64)]
     top = 1 << max(0, (count - 1).bit_length() - 1)
     p = top
     while p > 0:
         q, r, d = top, 0, p
         while True:
-            exchanges += [(i, i + d) for i in range(count - d) if i & p == r]
+            lower = wires[: max(0, count - d)]
+            lower = lower[lower & p == r]
+            layers.append(np.stack([lower, lower + d], axis=1))
             if q == p:
                 break
             d, q, r = q - p, q >> 1, p
         p >>= 1
-    return tuple(exchanges)
+    return np.concatenate(layers)
 
 
-@lru_cache(maxsize=64)
-def selection_network(count: int, first: int, last: int) -> npt.NDArray[np.int64]:
+@lru_cache(maxsize=16)
+def selection_network(count: int, first: int, last: int) -> Exchanges:
     """The exchanges [E, 2] of the sorting network that decide what ends on wires `first` to `last`."""
     wanted = set(range(first, last + 1))
     kept: list[tuple[int, int]] = []
-    for a, b in reversed(sorting_network(count)):
+    for a, b in reversed(sorting_network(count).tolist()):
         if a in wanted or b in wanted:
             kept.append((a, b))
             wanted |= {a, b}
     return np.array(kept[::-1], np.int64).reshape(-1, 2)
+
+
+def median_network(present: Tensor) -> Exchanges:
+    """The exchanges that bring the middle of every item's present rows to its wires. present [B, N]."""
+    counts = present.sum(1)
+    some = counts[counts > 0]
+    if not len(some):
+        return np.empty((0, 2), np.int64)
+    return selection_network(present.shape[1], (int(some.min()) - 1) // 2, int(some.max()) // 2)
 
 
 def coordinate_median(rows: Tensor, present: Tensor) -> Tensor:
@@ -51,20 +62,18 @@ def coordinate_median(rows: Tensor, present: Tensor) -> Tensor:
     The mean of the two middle values if even. Whole planes are compared and exchanged, which for the few
     encoders of a shard is ten times as fast as sorting along an axis.
     """
-    counts = present.sum(1)  # [B]
-    if not bool(counts.any()):
-        return torch.zeros_like(rows[:, 0])
-    some = counts[counts > 0]
-    network = selection_network(present.shape[1], (int(some.min()) - 1) // 2, int(some.max()) // 2)
+    network = median_network(present)
     if compiled.serves(rows):
         middle = torch.empty(len(rows), rows.shape[2])
-        medians(rows.contiguous().numpy(), present.contiguous().numpy(), network, middle.numpy())
+        arrays = (present.contiguous().numpy(), network, middle.numpy())
+        medians(rows.contiguous().numpy(), *arrays)
         return middle
     planes = list(torch.where(present[:, :, None], rows, torch.inf).unbind(1))  # N x [B, D]
     for a, b in network.tolist():
         planes[a], planes[b] = torch.minimum(planes[a], planes[b]), torch.maximum(planes[a], planes[b])
     middle = torch.zeros_like(planes[0])
-    for count in set(some.tolist()):
+    counts = present.sum(1)  # [B]
+    for count in set(counts[counts > 0].tolist()):
         of_count = (planes[(count - 1) // 2] + planes[count // 2]) / 2
         middle = torch.where((counts == count)[:, None], of_count, middle)
     return middle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -45,11 +46,26 @@ def slices_of(count: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
+def cached_items(count: int, dimension: int) -> int:
+    """Items whose `count` rows each stay in a core's cache; at least one."""
+    return max(1, CHUNK_NUMBERS // (count * dimension))
+
+
+def reserved(numbers: int) -> npt.NDArray[np.float32]:
+    """Memory that starts where a cache line does: numpy's does not, and kernels then read two for one."""
+    return torch.empty(numbers).numpy()
+
+
+def shaped(memory: npt.NDArray[np.float32], *shape: int) -> npt.NDArray[np.float32]:
+    """The first numbers of `memory` as a contiguous array: kernels are compiled for a layout."""
+    return memory[: math.prod(shape)].reshape(shape)
+
+
 def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20) -> Iterator[Tensor]:
     """Cut the items of answers [N, I, D] for work on `count` encoders at a time; at least one item each."""
     items, dimension = x.shape[1:]
     if compiled.serves(x):
-        step = CHUNK_NUMBERS // (count * dimension)
+        step = cached_items(count, dimension)
     else:
         step = min(_DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
     everything = torch.arange(items, device=x.device)

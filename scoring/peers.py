@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +11,15 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.centring import Answers
-from scoring.compiled.pairs import pair_statistics, similarities
+from scoring.compiled import pairs as kernels
 from scoring.distances import pairwise
-from scoring.local_outlier_factor import IDENTICAL, outlier_factor_of
+from scoring.item_terms import PairTerms
+from scoring.median import sorting_network
 from scoring.memory import chunk_items
 from scoring.projection import mean_over
+from scoring.role_distances import squared_distances
 from scoring.rule import ScoringRule
-from scoring.similarity import majority_similarity, similarity_in_two_looks
+from scoring.similarity import similarity_in_two_looks
 
 
 class PeerTerms(NamedTuple):
@@ -33,27 +35,16 @@ class PeerTerms(NamedTuple):
     """[R, n, n]."""
 
 
-def peer_terms(roles: Iterable[Answers], members: Tensor, present: Tensor, rule: ScoringRule) -> PeerTerms:
-    """The terms of the encoders `members` [n], which answered where present [n, I]."""
-    count = len(members)
-    outlier, agreement = [], []
-    sums, counts = [], []
-    for answers in roles:
-        cosine_sum = torch.zeros(count, count, dtype=torch.float64, device=present.device)
-        here = present & answers.dealt  # [n, I]
-        factors = torch.ones(here.T.shape, device=present.device)
-        cosines = torch.zeros_like(factors)
-        for items in chunk_items(answers.raw, count, rule.lof_max_bytes):
-            found = _statistics(answers.rows(items, members), here.T[items].contiguous(), rule, cosine_sum)
-            factors[items], cosines[items] = found
-        both = here.double()
-        sums.append(cosine_sum)
-        counts.append((both @ both.T).fill_diagonal_(0))
-        # A role that the encoder answered nowhere says nothing, rather than the worst.
-        outlier.append(mean_over(factors.T, here, -torch.inf))
-        agreement.append(mean_over(cosines.T, here, torch.inf))
+def peer_terms(found: PairTerms, roles: Sequence[Answers], present: Tensor) -> PeerTerms:
+    """The terms of n encoders, which answered where present [n, I], from those of each item."""
+    heres = [present & answers.dealt for answers in roles]  # [n, I] each
+    # A role that the encoder answered nowhere says nothing, rather than the worst.
+    outlier = [mean_over(x.T, here, -torch.inf) for x, here in zip(found.outlier_factor, heres, strict=True)]
+    similarity = found.majority_similarity
+    agreement = [mean_over(x.T, here, torch.inf) for x, here in zip(similarity, heres, strict=True)]
+    cosine_count = torch.stack([(here.double() @ here.double().T).fill_diagonal_(0) for here in heres])
     worst = torch.stack(outlier).amax(0), torch.stack(agreement).amin(0)
-    return PeerTerms(*worst, torch.stack(sums), torch.stack(counts))
+    return PeerTerms(*worst, found.cosine_sum, cosine_count)
 
 
 def full_agreement(
@@ -65,41 +56,18 @@ def full_agreement(
     """
     count = len(present)
     minority, everyone = rule.minority(int(peers.sum())), torch.arange(count, device=present.device)
-    cosines = torch.empty(len(least), *present.T.shape, device=present.device)
+    here = present.T.contiguous()  # [I, N]
+    counted = here & peers
+    cosines = torch.empty(len(least), *here.shape, device=present.device)
+    if compiled.serves(full.raw):
+        constants = minority, np.array(least, np.float64), rule.encoders_min, sorting_network(count)
+        for part, squared in squared_distances(full, everyone.numpy()):
+            found = np.empty((len(least), *squared.shape[:2]), np.float32)
+            kernels.similarities(squared, here[part].numpy(), counted[part].numpy(), *constants, found)
+            cosines.numpy()[:, part] = found
+        return cosines.transpose(1, 2)
     for items in chunk_items(full.raw, count, rule.lof_max_bytes):
-        rows = full.rows(items, everyone)
-        here = present.T[items].contiguous()  # [b, N]
-        counted = (here & peers).contiguous()
-        if compiled.serves(rows):
-            found = torch.empty(len(least), *here.shape)
-            bounds = np.array(least, np.float64)
-            arrays = (rows.numpy(), here.numpy(), counted.numpy())
-            similarities(*arrays, minority, bounds, rule.encoders_min, found.numpy())
-        else:
-            pairs = pairwise(rows)._replace(present=here)
-            found = similarity_in_two_looks(pairs, minority, counted, least, rule.encoders_min)
-        cosines[:, items] = found
+        pairs = pairwise(full.rows(items, everyone))._replace(present=here[items])
+        looks = similarity_in_two_looks(pairs, minority, counted[items], least, rule.encoders_min)
+        cosines[:, items] = looks
     return cosines.transpose(1, 2)
-
-
-def _statistics(rows: Tensor, here: Tensor, rule: ScoringRule, cosine_sum: Tensor) -> tuple[Tensor, Tensor]:
-    """Outlier factors and majority similarities [b, n] of rows [b, n, D]; cosines are added to [n, n]."""
-    majority = rule.majority(rows.shape[1])
-    neighbors = rule.neighbors(rows.shape[1])
-    if compiled.serves(rows):
-        factors, cosines = torch.empty(here.shape), torch.empty(here.shape)
-        pair_statistics(
-            rows.numpy(),
-            here.numpy(),
-            neighbors,
-            rule.reach_floor,
-            IDENTICAL,
-            majority,
-            factors.numpy(),
-            cosines.numpy(),
-            cosine_sum.numpy(),
-        )
-        return factors, cosines
-    pairs = pairwise(rows, here)
-    cosine_sum += torch.where(pairs.both, pairs.product, 0.0).sum(0, dtype=torch.float64)
-    return outlier_factor_of(pairs, neighbors, rule.reach_floor), majority_similarity(pairs, majority)

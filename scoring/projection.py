@@ -5,9 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoring import compiled
-from scoring.compiled.rows import item_products, row_products
-
 _NORM_MIN = 1e-6
 _SQUARE_MIN = 1e-6
 """Below these, the rest of a unit float32 vector is rounding: dividing by it would make noise look sure."""
@@ -21,20 +18,11 @@ def unit(rows: Tensor) -> Tensor:
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Row by row inner products. [..., D] x [..., D] -> [...]."""
-    if not compiled.serves(a) or a.shape != b.shape:
-        return (a * b).sum(-1)
-    out = torch.empty(a.shape[:-1])
-    rows, others = (x.reshape(-1, x.shape[-1]).contiguous().numpy() for x in (a, b))
-    row_products(rows, others, out.view(-1).numpy())
-    return out
+    return (a * b).sum(-1)
 
 
 def dot_items(rows: Tensor, targets: Tensor) -> Tensor:
     """Inner products of every encoder's row with its item's target. [B, N, D] x [B, D] -> [B, N]."""
-    if compiled.serves(rows):
-        out = torch.empty(rows.shape[:2])
-        item_products(rows.contiguous().numpy(), targets.contiguous().numpy(), out.numpy())
-        return out
     return torch.bmm(rows, targets[:, :, None])[:, :, 0]  # [B, N, D] @ [B, D, 1]
 
 

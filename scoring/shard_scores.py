@@ -14,6 +14,7 @@ from scoring.clones import heard_by_medians, likeness, mass
 from scoring.consensus import consensus
 from scoring.explain import Explanation, explain
 from scoring.fragments import Fragments, median_terms, own_terms
+from scoring.item_terms import pair_terms
 from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
 from scoring.rule import HARDENED, ScoringRule
@@ -105,12 +106,13 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     score, weight = torch.zeros_like(terms["live"]), torch.zeros_like(terms["live"])
     members = live.nonzero()[:, 0]
     if len(members) >= rule.encoders_min:
-        peers = peer_terms(answers.values(), members, valid[members], rule)
+        roles, present = list(answers.values()), valid[members]
+        peers = peer_terms(pair_terms(roles, members, present, rule), roles, present)
         alike = likeness(peers.cosine_sum.sum(0), peers.cosine_count.sum(0), rule.clone_ramp)
         items = batch.scored.nonzero()[:, 0]
         full, mask, inverse = (answers[role] for role in FIRST)
         some = Fragments(full, mask, inverse, batch.share[items], items)
-        counted = valid[members][:, items]
+        counted = present[:, items]
         places = [list(answers).index(role) for role in FIRST]
         by_role = zip(peers.cosine_sum[places], peers.cosine_count[places], strict=True)
         heard = torch.stack([heard_by_medians(*cosines, rule.clone_ramp) for cosines in by_role])

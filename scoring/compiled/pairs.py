@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from scoring.compiled import compiled
-from scoring.compiled.rows import Bools, Doubles, Floats
+from scoring.compiled.rows import Bools, Doubles, Floats, Indices
 
 _INFINITY_BITS = 0x7F800000
+_WIDTH = 64
+"""Columns sorted at a time."""
 _CACHED = 1 << 17
 """Numbers that stay in a core's L2 cache: of more rows than that, so many coordinates are taken at a time."""
 
@@ -62,38 +64,28 @@ def _squared_distances(x: Floats, out: Floats) -> None:
 
 
 @compiled
-def _kth_smallest(symmetric: Floats, k: int, out: Floats) -> None:
-    """out[i]: k-th smallest, from 1, of column i [N, N] of non-negative numbers; inf if fewer are finite.
+def _kth_smallest(symmetric: Floats, k: int, network: Indices, out: Floats) -> None:
+    """out[i]: k-th smallest, from 1, of column i [N, N] of non-negative numbers; network [E, 2] sorts N.
 
-    Bisection on the bits, which have the order of the numbers; all columns at once, row by row.
+    All columns at once, so many of them that they stay in the cache; as integers, which have the same order.
     """
     count = len(symmetric)
-    bits, low = symmetric.view(np.int32), out.view(np.int32)
-    least, most = np.int32(_INFINITY_BITS), np.int32(0)
-    for j in range(count):
-        for i in range(count):
-            value = bits[j, i]
-            least = min(least, value)
-            most = max(most, value if value < _INFINITY_BITS else np.int32(0))
-    beyond = max(most, least) + 1
-    high, below = np.full(count, beyond, np.int32), np.empty(count, np.int32)
-    middle = np.empty(count, np.int32)
-    low[:] = least
-    width = beyond - least
-    while width > 0:
-        width >>= 1
-        for i in range(count):
-            middle[i] = low[i] + ((high[i] - low[i]) >> 1)
-            below[i] = 0
+    width = min(_WIDTH, count)
+    bits, ranked = symmetric.view(np.int32), out.view(np.int32)
+    rows = np.empty((count, width), np.int32)
+    for first in range(0, count, width):
+        wide = min(width, count - first)
         for j in range(count):
-            for i in range(count):
-                below[i] += np.int32(bits[j, i] <= middle[i])
-        for i in range(count):
-            enough = below[i] >= k
-            high[i] = middle[i] if enough else high[i]
-            low[i] = low[i] if enough else min(middle[i] + 1, high[i])
-    for i in range(count):
-        low[i] = low[i] if low[i] < beyond else _INFINITY_BITS
+            row, source = rows[j], bits[j, first : first + wide]
+            for i in range(wide):
+                row[i] = source[i]
+        for e in range(len(network)):
+            low, high = rows[network[e, 0]], rows[network[e, 1]]
+            for i in range(wide):
+                one, other = low[i], high[i]
+                low[i] = min(one, other)
+                high[i] = max(one, other)
+        ranked[first : first + wide] = rows[k - 1, :wide]
 
 
 @compiled
@@ -103,10 +95,11 @@ def _pair_median(distance: Floats, identical: float) -> float:
     values = np.empty(count * (count - 1) // 2, np.float32)
     at = 0
     for i in range(count):
-        for j in range(i + 1, count):
-            values[at] = distance[i, j]
-            at += 1
-    same, pairs = np.float32(0), np.float32(0)
+        row, rest = distance[i, i + 1 :], values[at : at + count - 1 - i]
+        for j in range(len(rest)):
+            rest[j] = row[j]
+        at += len(rest)
+    same, pairs = np.float32(0), np.float32(0)  # counts: as float32 they fill whole registers
     for value in values:
         same += np.float32(1) if value <= identical else np.float32(0)
         pairs += np.float32(1) if value < np.inf else np.float32(0)
@@ -114,32 +107,39 @@ def _pair_median(distance: Floats, identical: float) -> float:
         return 0.0
     if same == pairs:
         same = np.float32(0)
-    bits, end = values.view(np.int32), np.empty(1, np.int32)
     rank = int(same) + (int(pairs - same) - 1) // 2  # of the lower middle, from 0
-    low, high = 0, _INFINITY_BITS
-    while low < high:
+    bits, low, high, split = values.view(np.int32), 0, _INFINITY_BITS, np.float32(0)
+    while low < high and split != rank + 1:  # until a number parts the lower middle from what is above it
         middle = np.int32((low + high) >> 1)
-        below = np.float32(0)
+        split = np.float32(0)
         for bit in bits:
-            below += np.float32(1) if bit <= middle else np.float32(0)
-        if below > rank:
+            split += np.float32(1) if bit <= middle else np.float32(0)
+        if split > rank:
             high = int(middle)
         else:
             low = int(middle) + 1
-    end[0] = low
-    lower = end.view(np.float32)[0]
-    up_to, upper = np.float32(0), np.float32(np.inf)
-    for value in values:
-        up_to += np.float32(1) if value <= lower else np.float32(0)
-        upper = min(upper, value if value > lower else np.float32(np.inf))
-    if int(pairs - same) % 2 == 1 or up_to > rank + 1:
-        upper = lower
-    return (np.float64(lower) + np.float64(upper)) / 2
+    most = np.int32(high)
+    lower, upper, split = np.int32(0), np.int32(_INFINITY_BITS), np.float32(0)
+    for bit in bits:
+        split += np.float32(1) if bit <= most else np.float32(0)
+        lower = max(lower, bit if bit <= most else np.int32(0))
+        upper = min(upper, bit if bit > most else np.int32(_INFINITY_BITS))
+    ends = np.empty(2, np.int32)
+    ends[0] = lower
+    ends[1] = lower if int(pairs - same) % 2 == 1 or split > rank + 1 else upper
+    middles = ends.view(np.float32)
+    return (np.float64(middles[0]) + np.float64(middles[1])) / 2
 
 
 @compiled
 def _factors(
-    distance: Floats, present: Bools, wanted: int, reach_floor: float, identical: float, out: Floats
+    distance: Floats,
+    present: Bools,
+    wanted: int,
+    reach_floor: float,
+    identical: float,
+    network: Indices,
+    out: Floats,
 ) -> None:
     """Local outlier factors [N] of one item, from distances [N, N], inf to itself and to the absent.
 
@@ -155,91 +155,138 @@ def _factors(
             out[i] = 1.0 if present[i] else np.inf
         return
     farthest = np.empty(count, np.float32)
-    _kth_smallest(distance, k, farthest)
+    _kth_smallest(distance, k, network, farthest)
     floor = np.float32(0)
     if reach_floor > 0:
         floor = np.float32(reach_floor * _pair_median(distance, identical))
-    density, total, near = np.empty(count), np.zeros(count), np.zeros(count)
+    density, total, near = np.empty(count), np.zeros(count), np.zeros(count, np.float32)
     for j in range(count):
         if not present[j]:
             continue
-        least = max(farthest[j], floor)
+        row, least = distance[j], max(farthest[j], floor)
         for i in range(count):
-            within = distance[j, i] <= farthest[i]
-            total[i] += np.float64(max(distance[j, i], least)) if within else 0.0
-            near[i] += 1.0 if within else 0.0
+            total[i] += np.float64(max(row[i], least)) if row[i] <= farthest[i] else 0.0
+            near[i] += np.float32(1) if row[i] <= farthest[i] else np.float32(0)
     for i in range(count):
         density[i] = 1 / (total[i] / near[i] + 1e-10)
         total[i] = 0
     for j in range(count):
         if not present[j]:
             continue
+        row, dense = distance[j], density[j]
         for i in range(count):
-            total[i] += density[j] if distance[j, i] <= farthest[i] else 0.0
+            total[i] += dense if row[i] <= farthest[i] else 0.0
     for i in range(count):
         out[i] = total[i] / near[i] / density[i] if present[i] else np.inf
 
 
 @compiled
+def _separate(squared: Floats, present: Bools, out: Floats) -> None:
+    """Squared distances -> distances [N, N], inf to itself and between rows of which one is absent."""
+    count = len(present)
+    for i in range(count):
+        if not present[i]:
+            out[i] = np.inf
+            continue
+        row, target = squared[i], out[i]
+        for j in range(count):
+            target[j] = np.sqrt(row[j]) if present[j] else np.float32(np.inf)
+        target[i] = np.inf
+
+
+@compiled
 def outlier_factors(
-    x: Floats, present: Bools, wanted: int, reach_floor: float, identical: float, out: Floats
+    x: Floats,
+    present: Bools,
+    wanted: int,
+    reach_floor: float,
+    identical: float,
+    network: Indices,
+    out: Floats,
 ) -> None:
-    """Local outlier factors: x [B, N, D] with zeros where not present [B, N] -> out [B, N]."""
+    """Local outlier factors: x [B, N, D] with zeros where not present [B, N] -> out [B, N].
+
+    network [E, 2]: exchanges that sort N numbers.
+    """
     items, count, _ = x.shape
     distance = np.empty((count, count), np.float32)
     for item in range(items):
         _squared_distances(x[item], distance)
-        _separate(distance, present[item])
-        _factors(distance, present[item], wanted, reach_floor, identical, out[item])
+        _separate(distance, present[item], distance)
+        _factors(distance, present[item], wanted, reach_floor, identical, network, out[item])
 
 
 @compiled
-def _separate(squared: Floats, present: Bools) -> None:
-    """Squared distances -> distances in place, inf to itself and between rows of which one is absent."""
+def _with_norms(x: Floats, out: Floats) -> None:
+    """Squared distances of unit or zero rows x [N, D] -> out [N, N], the norms, 1 or 0, on the diagonal."""
+    count, dimension = x.shape
+    _squared_distances(x, out)
+    for i in range(count):
+        row, p = x[i], 0
+        while p < dimension and row[p] == 0:
+            p += 1
+        out[i, i] = 1 if p < dimension else 0
+
+
+@compiled
+def squared_distances(x: Floats, out: Floats) -> None:
+    """Of unit or zero rows x [B, N, D] -> out [B, N, N], the rows' norms, 1 or 0, on the diagonal."""
+    for item in range(len(x)):
+        _with_norms(x[item], out[item])
+
+
+@compiled
+def _dissimilarities(squared: Floats, present: Bools, peers: Bools, out: Floats) -> None:
+    """2 - 2 cosine of rows [N, N], from `squared_distances` of one item.
+
+    A column is a row and its peers: inf for itself, 2 for whoever is absent or no peer.
+    """
     count = len(present)
     for i in range(count):
+        counts, norm = present[i] and peers[i], squared[i, i]
+        row, target = squared[i], out[i]
         for j in range(count):
-            both = present[i] and present[j] and i != j
-            squared[i, j] = np.sqrt(squared[i, j]) if both else np.float32(np.inf)
+            apart = max(np.float32(0), np.float32(2) - norm - squared[j, j] + row[j])
+            target[j] = apart if counts and present[j] else np.float32(2)
+        target[i] = np.inf
 
 
 @compiled
-def _dissimilarities(squared: Floats, present: Bools, peers: Bools, x: Floats, out: Floats) -> None:
-    """2 - 2 cosine of unit or zero rows x [N, D] -> out [N, N].
-
-    A column is a row of x and its peers: inf for itself, 2 for whoever is absent or no peer.
-    """
-    count, dimension = x.shape
-    norms = np.empty(count, np.float32)
-    for i in range(count):
-        row, norm = x[i], np.float32(0)
-        for t in range(dimension):
-            norm += row[t] * row[t]
-        norms[i] = norm
-    for i in range(count):
-        for j in range(count):
-            apart = max(np.float32(0), np.float32(2) - norms[i] - norms[j] + squared[i, j])
-            out[i, j] = apart if present[i] and present[j] and peers[i] else np.float32(2)
-        out[i, i] = np.inf
+def _agreement(apart: Floats, majority: int, network: Indices, out: Floats) -> None:
+    """The `majority`-th largest cosine of each row. [N, N] -> [N]; 0 for a single row."""
+    rank = min(majority, len(out) - 1)
+    if rank < 1:
+        out[:] = 0
+        return
+    _kth_smallest(apart, rank, network, out)
+    for i in range(len(out)):
+        out[i] = np.float32(1) - out[i] / np.float32(2)
 
 
 @compiled
 def similarities(
-    x: Floats, present: Bools, peers: Bools, minority: int, least: Doubles, few: int, out: Floats
+    squared: Floats,
+    present: Bools,
+    peers: Bools,
+    minority: int,
+    least: Doubles,
+    few: int,
+    network: Indices,
+    out: Floats,
 ) -> None:
-    """Majority similarity of items in two looks: unit or zero rows x [B, N, D] -> out [T, B, N].
+    """Majority similarity of items in two looks, from `squared_distances` [B, N, N] -> out [T, B, N].
 
     present and peers [B, N]. In the first look `minority` peers must agree; in the second, for each of the T
     numbers `least`, half of the peers that reached it in the first: -1 where those are fewer than `few`.
+    network [E, 2]: exchanges that sort N numbers.
     """
-    items, count, _ = x.shape
-    squared, apart = np.empty((count, count), np.float32), np.empty((count, count), np.float32)
+    items, count = present.shape
+    apart = np.empty((count, count), np.float32)
     first, sound = np.empty(count, np.float32), np.empty((len(least), count), np.bool_)
     for item in range(items):
         here = present[item]
-        _squared_distances(x[item], squared)
-        _dissimilarities(squared, here, peers[item], x[item], apart)
-        _agreement(apart, minority, first)
+        _dissimilarities(squared[item], here, peers[item], apart)
+        _agreement(apart, minority, network, first)
         for look in range(len(least)):
             passed = 0
             same = look > 0
@@ -252,46 +299,62 @@ def similarities(
             elif passed < few:
                 out[look, item] = np.float32(-1)
             else:
-                _dissimilarities(squared, here, sound[look], x[item], apart)
-                _agreement(apart, max(1, passed // 2), out[look, item])
+                _dissimilarities(squared[item], here, sound[look], apart)
+                _agreement(apart, max(1, passed // 2), network, out[look, item])
 
 
 @compiled
-def _agreement(apart: Floats, majority: int, out: Floats) -> None:
-    """The `majority`-th largest cosine of each row. [N, N] -> [N]; 0 for a single row."""
-    rank = min(majority, len(out) - 1)
-    if rank < 1:
-        out[:] = 0
-        return
-    _kth_smallest(apart, rank, out)
-    for i in range(len(out)):
-        out[i] = np.float32(1) - out[i] / np.float32(2)
+def _add_cosines(apart: Floats, present: Bools, total: Doubles) -> None:
+    """Add the cosines between present rows of an item [N, N]."""
+    count = len(present)
+    for i in range(count):
+        if present[i]:
+            row, target, own = apart[i], total[i], total[i, i]
+            for j in range(count):
+                target[j] += 1 - 0.5 * np.float64(row[j]) if present[j] else 0.0
+            target[i] = own
+
+
+@compiled
+def cosine_sums(squared: Floats, present: Bools, total: Doubles) -> None:
+    """Add the cosines of rows present [B, N], from `squared_distances` [B, N, N], to total [N, N]."""
+    items, count = present.shape
+    apart = np.empty((count, count), np.float32)
+    for item in range(items):
+        _dissimilarities(squared[item], present[item], present[item], apart)
+        _add_cosines(apart, present[item], total)
 
 
 @compiled
 def pair_statistics(
     x: Floats,
+    known: Floats,
     present: Bools,
     wanted: int,
     reach_floor: float,
     identical: float,
     majority: int,
+    network: Indices,
     factors: Floats,
     cosines: Floats,
     cosine_sum: Doubles,
 ) -> None:
-    """Factors and majority similarities [B, N] of unit rows x [B, N, D]; their cosines added to [N, N]."""
-    items, count, _ = x.shape
-    distance, apart = np.empty((count, count), np.float32), np.empty((count, count), np.float32)
-    for item in range(items):
-        here = present[item]
-        _squared_distances(x[item], distance)
-        _dissimilarities(distance, here, here, x[item], apart)
-        _agreement(apart, majority, cosines[item])
-        for i in range(count):
-            if here[i]:
-                for j in range(count):
-                    both = here[j] and i != j
-                    cosine_sum[i, j] += 1 - 0.5 * np.float64(apart[i, j]) if both else 0.0
-        _separate(distance, here)
-        _factors(distance, here, wanted, reach_floor, identical, factors[item])
+    """Factors and majority similarities [R, B, N] of unit or zero rows x [R, B, N, D], present [R, B, N].
+
+    Their cosines are added to cosine_sum [R, N, N]. known [B or 0, N, N]: `squared_distances` in role 0, if
+    they were measured before; network [E, 2]: exchanges that sort N numbers.
+    """
+    roles, items, count, _ = x.shape
+    measured, apart = np.empty((count, count), np.float32), np.empty((count, count), np.float32)
+    for role in range(roles):
+        for item in range(items):
+            here, squared = present[role, item], measured
+            if role == 0 and len(known) > 0:
+                squared = known[item]
+            else:
+                _with_norms(x[role, item], squared)
+            _dissimilarities(squared, here, here, apart)
+            _agreement(apart, majority, network, cosines[role, item])
+            _add_cosines(apart, here, cosine_sum[role])
+            _separate(squared, here, apart)
+            _factors(apart, here, wanted, reach_floor, identical, network, factors[role, item])

@@ -35,6 +35,27 @@ def _role(r: int, n: int, i: int, dimension: int, full: Source, mask: Source, in
 
 
 @compiled
+def _in_memory(place: int, roles: int) -> int:
+    """Role at this place of an item's answers as they lie: the full view, the masks, then the inverses.
+
+    Rows are read in this order, so that the processor foresees the next one.
+    """
+    masks = (roles - 1) // 2
+    if place == 0:
+        return 0
+    return 2 * place - 1 if place <= masks else 2 * (place - masks)
+
+
+@compiled
+def _norm(row: Floats) -> np.float32:
+    """Euclidean norm of a row [D]; NaN or Inf if it holds one or overflows."""
+    square = np.float32(0)
+    for p in range(len(row)):
+        square += row[p] * row[p]
+    return np.float32(np.sqrt(square))
+
+
+@compiled
 def unit_sums(
     full: Source, mask: Source, inverse: Source, norm_min: float, dealt: Bools, norms: Floats, sums: Doubles
 ) -> None:
@@ -44,20 +65,22 @@ def unit_sums(
     """
     roles, count, items = norms.shape
     dimension = sums.shape[1]
-    part = np.empty(dimension, np.float32)
+    part, factors = np.empty(dimension, np.float32), np.empty(roles, np.float32)
     for n in range(count):
         for first in range(0, items, _BLOCK_ITEMS):
             part[:] = 0
             for i in range(first, min(first + _BLOCK_ITEMS, items)):
-                for r in range(roles):  # an item's answers lie next to each other
-                    row = _role(r, n, i, dimension, full, mask, inverse)
-                    square = np.float32(0)
-                    for p in range(dimension):
-                        square += row[p] * row[p]
-                    norm = np.sqrt(square)
+                for place in range(roles):
+                    r = _in_memory(place, roles)
+                    norm = _norm(_role(r, n, i, dimension, full, mask, inverse))
                     norms[r, n, i] = norm
-                    if dealt[r, i] and np.isfinite(norm) and norm > norm_min:
-                        factor = np.float32(1) / norm
+                    counts = dealt[r, i] and np.isfinite(norm) and norm > norm_min
+                    factors[r] = np.float32(1) / norm if counts else np.float32(0)
+                # From memory and in a loop of its own, or the compiler divides by the norm instead.
+                for r in range(roles):
+                    factor = factors[r]
+                    if factor > 0:
+                        row = _role(r, n, i, dimension, full, mask, inverse)
                         for p in range(dimension):
                             part[p] += factor * row[p]
             for p in range(dimension):
@@ -81,26 +104,28 @@ def centred_norms(
     for n in range(count):
         mean = means[n]
         for i in range(items):
+            for place in range(roles):
+                r = _in_memory(place, roles)
+                norm = _norm(_role(r, n, i, dimension, full, mask, inverse))
+                norms[r, n, i] = norm
+                known = np.isfinite(norm) and norm > norm_min
+                factors[r, n, i] = np.float32(1) / norm if known else np.float32(0)
             for r in range(roles):
-                row = _role(r, n, i, dimension, full, mask, inverse)
-                square = np.float32(0)
-                for p in range(dimension):
-                    square += row[p] * row[p]
-                norm, factor, rest = np.sqrt(square), np.float32(0), np.float32(0)
-                if np.isfinite(norm) and norm > norm_min:
-                    factor = np.float32(1) / norm
+                factor, rest = factors[r, n, i], np.float32(0)
+                if factor > 0:
+                    row = _role(r, n, i, dimension, full, mask, inverse)
                     for p in range(dimension):
                         off = factor * row[p] - mean[p]
                         rest += off * off
-                norms[r, n, i] = norm
-                factors[r, n, i] = factor
                 centred[r, n, i] = np.sqrt(rest)
 
 
 @compiled
 def gather(
-    flat: Floats,
-    steps: tuple[int, ...],
+    full: Source,
+    mask: Source,
+    inverse: Source,
+    roles: Indices,
     encoders: Indices,
     items: Indices,
     means: Floats,
@@ -108,20 +133,33 @@ def gather(
     scales: Floats,
     out: Floats,
 ) -> None:
-    """out[b, a] = scale * (factor * row - mean) of items[b] and encoders[a]; zeros if a factor is 0."""
-    dimension = out.shape[2]
+    """out[r, b, a] = scale * (factor * row - mean) of roles[r], items[b], encoders[a].
+
+    Zeros where a factor or scale is 0.
+    """
+    dimension = out.shape[3]
+    order, kinds = np.empty(len(roles), np.int64), 0
+    for kind in range(3):  # full views, masks, inverses: as they lie in memory
+        for place in range(len(roles)):
+            if kind == (0 if roles[place] == 0 else 2 - roles[place] % 2):
+                order[kinds] = place
+                kinds += 1
     for a in range(len(encoders)):  # an encoder's rows lie next to each other
+        n = encoders[a]
+        mean = means[n]
         for b in range(len(items)):
-            n, i = encoders[a], items[b]
-            at = n * steps[0] + i * steps[1]
-            row, mean, target = flat[at : at + dimension], means[n], out[b, a]
-            scale = scales[n, i]
-            factor = factors[n, i] * scale
-            if factor == 0:
-                target[:] = 0
-            else:
-                for p in range(dimension):
-                    target[p] = factor * row[p] - scale * mean[p]
+            i = items[b]
+            for at in range(len(order)):
+                place = order[at]
+                r = roles[place]
+                row, target = _role(r, n, i, dimension, full, mask, inverse), out[place, b, a]
+                scale = scales[r, n, i]
+                factor = factors[r, n, i] * scale
+                if factor == 0:
+                    target[:] = 0
+                else:
+                    for p in range(dimension):
+                        target[p] = factor * row[p] - scale * mean[p]
 
 
 @compiled
@@ -156,13 +194,18 @@ def copy_present(
 def literal_losses(
     full: Source, mask: Source, inverse: Source, masks: int, dimension: int, out: Doubles
 ) -> None:
-    """out [N, I]: mean over masks of |full - mask - inverse|, differences first."""
+    """out [N, I]: mean over masks of |full - mask - inverse|, differences first; NaN of poisoned answers."""
     count, items = out.shape
+    roles = 2 * masks + 1
     for n in range(count):
         for i in range(items):
+            known = True
+            for place in range(roles):  # into the cache one after the other, as three at a time are slow
+                r = _in_memory(place, roles)
+                known = np.isfinite(_norm(_role(r, n, i, dimension, full, mask, inverse))) and known
             f = _role(0, n, i, dimension, full, mask, inverse)
-            total = 0.0
-            for k in range(masks):
+            total = 0.0 if known else np.nan
+            for k in range(masks if known else 0):
                 m = _role(2 * k + 1, n, i, dimension, full, mask, inverse)
                 v = _role(2 * k + 2, n, i, dimension, full, mask, inverse)
                 square = np.float32(0)
@@ -171,55 +214,3 @@ def literal_losses(
                     square += off * off
                 total += np.sqrt(square)
             out[n, i] = total / masks
-
-
-@compiled
-def recompose(
-    full: Floats, mask: Floats, inverse: Floats, share: Floats, counted: Bools, own: Floats, across: Floats
-) -> None:
-    """Cosine of each full row with r = hat(s m + (1 - s) v), and product of r with the sum of counted fulls.
-
-    full, mask, inverse [I, D], share [I], counted [I] -> own, across [I]; 0 where the parts cancel.
-    """
-    items, dimension = full.shape
-    total = np.zeros(dimension, np.float32)
-    for i in range(items):
-        if counted[i]:
-            f = full[i]
-            for p in range(dimension):
-                total[p] += f[p]
-    for i in range(items):
-        f, m, v, s = full[i], mask[i], inverse[i], share[i]
-        rest = np.float32(1) - s
-        square, along, over = np.float32(0), np.float32(0), np.float32(0)
-        for p in range(dimension):
-            whole = s * m[p] + rest * v[p]
-            square += whole * whole
-            along += whole * f[p]
-            over += whole * total[p]
-        scale = np.float32(1) / max(np.sqrt(square), np.float32(1e-6))
-        own[i] = along * scale
-        across[i] = over * scale
-
-
-@compiled
-def row_products(a: Floats, b: Floats, out: Floats) -> None:
-    """Inner products, row by row: a, b [M, D] -> out [M]."""
-    for i in range(len(out)):
-        x, y = a[i], b[i]
-        total = np.float32(0)
-        for p in range(x.shape[0]):
-            total += x[p] * y[p]
-        out[i] = total
-
-
-@compiled
-def item_products(rows: Floats, targets: Floats, out: Floats) -> None:
-    """Inner products of each row with its item's target: rows [B, N, D], targets [B, D] -> out [B, N]."""
-    for b in range(out.shape[0]):
-        for n in range(out.shape[1]):
-            x, y = rows[b, n], targets[b]
-            total = np.float32(0)
-            for p in range(x.shape[0]):
-                total += x[p] * y[p]
-            out[b, n] = total

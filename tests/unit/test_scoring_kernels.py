@@ -12,7 +12,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring import HARDENED, LITERAL, ScoringRule, compiled, local_outlier_factor, memory, score_shard
+from scoring import (
+    HARDENED,
+    LITERAL,
+    ScoringRule,
+    compiled,
+    item_terms,
+    local_outlier_factor,
+    memory,
+    role_distances,
+    score_shard,
+)
+from scoring.compiled.pairs import _kth_smallest, _pair_median
+from scoring.differential import differential_literal
+from scoring.discrimination import block_cosines, discrimination
+from scoring.median import sorting_network
 from scoring.memory import strided
 from scoring.views import checked_batch
 from tests.support.scores import same
@@ -78,10 +92,99 @@ def test_local_outlier_factor__compiled_kernels_and_torch_agree(
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@given(seed=st.integers(0, 2**31), count=st.integers(2, 130), ties=st.booleans())
+@settings(max_examples=30)
+def test_kth_smallest__equals_numpy_in_every_column(seed: int, count: int, ties: bool) -> None:
+    draw = np.random.default_rng(seed)
+    numbers = draw.random((count, count), np.float32)
+    if ties:
+        numbers = np.round(numbers, 1)
+    numbers = numbers + numbers.T
+    np.fill_diagonal(numbers, np.inf)
+    k, found = int(draw.integers(1, count)), np.empty(count, np.float32)
+    _kth_smallest(numbers, k, sorting_network(count), found)
+    assert np.array_equal(found, np.sort(numbers, axis=0)[k - 1])
+
+
+@given(seed=st.integers(0, 2**31), count=st.integers(2, 40), ties=st.booleans(), same=st.floats(0.0, 1.0))
+@settings(max_examples=40)
+def test_pair_median__equals_numpy_over_pairs_that_are_not_identical(
+    seed: int, count: int, ties: bool, same: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    numbers = draw.random((count, count), np.float32) + np.float32(0.5)
+    if ties:
+        numbers = np.round(numbers, 1)
+    numbers[draw.random((count, count)) < same] = 0
+    pairs = numbers[np.triu_indices(count, 1)]
+    apart = pairs[pairs > 1e-4]
+    expected = float(np.median((apart if len(apart) else pairs).astype(np.float64)))
+    assert _pair_median(np.triu(numbers) + np.triu(numbers, 1).T, 1e-4) == pytest.approx(expected, rel=1e-7)
+
+
+@given(seed=st.integers(0, 2**31), items=st.integers(2, 20), missing=st.floats(0, 0.9))
+@settings(max_examples=30)
+def test_discrimination__compiled_kernels_and_torch_agree_at_any_temperature(
+    seed: int, items: int, missing: float
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    cosines = [2 * torch.rand(3, items, items, generator=draw) - 1]
+    counted = torch.rand(3, items, generator=draw) >= missing
+    for temperature in (0.003, 0.05, 5.0):
+        arguments = (cosines, counted)
+        constants = {"temperatures": (temperature,), "block_items_min": 2}
+        ours = discrimination(*arguments, **constants)  # type: ignore[arg-type]
+        theirs = in_torch(lambda: discrimination(*arguments, **constants))  # type: ignore[arg-type]  # noqa: B023
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_block_cosines__are_the_products_of_all_pairs_of_rows() -> None:
+    draw = torch.Generator().manual_seed(4)
+    for count in (1, 2, 3, 5, 8, 13):
+        rows, others = torch.randn(2, count, 24, generator=draw)
+        found = torch.empty(count, count)
+        block_cosines(rows, others, found)
+        torch.testing.assert_close(found, rows @ others.T, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
+def test_differential_literal__of_a_poisoned_answer_spoils_its_own_item_only(poison: float) -> None:
+    full, mask, inverse = SHARD.full.clone(), SHARD.mask.clone(), SHARD.inverse
+    counted = torch.ones(full.shape[:2], dtype=torch.bool)
+    mask[2, 7, 1, 3] = poison
+    counted[2, 7] = False
+    whole = differential_literal(full, SHARD.mask, inverse, counted)
+    assert torch.equal(differential_literal(full, mask, inverse, counted), whole)
+    counted[2, 7] = True
+    assert differential_literal(full, mask, inverse, counted).isfinite().tolist() == [
+        encoder != 2 for encoder in range(len(full))
+    ]
+
+
+def test_score_shard__of_any_number_of_masks_agrees_with_torch() -> None:
+    shard = honest_shard([0.9, 1.2, 1.6, 2.0], items=64, dimension=48, masks=3)  # more roles than at a time
+    ours = score_shard(*shard.arguments)
+    assert same(ours, in_torch(lambda: score_shard(*shard.arguments)), tolerance=1e-5)  # type: ignore[arg-type]
+
+
+def test_score_shard__dead_encoder_and_served_items_agree_with_torch() -> None:
+    full = SHARD.full.clone()
+    full[1, :50] = torch.nan  # dead: the others' distances are not those of all encoders
+    scored = torch.arange(full.shape[1]) >= 5
+    arguments = (full, *SHARD.arguments[1:])
+    ours = score_shard(*arguments, scored=scored)
+    assert ours.terms["live"].tolist() == [1, 0, 1, 1, 1, 1]
+    theirs = in_torch(lambda: score_shard(*arguments, scored=scored))
+    assert same(ours, theirs, tolerance=1e-5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("numbers", [1, 1000, 1 << 20])
 def test_score_shard__chunks_do_not_change_a_number(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = score_shard(*SHARDS["poisoned"].arguments)
     monkeypatch.setattr(memory, "CHUNK_NUMBERS", numbers)
+    monkeypatch.setattr(item_terms, "_NUMBERS", numbers)
+    monkeypatch.setattr(role_distances, "_KEPT_BYTES", numbers)
+    monkeypatch.setattr(role_distances, "_CHUNK_BYTES", numbers)
     # The sum of cosines is rounded once an item in float64, and consensus products by their library.
     assert same(score_shard(*SHARDS["poisoned"].arguments), plain, tolerance=1e-7)
 
@@ -128,7 +231,9 @@ def test_strided__finds_every_row_of_any_layout(shape: tuple[int, int, int], ord
 
 _PEAK = """
 import pathlib, torch
-from scoring import local_outlier_factor
+from scoring import compiled, local_outlier_factor
+if {in_torch}:
+    compiled.serves = lambda _: False
 
 def kib(field):
     status = pathlib.Path("/proc/self/status").read_text()
@@ -136,6 +241,8 @@ def kib(field):
 
 torch.set_num_threads(1)
 rows = torch.randn(2, 4096, 64, generator=torch.Generator().manual_seed(1))
+if {copies}:
+    rows = rows[:, :1] + 1e-5 * rows
 local_outlier_factor(rows[:, :8], reach_floor=0.75)  # compiles
 pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
 before = kib("VmRSS:")
@@ -145,8 +252,10 @@ print(kib("VmHWM:") - before)
 
 
 @pytest.mark.slow
-def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb() -> None:
-    told = subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True, timeout=110)
+@pytest.mark.parametrize(("in_torch", "copies"), [(False, False), (True, False), (True, True)])
+def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb(in_torch: bool, copies: bool) -> None:
+    code = _PEAK.format(in_torch=in_torch, copies=copies)
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=110)
     assert 60_000 < int(told.stdout) < 290_000  # KiB; the distances of one item alone are 65,536
 
 

@@ -1,0 +1,151 @@
+"""What is measured item by item among live encoders: against each other, and against the medians."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoring import compiled
+from scoring.centring import Answers
+from scoring.compiled import fragments, medians, pairs
+from scoring.compiled.rows import Indices
+from scoring.distances import pairwise
+from scoring.innovation import innovation
+from scoring.leak import leak
+from scoring.local_outlier_factor import IDENTICAL, outlier_factor_of
+from scoring.median import coordinate_median, median_network, sorting_network
+from scoring.memory import chunk_items, reserved, shaped, slices_of
+from scoring.projection import unit
+from scoring.rule import ScoringRule
+from scoring.similarity import majority_similarity
+
+_ROLES = 5
+"""Roles of an item taken at a time: more would bound the encoders that fit in memory."""
+_NUMBERS = 1 << 19
+"""float32 numbers of rows taken at a time: so many that calls cost little, so few that they stay near."""
+_NONE = np.empty((0, 1, 1), np.float32)
+"""No distances known."""
+
+
+class PairTerms(NamedTuple):
+    """How n live encoders stand to each other on I items in R roles."""
+
+    outlier_factor: Tensor
+    """[R, I, n] float32."""
+    majority_similarity: Tensor
+    """[R, I, n] float32."""
+    cosine_sum: Tensor
+    """[R, n, n] float64: over all items that both answered; 0 on the diagonal."""
+
+
+class MedianTerms(NamedTuple):
+    """How masks and inverses of n live encoders stand to the medians, float32."""
+
+    innovation: Tensor
+    """[2, I', n]."""
+    leak: Tensor
+    """[2, I', n]."""
+
+
+def pair_terms(roles: Sequence[Answers], members: Tensor, present: Tensor, rule: ScoringRule) -> PairTerms:
+    """Compare the encoders `members` [n], which answered where present [n, I], in `Views.roles` of all."""
+    here = torch.stack([(present & answers.dealt).T for answers in roles])  # [R, I, n]
+    count, device = len(members), present.device
+    cosine_sum = torch.zeros(len(roles), count, count, dtype=torch.float64, device=device)
+    found = PairTerms(
+        torch.empty(here.shape, device=device), torch.empty(here.shape, device=device), cosine_sum
+    )
+    if compiled.serves(present):
+        _compiled_pair_terms(roles, members.numpy(), here, rule, found)
+        return found
+    majority, neighbors = rule.majority(count), rule.neighbors(count)
+    for place, answers in enumerate(roles):
+        for items in chunk_items(answers.raw, count, rule.lof_max_bytes):
+            between = pairwise(answers.rows(items, members), here[place, items])
+            cosines = torch.where(between.both, between.product, 0.0)
+            cosine_sum[place] += cosines.sum(0, dtype=torch.float64)
+            factors = outlier_factor_of(between, neighbors, rule.reach_floor, rule.lof_max_bytes)
+            found.outlier_factor[place, items] = factors
+            found.majority_similarity[place, items] = majority_similarity(between, majority)
+    return found
+
+
+def _compiled_pair_terms(
+    roles: Sequence[Answers], members: Indices, here: Tensor, rule: ScoringRule, found: PairTerms
+) -> None:
+    """The same by compiled kernels: an item's answers are read one after the other, as they lie."""
+    full, items, count, dimension = roles[0], here.shape[1], len(members), roles[0].raw.shape[2]
+    numbers = np.arange(max(items, len(roles)))
+    majority, network = rule.majority(count), sorting_network(count)
+    constants = (rule.neighbors(count), rule.reach_floor, IDENTICAL, majority, network)
+    known = full.kept_distances if full.kept_distances is not None and count == len(full.raw) else _NONE
+    together = min(len(roles), _ROLES)
+    step = min(items, max(1, _NUMBERS // (together * count * dimension)))
+    memory = reserved(together * step * count * dimension)
+    for few in slices_of(items, step):
+        for some in slices_of(len(roles), together):
+            rows = shaped(memory, some.stop - some.start, few.stop - few.start, count, dimension)
+            full.centre.gather(numbers[some], numbers[few], members, rows)
+            factors, cosines = np.empty((2, *rows.shape[:3]), np.float32)
+            measured = known[few] if some.start == 0 else _NONE
+            flags = np.ascontiguousarray(here.numpy()[some, few])
+            sums = found.cosine_sum[some].numpy()
+            pairs.pair_statistics(rows, measured, flags, *constants, factors, cosines, sums)
+            found.outlier_factor.numpy()[some, few] = factors
+            found.majority_similarity.numpy()[some, few] = cosines
+
+
+def median_terms_of(
+    roles: Sequence[Answers], members: Tensor, items: Tensor, counted: Tensor, heard: Tensor
+) -> MedianTerms:
+    """Innovation and leak of masks and inverses of items [I'] that are counted [I', n].
+
+    roles: full views, masks, inverses; heard [3, n] bool: over whom the medians of each are taken.
+    """
+    empty = torch.empty(2, *counted.shape, device=counted.device)
+    found = MedianTerms(empty, torch.empty_like(empty))
+    if compiled.serves(counted):
+        _compiled_median_terms(roles, members.numpy(), items.numpy(), counted, heard, found)
+        return found
+    for places in chunk_items(roles[0].raw[:, : len(items)], len(members)):
+        full, mask, inverse = (role.rows(items[places], members) for role in roles)
+        middle, of_mask, of_inverse = (
+            unit(coordinate_median(rows, counted[places] & one))  # [b, n, D] -> [b, D]
+            for rows, one in zip((full, mask, inverse), heard, strict=True)
+        )
+        found.innovation[0, places] = innovation(mask, full, of_mask, middle)
+        found.innovation[1, places] = innovation(inverse, full, of_inverse, middle)
+        found.leak[0, places] = leak(mask, of_mask, of_inverse)
+        found.leak[1, places] = leak(inverse, of_inverse, of_mask)
+    return found
+
+
+def _compiled_median_terms(
+    roles: Sequence[Answers],
+    members: Indices,
+    items: Indices,
+    counted: Tensor,
+    heard: Tensor,
+    found: MedianTerms,
+) -> None:
+    """The same by compiled kernels: three roles of a few items in the cache at a time."""
+    count, dimension = len(members), roles[0].raw.shape[2]
+    places = np.array([role.place for role in roles])
+    present = [counted & one for one in heard]  # [I', n] each
+    networks = [median_network(one) for one in present]
+    step = min(len(items), max(1, _NUMBERS // (3 * count * dimension)))
+    memory, middles = (reserved(3 * step * n * dimension) for n in (count, 1))
+    for few in slices_of(len(items), step):
+        size = few.stop - few.start
+        rows, middle = shaped(memory, 3, size, count, dimension), shaped(middles, 3, size, dimension)
+        roles[0].centre.gather(places, items[few], members, rows)
+        for place in range(3):
+            medians.medians(rows[place], present[place][few].numpy(), networks[place], middle[place])
+        new, leaked = np.empty((2, 2, size, count), np.float32)
+        fragments.median_terms(rows, middle, new, leaked)
+        found.innovation.numpy()[:, few] = new
+        found.leak.numpy()[:, few] = leaked
