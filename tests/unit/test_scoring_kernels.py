@@ -241,8 +241,6 @@ def kib(field):
 
 torch.set_num_threads(1)
 rows = torch.randn(2, 4096, 64, generator=torch.Generator().manual_seed(1))
-if {copies}:
-    rows = rows[:, :1] + 1e-5 * rows
 local_outlier_factor(rows[:, :8], reach_floor=0.75)  # compiles
 pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
 before = kib("VmRSS:")
@@ -252,9 +250,9 @@ print(kib("VmHWM:") - before)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("in_torch", "copies"), [(False, False), (True, False), (True, True)])
-def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb(in_torch: bool, copies: bool) -> None:
-    code = _PEAK.format(in_torch=in_torch, copies=copies)
+@pytest.mark.parametrize("in_torch", [False, True])
+def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb(in_torch: bool) -> None:
+    code = _PEAK.format(in_torch=in_torch)
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=110)
     assert 60_000 < int(told.stdout) < 290_000  # KiB; the distances of one item alone are 65,536
 
