@@ -126,6 +126,36 @@ FAULTS = (
         "share = torch.where(valid, weight.double()[:, None], 0.0)",
         "share = weight.double()[:, None].expand(valid.shape)",
     ),
+    Fault(
+        "wrong answers judge right ones",
+        "scoring/compiled/pairs.py",
+        "_dissimilarities(squared[item], here, sound[look], apart)",
+        "_dissimilarities(squared[item], here, peers[item], apart)",
+    ),
+    Fault(
+        "strangers stay peers",
+        "scoring/validity.py",
+        "peers = agreed >= rule.peer_similarity_min",
+        "peers = agreed >= -1.0",
+    ),
+    Fault(
+        "copies drag medians",
+        "scoring/clones.py",
+        "(copies[one] & kept).sum() < _HEARD_OF_A_KIND",
+        "copies[one].sum() >= 0",
+    ),
+    Fault(
+        "medians hear who leaks",
+        "scoring/shard_scores.py",
+        'sound = heard & (ramps(measured, rule, ["leak"])["leak_ramp"] == 1)',
+        "sound = heard",
+    ),
+    Fault(
+        "mean innovation",
+        "scoring/fragments.py",
+        "quantile_over(x.T, counted, low, 0.0) for x in found.innovation]).amin(0)",
+        "mean_over(x.T, counted, low * 0) for x in found.innovation]).amin(0)",
+    ),
     Fault("weight of the score itself", "scoring/weights.py", ".pow(power) / mass", " / mass"),
 )
 

@@ -1,8 +1,8 @@
 """Times scoring against a loop over scikit-learn's local outlier factor, in one run on one thread.
 
 Ratios travel between machines, seconds do not. Every figure is a median over rounds, and the rounds
-alternate between the two sides so that a busy machine slows both. `--device cuda` times the GPU against the
-same loop and checks that it says what the CPU says.
+alternate between the two sides so that a busy machine slows both. pyod is timed where it is installed (extra
+`bench`). `--device cuda` times the GPU against the same loop and checks that it says what the CPU says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -119,6 +120,14 @@ def sklearn_loop(rows: Tensor, neighbors: int) -> None:
         LocalOutlierFactor(n_neighbors=neighbors).fit(item)
 
 
+def pyod_loop(rows: Tensor, neighbors: int) -> None:
+    """The same through pyod, which wraps scikit-learn and ranks its own scores. rows [items, N, D]."""
+    from pyod.models.lof import LOF
+
+    for item in rows.double().numpy():
+        LOF(n_neighbors=neighbors).fit(item)
+
+
 def compare(name: str, ours: Taken, baseline: Taken, share: float = 1.0) -> Figure:
     """One figure with its ratios to the baseline, or to as much as `share` of it."""
     seconds, worked = (share * value for value in baseline)
@@ -132,12 +141,14 @@ def outlier_factor(rounds: int, encoders: int, items: int, device: str) -> list[
     few, neighbors = rows[:LOOP_ITEMS_MAX], encoders // 2
     there = rows.to(device)
     left, right = torch.randn(1024, 1024, device=device), torch.randn(1024, 1024, device=device)
-    ours, loop, total, gemm = medians(
+    others = [lambda: pyod_loop(few, neighbors)] if find_spec("pyod") else []
+    ours, loop, total, gemm, *pyod = medians(
         rounds,
         lambda: local_outlier_factor(there, n_neighbors=neighbors),
         lambda: sklearn_loop(few, neighbors),
         lambda: there.sum(),
         lambda: left @ right,
+        *others,
     )
     check_parity(rows, there, neighbors)
     name = f"lof N={encoders} I={items}"
@@ -145,6 +156,7 @@ def outlier_factor(rounds: int, encoders: int, items: int, device: str) -> list[
     operations = 3 * items * encoders * (encoders - 1) // 2 * DIMENSION
     return [
         compare(f"{name} / sklearn loop", ours, loop, items / len(few)),
+        *(compare(f"{name} / pyod loop", ours, taken, items / len(few)) for taken in pyod),
         compare(f"{name}, {operations / 1e9:.2f} GFLOP / GEMM", ours, gemm, operations / (2 * 1024**3)),
         compare(f"{name}, {rows.numel() * 4 / 1e6:.0f} MB / sum()", ours, total),
     ]

@@ -89,7 +89,8 @@ def main() -> None:
     print(f"\nload {os.getloadavg()}")
     for model, scores in sorted(scores_by_model(runs).items(), key=lambda item: -statistics.mean(item[1])):
         print(
-            f"{model:15} mean score {statistics.mean(scores):.4f}  sd {statistics.pstdev(scores):.4f}  n {len(scores)}"
+            f"{model:15} mean score {statistics.mean(scores):.4f}  "
+            f"sd {statistics.pstdev(scores):.4f}  n {len(scores)}"
         )
     certified = [r["latency_ms"] for run in runs for r in run["rounds"] if r["state"] == "certified"]
     for step in ("wave_1", "wave_2", "wave_3", "reveals", "scoring", "certified"):

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/adversaries.md from docs/adversaries.json: `python docs/write_adversaries.py`."""
+"""Writes the tables of docs/adversaries.md from the rows beside it: `python docs/write_adversaries.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from node.bench.table import attack_description, attack_names
 
 PAGE = Path(__file__).parent / "adversaries.md"
 ROWS = Path(__file__).parent / "adversaries.json"
+FINAL_ROWS = Path(__file__).parent / "adversaries-final.json"
 _BEGIN, _END = "<!-- {} -->", "<!-- end of {} -->"
 
 
@@ -60,7 +61,7 @@ def _attacks() -> Iterator[str]:
 
 def main() -> None:
     """Replace what stands between the markers."""
-    rows = json.loads(ROWS.read_text(encoding="utf-8"))["rows"]
+    rows, final = (json.loads(path.read_text(encoding="utf-8"))["rows"] for path in (ROWS, FINAL_ROWS))
     parts = {
         "attacks": _attacks(),
         "hardened": _table(rows, "hardened", _pair),
@@ -68,6 +69,8 @@ def main() -> None:
         "honest": _table(rows, "hardened", _honest),
         "literal": _table(rows, "literal", _pair),
         "better": _better(rows),
+        "final": _table(final, "hardened", _pair),
+        "final better": _better(final),
     }
     page = PAGE.read_text(encoding="utf-8")
     for name, lines in parts.items():

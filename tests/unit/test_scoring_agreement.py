@@ -36,6 +36,14 @@ def test_strangers__just_short_of_half_cost_the_honest_no_item(spread: float) ->
     torch.testing.assert_close(scores.score[:16], alone.score, rtol=0.0, atol=1e-6)
 
 
+def test_strangers__are_nobodys_peers_where_the_honest_hardly_agree() -> None:
+    faint = honest_shard([5.0 + 0.05 * one for one in range(16)], dimension=64, seed=3)
+    shard = faint.join(cabal_shard(faint, 14, 0.0))
+    assert score_shard(*shard.arguments).valid[:16].double().mean() > 0.99
+    peers_all = replace(HARDENED, peer_similarity_min=-1.0)
+    assert score_shard(*shard.arguments, peers_all).valid[:16].double().mean() < 0.8
+
+
 def test_wrong_answers__to_some_items_cost_the_honest_none_of_these() -> None:
     order = torch.arange(64)
     order[20:] = order[20:].roll(7)
@@ -117,3 +125,15 @@ def test_quantile_over__is_numpys_inverted_distribution(
         assert found == -7.0
     else:
         assert found == np.quantile(some, quantile, method="inverted_cdf")
+
+
+def test_innovation__is_low_for_who_fabricates_a_third_of_the_items() -> None:
+    own = HONEST.encoders([VICTIM])
+    parts = own.full[:, :22, None]
+    mask, inverse = own.mask.clone(), own.inverse.clone()
+    mask[:, :22], inverse[:, :22] = parts, parts
+    honest = HONEST.encoders([one for one in range(16) if one != VICTIM])
+    scores = score_shard(*honest.join(replace(own, mask=mask, inverse=inverse)).arguments)
+    assert scores.terms["innovation"][15] < 0.1
+    assert scores.terms["innovation"][:15].min() > 0.2
+    assert scores.weight[15] == 0
