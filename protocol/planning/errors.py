@@ -9,7 +9,7 @@ class PlanError(ValueError):
     """Numbers no shard can be planned from; the message says which and what to change."""
 
 
-class Infeasible(PlanError):
+class InfeasibleError(PlanError):
     """No shard size keeps the budget named by `budget`; the message says what would."""
 
     def __init__(self, message: str, budget: Literal["security", "liveness"]) -> None:

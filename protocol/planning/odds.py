@@ -1,7 +1,7 @@
 """The chances of one shard of equally drawn nodes, exactly: integers over one binomial coefficient.
 
-A shard of n of N nodes holds b bad, f offline and h other honest ones. It is *taken over* when b > h: more than
-half of those who answer are bad, for bad nodes answer when that wins. It *stalls* below a quorum of q
+A shard of n of N nodes holds b bad, f offline and h other honest ones. It is *taken over* when b > h: more
+than half of those who answer are bad, for bad nodes answer when that wins. It *stalls* below a quorum of q
 answers, where bad nodes are silent, for that hurts then: b + f > n - q. Drawing n of N without replacement
 makes (b, f, h) multivariate hypergeometric: C(B, b) C(F, f) C(H, h) / C(N, n).
 """
@@ -55,7 +55,7 @@ class Population:
 
 
 class ShardOdds:
-    """The exact chances of every shard size of one population; memory grows with the largest size asked for."""
+    """The exact chances of every shard size of one population; memory grows with the largest asked for."""
 
     def __init__(self, population: Population) -> None:
         self.population = population
@@ -64,7 +64,7 @@ class ShardOdds:
         self._halves: list[int] = []
 
     def takeover(self, size: int) -> Fraction:
-        """Chance that more than half of those who answer are bad. Raises PlanError for a size out of range."""
+        """Chance that more than half of those who answer are bad. Raises PlanError."""
         self._extend(size)
         return self._over_offline(size, self._majorities)
 

@@ -8,13 +8,13 @@ from fractions import Fraction
 from typing import Literal
 
 from protocol.genesis import SHARD_SIZE_MAX
-from protocol.planning.errors import Infeasible, PlanError
+from protocol.planning.errors import InfeasibleError, PlanError
 from protocol.planning.odds import NODES_MAX, Population, ShardOdds
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What the chances of one shard must stay under; raises PlanError unless between 0 and 1, both excluded."""
+    """What the chances of one shard must stay under; raises PlanError unless within 0 and 1, excluded."""
 
     security: Fraction
     """Of a takeover."""
@@ -70,8 +70,8 @@ def plan_shard(
     """The first size, from 1, whose takeover chance and stall chance are both under budget.
 
     The quorum is the largest that the liveness budget allows, and more than half of the shard; with
-    `quorum_share` it is that share of the size, rounded up. The next larger size may fail again: an odd shard is
-    taken over a little more easily than the even one before. Raises Infeasible, PlanError.
+    `quorum_share` it is that share of the size, rounded up. The next larger size may fail again: an odd shard
+    is taken over a little more easily than the even one before. Raises InfeasibleError, PlanError.
     """
     if quorum_share is not None and not 0 < quorum_share <= 1:
         raise PlanError(f"a quorum of {float(quorum_share):g} of a shard is none: give a share such as 2/3")
@@ -95,14 +95,16 @@ def _first_size(
     odds: ShardOdds, budget: Budget, quorum_share: Fraction | None, sizes: Iterable[int]
 ) -> int | None:
     for size in sizes:
-        if odds.takeover_under(size, budget.security) and live_quorum(odds, size, budget.liveness, quorum_share):
+        if odds.takeover_under(size, budget.security) and live_quorum(
+            odds, size, budget.liveness, quorum_share
+        ):
             return size
     return None
 
 
 def _infeasible(
     population: Population, budget: Budget, quorum_share: Fraction | None, size_max: int
-) -> Infeasible:
+) -> InfeasibleError:
     """The error that says which budget fails at the best size, and which change alone would do."""
 
     def safe_at(odds: ShardOdds, size: int) -> bool:
@@ -132,7 +134,7 @@ def _infeasible(
         asked = f"under {float(budget.liveness):.2g}"
     ways = list(_ways_out(population, both))
     advice = "; what would do, each alone: " + ", ".join(ways) if ways else "; no single change would do"
-    return Infeasible(
+    return InfeasibleError(
         f"no shard of up to {limit:,} of {population.nodes:,} nodes keeps the {failing} budget ({asked}): "
         f"{wrong}{advice}",
         failing,
@@ -145,7 +147,11 @@ def _ways_out(population: Population, feasible: Callable[[Population], bool]) ->
     for name, option in (("bad", "--byzantine"), ("offline", "--offline")):
         now = getattr(population, name)
         if now and feasible(replace(population, **{name: 0})):
-            most = _last_true(0, now, lambda count, name=name: feasible(replace(population, **{name: count})))
+
+            def lowered(count: int, name: str = name) -> bool:
+                return feasible(replace(population, **{name: count}))
+
+            most = _last_true(0, now, lowered)
             yield f"{option} {most}/{nodes}"
 
     def scaled(count: int) -> bool:
