@@ -166,7 +166,7 @@ def _print(question: Question, choice: Choice) -> None:
         held = choice.trials.holdings
         say(
             f"Unsafe: the richest node alone holds {float(held.largest_share):.0%} of the stake, more than "
-            "all bad ones are assumed to; this plan assumes that it is honest, and each shard lets it fill one seat."
+            "all bad ones are assumed to; this plan assumes that it is honest, and it fills one seat."
         )
     print_table(
         "Compared",

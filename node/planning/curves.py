@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from node.planning.picture import draw_plan
 from node.planning.choice import Choice, Question
+from node.planning.picture import draw_plan
 from protocol.planning import Population, ShardOdds, quorum_of_share
 
 _POINTS_MAX: Final = 400

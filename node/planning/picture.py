@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import log10
+from math import ceil, log10
 from typing import Final
 
 _WIDTH: Final = 900
@@ -39,7 +39,7 @@ def draw_plan(
     """Both chances by size, the chosen one marked; `drawn` are bounds by draws, as dots."""
     first, last = takeover[0][0], takeover[-1][0]
     # Two decades below the smaller budget: what lies deeper is as good as never.
-    decades = -int(-2 - log10(min(budgets)) // 1) + 1
+    decades = ceil(2 - log10(min(budgets)))
     plot = _Plot(first, max(last, first + 1), max(decades, 3))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',

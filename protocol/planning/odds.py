@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import comb
 from typing import Final, Self
 
 from protocol.planning.errors import PlanError
@@ -62,6 +61,7 @@ class ShardOdds:
         # Number m: how many sets of m nodes that are not offline have more (from half on) bad than honest.
         self._majorities: list[int] = []
         self._halves: list[int] = []
+        self._rows: dict[int, list[int]] = {}  # C(n, 0), C(n, 1), ... of the few n in use
 
     def takeover(self, size: int) -> Fraction:
         """Chance that more than half of those who answer are bad. Raises PlanError."""
@@ -74,8 +74,8 @@ class ShardOdds:
         nodes, offline = self.population.nodes, self.population.offline
         # One term, with about the expected number offline, often is over the limit alone.
         likely = max(size - (nodes - offline), offline * size // nodes)
-        ways = comb(offline, likely) * self._majorities[size - likely]
-        if ways * limit.denominator >= limit.numerator * comb(nodes, size):
+        ways = self._choose(offline, likely) * self._majorities[size - likely]
+        if ways * limit.denominator >= limit.numerator * self._choose(nodes, size):
             return False
         return self.takeover(size) < limit
 
@@ -89,6 +89,18 @@ class ShardOdds:
         self._check(size, quorum)
         return self._tail(size, self.population.silent, size - quorum)
 
+    def stall_under(self, size: int, quorum: int, limit: Fraction) -> bool:
+        """Whether `stall(size, quorum)` is under `limit`, mostly without adding it up. Raises PlanError."""
+        self._check(size, quorum)
+        nodes, silent = self.population.nodes, self.population.silent
+        likely = max(size - quorum + 1, size - (nodes - silent), silent * size // nodes)
+        ways = 0
+        if likely <= size:
+            ways = self._choose(silent, likely) * self._choose(nodes - silent, size - likely)
+        if ways * limit.denominator >= limit.numerator * self._choose(nodes, size):
+            return False
+        return self.stall(size, quorum) < limit
+
     def censored(self, size: int, quorum: int) -> Fraction:
         """Chance that bad ones are more than half of a quorum: who may drop honest answers wins then."""
         self._check(size, quorum)
@@ -98,10 +110,10 @@ class ShardOdds:
         """The largest quorum with a stall chance under `stall`, 0 when there is none. Raises PlanError."""
         self._check(size, 0)
         nodes, silent = self.population.nodes, self.population.silent
-        ways, all_ways = 0, comb(nodes, size)
+        ways, all_ways = 0, self._choose(nodes, size)
         # A quorum of q stalls when size - q + 1 or more are silent: add up from all silent downwards.
         for silent_drawn in range(size, -1, -1):
-            ways += comb(silent, silent_drawn) * comb(nodes - silent, size - silent_drawn)
+            ways += self._choose(silent, silent_drawn) * self._choose(nodes - silent, size - silent_drawn)
             if ways * stall.denominator >= stall.numerator * all_ways:
                 return size - silent_drawn
         return size
@@ -110,15 +122,18 @@ class ShardOdds:
         """Chance that more than `more_than` of the shard are among `marked` nodes."""
         nodes = self.population.nodes
         last = min(size, marked)
-        ways = sum(comb(marked, k) * comb(nodes - marked, size - k) for k in range(more_than + 1, last + 1))
-        return Fraction(ways, comb(nodes, size))
+        ways = sum(
+            self._choose(marked, k) * self._choose(nodes - marked, size - k)
+            for k in range(more_than + 1, last + 1)
+        )
+        return Fraction(ways, self._choose(nodes, size))
 
     def _over_offline(self, size: int, sets: list[int]) -> Fraction:
-        offline, ways, total = self.population.offline, 1, 0
-        for drawn in range(min(size, offline) + 1):
-            total += ways * sets[size - drawn]
-            ways = ways * (offline - drawn) // (drawn + 1)
-        return Fraction(total, comb(self.population.nodes, size))
+        offline = self.population.offline
+        ways = sum(
+            self._choose(offline, drawn) * sets[size - drawn] for drawn in range(min(size, offline) + 1)
+        )
+        return Fraction(ways, self._choose(self.population.nodes, size))
 
     def _extend(self, size: int) -> None:
         """Fill the tables up to `size`, each entry from the one before in a handful of operations.
@@ -133,15 +148,22 @@ class ShardOdds:
             self._halves.append(1)
         while len(self._majorities) <= size:
             m, k = len(self._majorities) - 1, (len(self._majorities) - 1) // 2
-            exactly = comb(bad, k) * comb(honest, m - k)
+            exactly = self._choose(bad, k) * self._choose(honest, m - k)
             grown = ((bad + honest - m) * self._majorities[m] + (bad - k) * exactly) // (m + 1)
             m, tied = m + 1, 0
             if m % 2 == 0:
                 # From an odd m the bar k rises by one with m + 1: its sets of exactly m / 2 are ties.
-                tied = comb(bad, m // 2) * comb(honest, m // 2)
+                tied = self._choose(bad, m // 2) * self._choose(honest, m // 2)
                 grown -= tied
             self._majorities.append(grown)
             self._halves.append(grown + tied)
+
+    def _choose(self, of: int, count: int) -> int:
+        """C(of, count), each row grown once: asking `math.comb` anew makes a search much slower."""
+        row = self._rows.setdefault(of, [1])
+        while len(row) <= count:
+            row.append(row[-1] * (of - len(row) + 1) // len(row))
+        return row[count]
 
     def _check(self, size: int, quorum: int) -> None:
         if not 1 <= size <= self.population.nodes:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from protocol.genesis import SHARD_SIZE_MAX
 from protocol.planning.errors import InfeasibleError, PlanError
-from protocol.planning.odds import NODES_MAX, Population, ShardOdds
+from protocol.planning.odds import Population, ShardOdds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,10 @@ def plan_shard(
 
 def live_quorum(odds: ShardOdds, size: int, liveness: Fraction, quorum_share: Fraction | None) -> int:
     """The quorum of `plan_shard` at one size, 0 when none is live enough."""
-    if quorum_share is None:
-        quorum = odds.quorum(size, liveness)
-        return quorum if 2 * quorum > size else 0
-    quorum = quorum_of_share(size, quorum_share)
-    return quorum if odds.stall(size, quorum) < liveness else 0
+    least = size // 2 + 1 if quorum_share is None else quorum_of_share(size, quorum_share)
+    if not odds.stall_under(size, least, liveness):
+        return 0
+    return odds.quorum(size, liveness) if quorum_share is None else least
 
 
 def _first_size(
@@ -132,7 +131,7 @@ def _infeasible(
         quorum = limit // 2 + 1 if quorum_share is None else quorum_of_share(limit, quorum_share)
         wrong = f"a quorum of {quorum:,} stalls with a chance of {float(odds.stall(limit, quorum)):.2g}"
         asked = f"under {float(budget.liveness):.2g}"
-    ways = list(_ways_out(population, both))
+    ways = list(_ways_out(population, size_max, both))
     advice = "; what would do, each alone: " + ", ".join(ways) if ways else "; no single change would do"
     return InfeasibleError(
         f"no shard of up to {limit:,} of {population.nodes:,} nodes keeps the {failing} budget ({asked}): "
@@ -141,7 +140,7 @@ def _infeasible(
     )
 
 
-def _ways_out(population: Population, feasible: Callable[[Population], bool]) -> Iterable[str]:
+def _ways_out(population: Population, size_max: int, feasible: Callable[[Population], bool]) -> Iterable[str]:
     """The least change of bad, offline and all nodes that makes a plan possible, as the options say it."""
     nodes = population.nodes
     for name, option in (("bad", "--byzantine"), ("offline", "--offline")):
@@ -159,11 +158,9 @@ def _ways_out(population: Population, feasible: Callable[[Population], bool]) ->
             Population(count, population.bad * count // nodes, population.offline * count // nodes)
         )
 
-    if nodes < NODES_MAX and scaled(min(NODES_MAX, 64 * nodes)):
-        most = _last_true(
-            0, min(NODES_MAX, 64 * nodes) - nodes, lambda fewer: scaled(min(NODES_MAX, 64 * nodes) - fewer)
-        )
-        yield f"--nodes {min(NODES_MAX, 64 * nodes) - most}"
+    # With as many nodes as a shard can hold, all of them are drawn and nothing is left to chance.
+    if nodes > size_max and scaled(size_max):
+        yield f"--nodes {_last_true(size_max, nodes, scaled)}"
 
 
 def _last_true(low: int, high: int, holds: Callable[[int], bool]) -> int:

@@ -38,8 +38,8 @@ def plan_by_stake(
 ) -> StakePlan:
     """The smallest size found whose 99.9 % bounds of takeover and stall are both under budget.
 
-    As `plan_shard`, with bounds for chances; `progress` hears each largest size tried. Raises InfeasibleError,
-    PlanError.
+    As `plan_shard`, with bounds for chances; `progress` hears each largest size tried. Raises
+    InfeasibleError, PlanError.
     """
     if quorum_share is not None and not 0 < quorum_share <= 1:
         raise PlanError(f"a quorum of {float(quorum_share):g} of a shard is none: give a share such as 2/3")
@@ -147,6 +147,7 @@ def _infeasible(trials: Trials, budget: Budget, limit: int, unsafe: bool) -> Inf
         f"no shard of up to {limit:,} of {held.nodes:,} nodes is shown to keep the security budget (under "
         f"{float(budget.security):.2g}): the bad stake lies with {held.bad:,} nodes, which take "
         f"{held.bad_seats(limit):.0%} of such a shard, and the richest node holds "
-        f"{float(held.largest_share):.0%} of all stake yet fills one seat; spread the stake, lower --byzantine or --offline, or raise --draws",
+        f"{float(held.largest_share):.0%} of all stake yet fills one seat; "
+        "spread the stake, lower --byzantine or --offline, or raise --draws",
         "security",
     )
