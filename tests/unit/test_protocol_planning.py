@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from itertools import combinations
 
@@ -35,11 +35,15 @@ def populations(draw: st.DrawFn, nodes_max: int = 9) -> Population:
     return Population(nodes, bad, draw(st.integers(0, nodes - bad)))
 
 
-def enumerated(population: Population, size: int, event: Callable[[int, int, int], bool]) -> Fraction:
-    """The share of all shards, each counted, in which (bad, offline, honest) members are an `event`."""
+def enumerated(population: Population, size: int) -> list[list[int]]:
+    """Of every shard there is, how many bad, offline and honest members it has."""
     kinds = "b" * population.bad + "f" * population.offline + "h" * population.honest
-    shards = [[shard.count(kind) for kind in "bfh"] for shard in combinations(kinds, size)]
-    return Fraction(sum(event(*shard) for shard in shards), len(shards))
+    return [[shard.count(kind) for kind in "bfh"] for shard in combinations(kinds, size)]
+
+
+def share(events: Iterable[bool]) -> Fraction:
+    seen = list(events)
+    return Fraction(sum(seen), len(seen))
 
 
 @given(population=populations(), data=st.data())
@@ -47,10 +51,11 @@ def test_chances__are_those_of_counting_every_shard(population: Population, data
     odds = ShardOdds(population)
     for size in data.draw(st.permutations(range(1, population.nodes + 1))):
         quorum = data.draw(st.integers(0, size))
-        assert odds.takeover(size) == enumerated(population, size, lambda b, f, h: b > h)
-        assert odds.takeover_or_tie(size) == enumerated(population, size, lambda b, f, h: b >= h)
-        assert odds.stall(size, quorum) == enumerated(population, size, lambda b, f, h: h < quorum)
-        assert odds.censored(size, quorum) == enumerated(population, size, lambda b, f, h: 2 * b > quorum)
+        counted = enumerated(population, size)
+        assert odds.takeover(size) == share(b > h for b, _, h in counted)
+        assert odds.takeover_or_tie(size) == share(b >= h for b, _, h in counted)
+        assert odds.stall(size, quorum) == share(h < quorum for _, _, h in counted)
+        assert odds.censored(size, quorum) == share(2 * b > quorum for b, _, _ in counted)
 
 
 @given(population=populations(), data=st.data(), limit=st.fractions(0, 1))
