@@ -119,7 +119,9 @@ def _choose_by_stake(question: Question, held: Holdings, progress: Callable[[int
 def _compared(question: Question, plan: ShardPlan | StakePlan) -> Sequence[tuple[str, int, int]]:
     """The other shards that this network can have, each with its quorum."""
     preset = PRESETS[PRESET].parameters
-    others = question.others or ((f"{PRESET} preset", preset.shard_size, preset.encoders_min),)
+    others = question.others
+    if all(quorum is None for _, _, quorum in others):  # else it is a network with a shard of its own
+        others = (*others, (f"{PRESET} preset", preset.shard_size, preset.encoders_min))
     share = Fraction(plan.quorum, plan.size)
     return [
         (name, size, quorum_of_share(size, share) if quorum is None else quorum)
