@@ -74,9 +74,12 @@ def test_quorum__is_the_largest_that_is_live_enough(
 ) -> None:
     size = data.draw(st.integers(1, population.nodes))
     odds = ShardOdds(population)
-    quorum = odds.quorum(size, stall)
-    assert odds.stall(size, quorum) < stall
-    assert quorum == size or odds.stall(size, quorum + 1) >= stall
+    for limit in {stall, *(odds.stall(size, quorum) for quorum in range(size + 1))} - {0}:
+        quorum = odds.quorum(size, limit)
+        assert odds.stall(size, quorum) < limit
+        assert quorum == size or odds.stall(size, quorum + 1) >= limit
+        assert odds.stall_under(size, quorum, limit)
+        assert quorum == size or not odds.stall_under(size, quorum + 1, limit)
 
 
 @given(

@@ -106,6 +106,15 @@ def test_plan_by_stake__of_equal_stakes_is_near_the_exact_plan() -> None:
     assert plan.stall.upper < MILD.liveness
 
 
+def test_plan_by_stake__keeps_the_budgets_with_its_bounds_whatever_the_seed() -> None:
+    held = Holdings([10 + i % 7 for i in range(60)], FIFTH, Fraction(0))
+    for seed in range(8):
+        plan = plan_by_stake(Trials(held, 200, seed), Budget(Fraction(1, 100), Fraction(1, 10)))
+        assert plan.takeover.chance <= plan.takeover.upper < 0.01
+        assert plan.stall.chance < plan.stall.upper < 0.1
+        assert 2 * plan.quorum > plan.size
+
+
 def test_plan_by_stake__is_the_same_for_the_same_seed_and_not_for_another() -> None:
     held = Holdings([10 + i % 7 for i in range(80)], FIFTH, Fraction(0))
     plans = [plan_by_stake(Trials(held, 300, seed), MILD) for seed in (1, 1, 2)]
