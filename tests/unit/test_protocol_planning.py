@@ -29,7 +29,7 @@ THIRD, FIFTH = Fraction(1, 3), Fraction(1, 5)
 
 
 @st.composite
-def populations(draw: st.DrawFn, nodes_max: int = 9) -> Population:
+def populations(draw: st.DrawFn, nodes_max: int = 7) -> Population:
     nodes = draw(st.integers(1, nodes_max))
     bad = draw(st.integers(0, nodes))
     return Population(nodes, bad, draw(st.integers(0, nodes - bad)))
@@ -184,14 +184,14 @@ def test_plan__with_nodes_offline_needs_a_larger_shard() -> None:
 
 def test_plan__says_which_budget_fails_and_each_way_out_is_one() -> None:
     with pytest.raises(
-        InfeasibleError, match=r"keeps the security budget .*--byzantine (\d+)/9000"
+        InfeasibleError, match=r"keeps the security budget .*--byzantine (\d+)/3000"
     ) as unsafe:
-        plan_shard(Population(9_000, 4_000, 0), BUDGET)
+        plan_shard(Population(3_000, 1_350, 0), BUDGET)
     assert unsafe.value.budget == "security"
     bad = int(str(unsafe.value).split("--byzantine ")[1].split("/")[0])
-    assert plan_shard(Population(9_000, bad, 0), BUDGET).size <= SHARD_SIZE_MAX
+    assert plan_shard(Population(3_000, bad, 0), BUDGET).size <= SHARD_SIZE_MAX
     with pytest.raises(InfeasibleError):
-        plan_shard(Population(9_000, bad + 1, 0), BUDGET)
+        plan_shard(Population(3_000, bad + 1, 0), BUDGET)
     with pytest.raises(InfeasibleError, match="keeps the liveness budget") as stalled:
         plan_shard(Population(5_000, 0, 1_000), BUDGET, Fraction(9, 10))
     assert stalled.value.budget == "liveness"

@@ -108,7 +108,7 @@ def test_plan_by_stake__of_equal_stakes_is_near_the_exact_plan() -> None:
 
 def test_plan_by_stake__keeps_the_budgets_with_its_bounds_whatever_the_seed() -> None:
     held = Holdings([10 + i % 7 for i in range(60)], FIFTH, Fraction(0))
-    for seed in range(8):
+    for seed in range(5):
         plan = plan_by_stake(Trials(held, 200, seed), Budget(Fraction(1, 100), Fraction(1, 10)))
         assert plan.takeover.chance <= plan.takeover.upper < 0.01
         assert plan.stall.chance < plan.stall.upper < 0.1
