@@ -74,7 +74,7 @@ def shard(
     A takeover: more than half of those who answer are bad; bad ones all answer then. A stall: fewer than the
     quorum answer; bad ones are all silent then. Where stakes are equal the chances are exact. Where they
     differ, shares are of stake, the bad hold the smallest nodes, and shards are drawn by the network's
-    own rule; the bounds are 99.9 %.
+    own rule; the bounds are 3.09 standard errors above, and too low now and then where some are offline.
     """
     if picture is not None and not picture.absolute().parent.is_dir():
         raise CommandError(

@@ -46,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one size and quorum buy; chances are exact, or with `bounds` means and 99.9 % bounds of draws."""
+    """What one size and quorum buy; chances are exact, or with `bounds` means and bounds of draws."""
 
     name: str
     size: int

@@ -20,7 +20,7 @@ from protocol.sampling import draw_indices, draw_shard
 DRAWS_MIN: Final = 100
 DRAWS_MAX: Final = 10_000_000
 SIGMAS: Final = 3.09
-"""Of a bound: a normal variable lies beyond it once in a thousand."""
+"""Of a bound. A normal variable lies beyond it once in a thousand; weighted draws are skew, and do oftener."""
 _HITS_MIN: Final = 30
 """Fewer tell too little of the variance to bound anything."""
 _TILT_UNIT: Final = 16
@@ -35,7 +35,7 @@ class Estimate:
     error: float
     """Standard error; 0 when the chance is exact."""
     upper: float
-    """One-sided 99.9 % bound; 1 when too few draws showed the event."""
+    """A bound: 3.09 errors above a takeover's mean, Wilson's for a stall; 1 when too few draws showed it."""
 
 
 class Trials:

@@ -36,7 +36,7 @@ def plan_by_stake(
     size_max: int = SHARD_SIZE_MAX,
     progress: Callable[[int], None] = lambda _: None,
 ) -> StakePlan:
-    """The smallest size found whose 99.9 % bounds of takeover and stall are both under budget.
+    """The smallest size found whose bounds of takeover and stall by draws are both under budget.
 
     As `plan_shard`, with bounds for chances; `progress` hears each largest size tried. Raises
     InfeasibleError, PlanError.
