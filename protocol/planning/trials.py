@@ -20,7 +20,7 @@ from protocol.sampling import draw_indices, draw_shard
 DRAWS_MIN: Final = 100
 DRAWS_MAX: Final = 10_000_000
 SIGMAS: Final = 3.09
-"""Of a bound. A normal variable lies beyond it once in a thousand; weighted draws are skew, and do oftener."""
+"""Of a bound. A normal variable passes it once in a thousand; weighted draws are skew, and do oftener."""
 _HITS_MIN: Final = 30
 """Fewer tell too little of the variance to bound anything."""
 _TILT_UNIT: Final = 16
