@@ -13,6 +13,7 @@ from node.cli import (
     genesis,
     init,
     keys,
+    plan,
     rounds,
     run,
     scores,
@@ -78,6 +79,7 @@ app.command("scores")(scores.scores)
 app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")
+app.add_typer(plan.app, name="plan")
 app.add_typer(bench.app, name="bench")
 app.command("version")(version.version)
 

@@ -60,6 +60,7 @@ _CODES: Final = {
     ("config.datadir", "DataDirLocked"): ExitCode.NODE_STATE,
     ("config.errors", "ConfigError"): ExitCode.BAD_INPUT,
     ("protocol.genesis", "GenesisError"): ExitCode.BAD_INPUT,
+    ("protocol.planning.errors", "PlanError"): ExitCode.BAD_INPUT,
     ("node.corpus", "CorpusError"): ExitCode.BAD_INPUT,
     ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.encoders.encoder", "EncoderError"): ExitCode.BAD_INPUT,

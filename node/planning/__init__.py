@@ -1,0 +1,1 @@
+"""Choosing the parameters of a network: what is read, compared and drawn around `protocol.planning`."""
