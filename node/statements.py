@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
-import structlog
 import trio
 
 from node.clock import now_ms
 from node.network.counters import Counters
 from node.signer import Signer, VoteSlot
-from protocol.evidence import equivocation, vote_slot
+from protocol.evidence import vote_slot
 from protocol.genesis import Genesis
-from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
+from protocol.gossip_rules import Judgement
+from protocol.hearing import Hearing
 from protocol.messages import Body, Evidence
-from protocol.schedule import ShardRound
 from protocol.statement import Statement, assemble, statement_digest
 from protocol.verdict import Verdict
 
-SEEN_MAX = 65_536
-"""Statements, vote slots and accusations remembered; the oldest go first. Rounds expire long before."""
-
 B = TypeVar("B", bound=Body)
-K = TypeVar("K")
-log = structlog.get_logger(__name__)
 
 
 class Statements:
@@ -35,9 +28,7 @@ class Statements:
         self.genesis = genesis
         self._signer = signer
         self._counters = counters
-        self._seen: OrderedDict[bytes, None] = OrderedDict()
-        self._slots: OrderedDict[tuple[object, ...], Statement[Body]] = OrderedDict()
-        self._accused: OrderedDict[tuple[ShardRound, bytes], None] = OrderedDict()
+        self._hearing = Hearing(genesis)
         self.on_accepted: Callable[[Statement[Body]], None] = lambda _: None
         """Called with every statement that is new and valid."""
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
@@ -48,25 +39,13 @@ class Statements:
 
         Never raises.
         """
-        seen = self._seen.__contains__
-        judgement = judge(data, Gossip(self.genesis, now_ms(), seen, self._slots.get, topic))
+        heard = self._hearing.hear(data, now_ms(), topic)
+        judgement = heard.judgement
         self._counters.add(f"statements.{judgement.verdict.value}")
-        statement = judgement.statement
-        if statement is None:
-            return judgement
-        if judgement.verdict is Verdict.ACCEPT:
-            self._remember(statement)
-            self.on_accepted(statement)
-            return judgement
-        slot = vote_slot(statement)
-        first = self._slots.get(slot) if slot is not None else None
-        if slot is not None and first is not None:
-            _add(self._seen, statement.digest)
-            # Once is enough: who signs a thousand contradictions must not make us gossip a thousand times.
-            accused = (slot[1], statement.signer)
-            if accused not in self._accused:
-                _add(self._accused, accused)
-                self.on_evidence(equivocation(first, statement))
+        if judgement.verdict is Verdict.ACCEPT and judgement.statement is not None:
+            self.on_accepted(judgement.statement)
+        if heard.evidence is not None:
+            self.on_evidence(heard.evidence)
         return judgement
 
     async def sign(self, body: B) -> Statement[B]:
@@ -82,19 +61,5 @@ class Statements:
             vote = VoteSlot(kind.value, at.epoch, at.round, at.shard, wave)
             signature = await trio.to_thread.run_sync(self._signer.sign, vote, name)
         statement = assemble(self.genesis.network_id, key, body, signature)
-        self._remember(statement)
+        self._hearing.remember(statement)
         return statement
-
-    def _remember(self, statement: Statement[Body]) -> None:
-        _add(self._seen, statement.digest)
-        slot = known_slot(statement, self.genesis.network_id)
-        if slot is not None:
-            self._slots.setdefault(slot, statement)
-            while len(self._slots) > SEEN_MAX:
-                self._slots.popitem(last=False)
-
-
-def _add(table: OrderedDict[K, None], key: K) -> None:
-    table[key] = None
-    while len(table) > SEEN_MAX:
-        table.popitem(last=False)

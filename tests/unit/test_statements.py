@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import node.statements
+import protocol.hearing
 from node.network.counters import Counters
 from node.signer import Signer
 from node.signer.errors import EquivocationRefused, TooEarly
@@ -111,13 +111,14 @@ def test_contradiction_that_is_not_signed__accuses_nobody(clock: VirtualClock) -
 def test_tables__forget_the_oldest_beyond_their_bound(
     clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node.statements, "SEEN_MAX", 3)
+    monkeypatch.setattr(protocol.hearing, "SEEN_MAX", 3)
     heard = Heard(None)
     for who in VALIDATORS:
         for round_ in (ROUND - 1, ROUND):
             for mark in (b"a", b"b"):
                 heard.receive(said(who, mark, round_).data)
-    assert len(heard._seen) == len(heard._slots) == len(heard._accused) == 3
+    tables = heard._hearing
+    assert len(tables._seen) == len(tables._slots) == len(tables._accused) == 3
 
 
 @pytest.mark.usefixtures("clock")

@@ -1,0 +1,244 @@
+"""Sees everything that happens in a simulation and checks, after every event, what must never be otherwise.
+
+It knows what no node knows: who is honest, every disk, every blob. It uses none of the machines' own checks
+where it can count for itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from node.sim.vectors import StandInError, stand_in_comparison
+from node.sim.world import World
+from protocol.audit import AuditError, AuditedReport, audit_report
+from protocol.codec import encode
+from protocol.evidence import EvidenceError, Slot, check_evidence, vote_slot
+from protocol.gossip_rules import ROUNDS_KEPT
+from protocol.hashing import content_digest
+from protocol.hearing import SEEN_MAX, Heard
+from protocol.messages import Body, Certificate, Challenge, Evidence, Lock, Report, Reveal
+from protocol.rounds import AttesterMachine
+from protocol.rounds import effects as fx
+from protocol.schedule import ShardRound
+from protocol.statement import Statement
+from protocol.verdict import Verdict
+
+if TYPE_CHECKING:
+    from node.sim.node import SimNode
+
+ROUNDS_OPEN_MAX = 2 * (ROUNDS_KEPT + 2)
+WEIGHT_SUM_TOLERANCE = 1e-9
+
+
+class Violation(Exception):  # noqa: N818 (says what it is)
+    """An invariant does not hold: which, and how it was seen."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+class Observer:
+    """The invariants of one simulation. Tables are bounded by its rounds and members."""
+
+    def __init__(self, world: World, byzantine: frozenset[bytes]) -> None:
+        self._world = world
+        self._genesis = world.genesis
+        self._byzantine = byzantine
+        self._names = {member.key: member.name for member in (*world.validators, *world.encoders)}
+        self._said: dict[Slot, bytes] = {}  # by honest members
+        self._locks: set[bytes] = set()
+        self._first: dict[tuple[bytes, Slot], bytes] = {}  # (listener, slot) -> digest
+        self._accused: dict[bytes, set[tuple[ShardRound, bytes]]] = {}
+        self._accepted: dict[bytes, set[bytes]] = {}
+        self._reports: dict[bytes, Statement[Report]] = {}
+        self._certified: dict[ShardRound, bytes] = {}
+        self._checked: set[bytes] = set()  # reports recomputed and found right
+        self._archive: dict[bytes, bytes] = {}
+        self.certified_by: dict[ShardRound, set[bytes]] = {}
+        """Honest validators that know a round's certificate."""
+
+    # -- names ---------------------------------------------------------------------------------------------
+
+    def name_of(self, key: bytes) -> str:
+        """A member's short name."""
+        return self._names.get(key, key.hex()[:8])
+
+    def is_honest(self, key: bytes) -> bool:
+        """Whether a member follows the protocol."""
+        return key not in self._byzantine
+
+    def named(self, statement: Statement[Body]) -> str:
+        """A statement as traces show it."""
+        body = statement.body
+        digest = statement.digest.hex()[:6]
+        if isinstance(body, Evidence):
+            return f"evidence {digest}"
+        wave = getattr(body, "wave", 0)
+        return f"{statement.kind.value}{wave or ''} {body.at} by {self.name_of(statement.signer)} {digest}"
+
+    # -- what is said --------------------------------------------------------------------------------------
+
+    def said(self, node: SimNode, statement: Statement[Body]) -> None:
+        """A signature leaves a node."""
+        body = statement.body
+        if isinstance(body, Report):
+            self._reports[statement.digest] = statement  # type: ignore[assignment]
+        if isinstance(body, Lock):
+            self._locks.add(statement.digest)
+        if node.key in self._byzantine:
+            return
+        slot = vote_slot(statement)
+        if slot is None:
+            return
+        if self._said.setdefault(slot, statement.digest) != statement.digest:
+            raise Violation("one vote a slot", f"{node.member.name} signs a second {self.named(statement)}")
+        if node.disk.votes.get(slot) != statement.digest:
+            raise Violation(
+                "durable before said", f"{self.named(statement)} leaves before its vote is on the disk"
+            )
+        self._check_order(node, statement)
+
+    def _check_order(self, node: SimNode, statement: Statement[Body]) -> None:
+        """Facts stand on the disk before what follows from them; nothing is revealed too early."""
+        body = statement.body
+        name = self.named(statement)
+        if isinstance(body, Challenge) and not _has(node, fx.ReleasedItems, body.at):
+            raise Violation("durable before said", f"{name} leaves before its items are marked released")
+        if isinstance(body, Report) and not _has(node, fx.ReportMade, body.at):
+            raise Violation("durable before said", f"{name} leaves before the report is on the disk")
+        if isinstance(body, Reveal):
+            kinds = [slot[2] for slot in self._said if slot[0] == "commit" and slot[1::2] == (body.at, node.key)]
+            if sorted(kinds) != [1, 2, 3] or body.lock not in self._locks:
+                raise Violation("no reveal without commit and lock", name)
+
+    def provided(self, data: bytes) -> None:
+        """Bytes that somebody can be asked for."""
+        self._archive.setdefault(content_digest(data), data)
+
+    def restarted(self, node: SimNode) -> None:
+        """A process has begun: what the one before it heard is forgotten."""
+        self._accepted.pop(node.key, None)
+        self._accused.pop(node.key, None)
+        for place in [place for place in self._first if place[0] == node.key]:
+            del self._first[place]
+
+    # -- what is heard -------------------------------------------------------------------------------------
+
+    def heard(self, node: SimNode, heard: Heard) -> None:
+        """A node has judged a statement."""
+        statement = heard.judgement.statement
+        if statement is None or node.key in self._byzantine:
+            return
+        accused = self._accused.setdefault(node.key, set())
+        if heard.evidence is not None:
+            self._convicts_nobody_honest(heard.evidence)
+            body = statement.body
+            assert not isinstance(body, Evidence)
+            accused.add((body.at, statement.signer))
+        if heard.judgement.verdict is Verdict.ACCEPT:
+            self._accept(node, statement)
+        slot = vote_slot(statement)
+        if slot is None:
+            return
+        first = self._first.setdefault((node.key, slot), statement.digest)
+        if first == statement.digest:
+            return
+        if heard.judgement.verdict is Verdict.ACCEPT:
+            raise Violation("one statement a slot", f"{node.member.name} accepts two: {self.named(statement)}")
+        if (slot[1], statement.signer) not in accused:
+            raise Violation(
+                "equivocation yields evidence", f"{node.member.name} keeps quiet on {self.named(statement)}"
+            )
+
+    def _accept(self, node: SimNode, statement: Statement[Body]) -> None:
+        accepted = self._accepted.setdefault(node.key, set())
+        if statement.digest in accepted:
+            raise Violation(
+                "every statement once", f"{node.member.name} accepts {self.named(statement)} again"
+            )
+        accepted.add(statement.digest)
+        body = statement.body
+        if isinstance(body, Evidence):
+            self._convicts_nobody_honest(body)
+        elif isinstance(body, Certificate):
+            self._certificate(node, body)
+
+    def _convicts_nobody_honest(self, evidence: Evidence) -> None:
+        try:
+            offender = check_evidence(self._genesis, evidence)
+        except EvidenceError as error:
+            raise Violation("evidence holds", str(error)) from error
+        if offender not in self._byzantine:
+            raise Violation("no evidence against the honest", self.name_of(offender))
+
+    # -- what is certified ---------------------------------------------------------------------------------
+
+    def _certificate(self, node: SimNode, certificate: Certificate) -> None:
+        """A certificate that an honest validator or encoder believes."""
+        at, report = certificate.at, certificate.report
+        self.certified_by.setdefault(at, set()).add(node.key)
+        stakes = dict(self._genesis.validator_stakes)
+        stake = sum(stakes[key] for key in {vote.validator for vote in certificate.attestations})
+        if 3 * stake < 2 * sum(stakes.values()):
+            raise Violation("two thirds certify", f"{stake} of {sum(stakes.values())} certified {at}")
+        if self._certified.setdefault(at, report) != report:
+            raise Violation("one certificate a shard-round", f"{at} has two reports certified")
+        self._recompute(at, report)
+
+    def _recompute(self, at: ShardRound, report: bytes) -> None:
+        """Audit a certified report with all that was ever provided, and score it again."""
+        header = self._reports.get(report)
+        if report in self._checked or header is None:
+            return
+        self._checked.add(report)
+        try:
+            audited = audit_report(
+                self._genesis, header, self._archive.get(header.body.body, b""), self._world.schedule
+            )
+            deviations = stand_in_comparison(audited.task, self._archive.get, audited.body.scores)
+        except (AuditError, StandInError) as error:
+            raise Violation("certified scores recompute", f"{at}: {error}") from error
+        worst = max(deviations, key=lambda deviation: deviation.difference_ppm)
+        if worst.difference_ppm > self._genesis.parameters.tolerance_ppm:
+            raise Violation(
+                "certified scores recompute", f"{at}: {worst.term} lies {worst.difference_ppm} ppm away"
+            )
+        self._weights(at, audited)
+
+    def _weights(self, at: ShardRound, audited: AuditedReport) -> None:
+        weights = np.frombuffer(audited.body.scores.weight, "<f8")
+        if (weights < 0).any() or abs(float(weights.sum()) - 1) > WEIGHT_SUM_TOLERANCE:
+            raise Violation("weights sum to one", f"{at}: {float(weights.sum())}")
+
+    def persisted(self, node: SimNode, fact: fx.Fact) -> None:
+        """A fact is on a validator's disk."""
+        if node.key in self._byzantine or not isinstance(fact, fx.RoundCertified):
+            return
+        self._certificate(node, fact.certificate)
+        if content_digest(encode(fact.body)) != fact.header.body.body:
+            raise Violation("certified scores recompute", f"{node.member.name} kept another body of {fact.at}")
+
+    # -- after every event ---------------------------------------------------------------------------------
+
+    def after_event(self, node: SimNode) -> None:
+        """Bounds, and what a machine has certified by itself."""
+        if node.key in self._byzantine:
+            return
+        if len(node.machines) > ROUNDS_OPEN_MAX:
+            raise Violation("bounded", f"{node.member.name} has {len(node.machines)} rounds open")
+        if node.hearing.entries_max > SEEN_MAX:
+            raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")
+        for machines in node.machines.values():
+            for machine in machines:
+                if isinstance(machine, AttesterMachine) and machine.certificate is not None:
+                    known = self.certified_by.get(machine.at)
+                    if known is None or node.key not in known:
+                        self._certificate(node, machine.certificate)
+
+
+def _has(node: SimNode, kind: type[fx.ReleasedItems] | type[fx.ReportMade], at: ShardRound) -> bool:
+    return any(isinstance(fact, kind) and fact.at == at for fact in node.disk.facts)

@@ -1,0 +1,155 @@
+"""One simulation from a scenario to its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.sim.byzantine import ByzantineValidator
+from node.sim.cheating import CheatingEncoder
+from node.sim.encoder import SimEncoder
+from node.sim.faults import Faults
+from node.sim.network import Network, Weather
+from node.sim.node import SimNode
+from node.sim.observer import Observer, Violation
+from node.sim.scenario import Scenario
+from node.sim.scheduler import Flooded, Scheduler
+from node.sim.trace import Trace
+from node.sim.validator import SimValidator
+from node.sim.world import GENESIS_TIME_MS, Size, World, world_of
+from protocol.schedule import dealer_of, shard_round, slot_start_ms
+
+QUIET_ROUNDS_MAX = 16
+LIVE_WITHIN_ROUNDS = 3
+"""Of those that honest validators deal after the faults have stopped, one is certified."""
+START_BEFORE_MS = 1_000
+NOISE_STEP = 0.1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a simulation ended."""
+
+    scenario: Scenario
+    violation: str
+    """Empty when every invariant held."""
+    trace_hash: str
+    lines: tuple[str, ...]
+    events: int
+    messages: int
+    message_bytes: int
+    certified_rounds: int
+    rounds: int
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return {
+            "seed": self.scenario.seed,
+            "violation": self.violation,
+            "trace_hash": self.trace_hash,
+            "events": self.events,
+            "messages": self.messages,
+            "message_bytes": self.message_bytes,
+            "certified_rounds": self.certified_rounds,
+            "rounds": self.rounds,
+            "scenario": self.scenario.facts(),
+        }
+
+
+def simulate(scenario: Scenario, *, keep_trace: bool = False) -> Outcome:
+    """Run a scenario until an invariant breaks or the network is seen to live after its faults."""
+    return Simulation(scenario, keep_trace=keep_trace).run()
+
+
+class Simulation:
+    """A network in virtual time, its faults, and who watches."""
+
+    def __init__(self, scenario: Scenario, *, keep_trace: bool = False) -> None:
+        self.scenario = scenario
+        rounds = scenario.rounds + QUIET_ROUNDS_MAX
+        self.world = world_of(Size(scenario.validators, scenario.encoders, rounds, scenario.variant))
+        byzantine = [member.key for member in self.world.validators[: len(scenario.lies)]]
+        cheating = [member.key for member in self.world.encoders[: len(scenario.cheats)]]
+        self.trace = Trace(GENESIS_TIME_MS, keep=keep_trace)
+        self.scheduler = Scheduler(GENESIS_TIME_MS - START_BEFORE_MS)
+        weather = Weather(
+            scenario.loss_percent, scenario.replay_percent, scenario.reorder_percent, scenario.delay_ms_max
+        )
+        self.network = Network(scenario.seed, self.scheduler, self.world.genesis, weather)
+        self.observer = Observer(self.world, frozenset((*byzantine, *cheating)))
+        self.nodes = _nodes(self, frozenset(byzantine))
+        self.network.peers = {node.key: node for node in self.nodes}
+        self.rounds = 0
+
+    def run(self) -> Outcome:
+        """The outcome."""
+        genesis = self.world.genesis
+        for name, fact in self.scenario.facts().items():
+            self.trace.note(GENESIS_TIME_MS, "-", f"{name}: {fact}")
+        honest = [node for node in self.nodes if self.observer.is_honest(node.key)]
+        healed_ms = slot_start_ms(genesis, self.scenario.rounds)
+        Faults(self.scenario, self.scheduler, self.network, self.trace, honest, healed_ms).schedule()
+        violation = ""
+        try:
+            for node in self.nodes:
+                node.start()
+            self.scheduler.run_until(healed_ms)
+            self._quiet_rounds(honest)
+        except (Violation, Flooded) as broken:
+            violation = str(broken)
+            self.trace.note(self.scheduler.now_ms, "-", f"VIOLATED {violation}")
+        return Outcome(
+            scenario=self.scenario,
+            violation=violation,
+            trace_hash=self.trace.hash,
+            lines=tuple(self.trace.lines),
+            events=self.scheduler.events,
+            messages=self.network.sent,
+            message_bytes=self.network.sent_bytes,
+            certified_rounds=len(self.observer.certified_by),
+            rounds=self.rounds or self.scenario.rounds,
+        )
+
+    def _quiet_rounds(self, honest: list[SimNode]) -> None:
+        """Raises Violation unless a round is certified soon enough on every honest validator."""
+        genesis = self.world.genesis
+        voters = {node.key for node in honest if node.key in genesis.validators}
+        dealt = 0
+        # Who starts when the faults stop takes part from the next slot on.
+        first = self.scenario.rounds + 1
+        for round_ in range(first, self.scenario.rounds + QUIET_ROUNDS_MAX):
+            self.rounds = round_ + 1
+            self.scheduler.run_until(slot_start_ms(genesis, round_ + 1))
+            at = shard_round(genesis, round_, 0)
+            if voters <= self.observer.certified_by.get(at, set()):
+                return
+            dealt += self.observer.is_honest(dealer_of(genesis, at))
+            if dealt >= LIVE_WITHIN_ROUNDS:
+                break
+        raise Violation("lives after faults", f"{dealt} honest dealers dealt from round {first} on, for nothing")
+
+
+def _nodes(simulation: Simulation, friends: frozenset[bytes]) -> list[SimNode]:
+    s, world = simulation, simulation.world
+    parts = (s.scheduler, s.network, s.trace, s.observer)
+    nodes: list[SimNode] = []
+    for index, member in enumerate(world.validators):
+        if index < len(s.scenario.lies):
+            lies = frozenset(s.scenario.lies[index])
+            nodes.append(
+                ByzantineValidator(
+                    member, world, *parts, lies=lies, friends=friends, seed=s.scenario.seed
+                )
+            )
+        else:
+            nodes.append(SimValidator(member, world, *parts))
+    for index, member in enumerate(world.encoders):
+        # In their order, each worse than the one before.
+        noise = NOISE_STEP * index
+        if index < len(s.scenario.cheats):
+            nodes.append(CheatingEncoder(member, world, *parts, cheat=s.scenario.cheats[index], noise=noise))
+        else:
+            nodes.append(SimEncoder(member, world, *parts, noise=noise))
+    return nodes
+
+
+__all__ = ["Outcome", "Simulation", "World", "simulate"]

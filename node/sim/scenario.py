@@ -1,0 +1,139 @@
+"""A scenario: which network, which faults and who lies, all drawn from one seed unless told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from node.sim.byzantine import Lie
+from node.sim.cheating import Cheat
+from node.sim.streams import chance, stream
+
+VARIANTS = 6
+ROUNDS = 5
+VALIDATORS_MIN = 4
+"""With fewer, no validator may be byzantine and any quorum is everyone."""
+ENCODERS_MIN = 5
+BYZANTINE_STAKE_LIMIT = "below a third"
+
+
+class ScenarioError(ValueError):
+    """A network that cannot be simulated."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is told instead of drawn; None is drawn."""
+
+    validators: int | None = None
+    encoders: int | None = None
+    rounds: int | None = None
+    loss_percent: int | None = None
+    byzantine: int | None = None
+    cheaters: int | None = None
+    crashes: int | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that is decided before the first event."""
+
+    seed: int
+    variant: int
+    validators: int
+    encoders: int
+    rounds: int
+    """Rounds with faults; quiet ones follow."""
+    loss_percent: int
+    replay_percent: int
+    reorder_percent: int
+    delay_ms_max: int
+    crashes: int
+    partitions: int
+    skewed_clocks: int
+    disk_faults: int
+    lies: tuple[tuple[Lie, ...], ...]
+    """Of the first validators."""
+    cheats: tuple[Cheat, ...]
+    """Of the first encoders."""
+
+    def facts(self) -> dict[str, str]:
+        """As people read it."""
+        lies = [f"v{index} {'+'.join(told)}" for index, told in enumerate(self.lies)]
+        cheats = [f"e{index} {cheat}" for index, cheat in enumerate(self.cheats)]
+        return {
+            "seed": str(self.seed),
+            "network": f"{self.validators} validators, {self.encoders} encoders, variant {self.variant}",
+            "rounds": f"{self.rounds} with faults, then quiet ones until one is certified",
+            "links": f"{self.loss_percent} % lost, {self.replay_percent} % replayed, "
+            f"{self.reorder_percent} % held back, up to {self.delay_ms_max} ms",
+            "faults": f"{self.crashes} crashes, {self.partitions} partitions, {self.skewed_clocks} wrong clocks, "
+            f"{self.disk_faults} disk faults",
+            "byzantine": ", ".join(lies) or "none",
+            "cheating": ", ".join(cheats) or "none",
+        }
+
+
+def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:  # noqa: B008 (frozen)
+    """The scenario of a seed. Raises ScenarioError for wishes no network can have."""
+    draw = stream(seed, "scenario")
+    validators = _told(wishes.validators, draw.choice((4, 4, 4, 5, 6, 7)))
+    encoders = _told(wishes.encoders, draw.randint(5, 7))
+    if validators < VALIDATORS_MIN or encoders < ENCODERS_MIN:
+        raise ScenarioError(
+            f"a simulated network has at least {VALIDATORS_MIN} validators and {ENCODERS_MIN} encoders"
+        )
+    byzantine = _told(wishes.byzantine, draw.randint(0, (validators - 1) // 3))
+    cheaters = _told(wishes.cheaters, draw.randint(0, 2))
+    if byzantine > validators or cheaters > encoders:
+        raise ScenarioError("more members lie or cheat than there are: lower --byzantine or --cheaters")
+    return Scenario(
+        seed=seed,
+        variant=draw.randrange(VARIANTS),
+        validators=validators,
+        encoders=encoders,
+        rounds=_told(wishes.rounds, ROUNDS),
+        loss_percent=_told(wishes.loss_percent, draw.choice((0, 0, 2, 5, 10, 20, 30))),
+        replay_percent=draw.choice((0, 1, 5)),
+        reorder_percent=draw.choice((0, 5, 20)),
+        delay_ms_max=draw.choice((20, 60, 300)),
+        crashes=_told(wishes.crashes, draw.choice((0, 1, 2, 4))),
+        partitions=draw.choice((0, 0, 1, 2)),
+        skewed_clocks=draw.choice((0, 0, 1, 2)),
+        disk_faults=draw.choice((0, 0, 1, 2)),
+        lies=tuple(_lies(draw) for _ in range(byzantine)),
+        cheats=tuple(draw.choice(tuple(Cheat)) for _ in range(cheaters)),
+    )
+
+
+def _lies(draw: Random) -> tuple[Lie, ...]:
+    told = [lie for lie in Lie if chance(draw, 50 if lie is Lie.EQUIVOCATE else 25)]
+    return tuple(told) or (Lie.EQUIVOCATE,)
+
+
+def _told(wish: int | None, drawn: int) -> int:
+    return drawn if wish is None else wish
+
+
+class Shape(Enum):
+    """How a partition divides the network."""
+
+    HALF = "half"
+    RING = "ring"
+    ONE = "one"
+
+
+def separation(shape: Shape, keys: Sequence[bytes], draw: Random) -> dict[bytes, frozenset[bytes]]:
+    """Whom each node can still reach."""
+    order = draw.sample(list(keys), len(keys))
+    match shape:
+        case Shape.RING:
+            count = len(order)
+            return {key: frozenset({order[i - 1], order[(i + 1) % count]}) for i, key in enumerate(order)}
+        case Shape.HALF:
+            sides = (frozenset(order[: len(order) // 2]), frozenset(order[len(order) // 2 :]))
+        case Shape.ONE:
+            sides = (frozenset(order[:1]), frozenset(order[1:]))
+    return {key: side for side in sides for key in side}

@@ -1,0 +1,30 @@
+"""What happened, one line an event; its hash tells whether two runs were the same."""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+LINES_MAX = 1_000_000
+
+
+class Trace:
+    """Lines of a run. All are hashed; they are kept only when somebody wants to read them."""
+
+    def __init__(self, genesis_time_ms: int, *, keep: bool) -> None:
+        self._genesis_time_ms = genesis_time_ms
+        self._keep = keep
+        self._hasher = blake3()
+        self.lines: list[str] = []
+
+    def note(self, now_ms: int, who: str, what: str) -> None:
+        """One event: milliseconds since genesis, whose it is, what it is."""
+        line = f"{now_ms - self._genesis_time_ms:>8} {who:<4} {what}"
+        self._hasher.update(line.encode())
+        self._hasher.update(b"\n")
+        if self._keep and len(self.lines) < LINES_MAX:
+            self.lines.append(line)
+
+    @property
+    def hash(self) -> str:
+        """blake3 of all lines, 32 hexadecimal digits."""
+        return self._hasher.hexdigest()[:32]

@@ -1,0 +1,130 @@
+"""A simulated network's genesis and the secrets of its members, from a few numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from protocol.chain import HashChain
+from protocol.genesis import EncoderMember, Genesis, GenesisContent, NetworkParameters, ValidatorMember
+from protocol.hashing import digest, uint
+from protocol.items import canonical_text
+from protocol.merkle import MerkleTree
+from protocol.report import PoolItem
+from protocol.schedule import PoolSchedule
+from protocol.signatures import public_key
+
+GENESIS_TIME_MS = 1_000_000_000
+"""Far enough from zero for a clock that is an hour behind."""
+WORDS_PER_ITEM = 16
+VOCABULARY = 400
+WORLDS_KEPT = 32
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a network consists of. `variant` makes others of the same size: other keys, other draws."""
+
+    validators: int
+    encoders: int
+    rounds: int
+    variant: int = 0
+    scored_items: int = 3
+    shard_size: int = 6
+
+
+@dataclass
+class Member:
+    """Key and secrets of one node."""
+
+    name: str
+    seed: bytes
+    key: bytes
+    pool: list[bytes] = field(default_factory=list)
+    tree: MerkleTree | None = None
+    chain: HashChain | None = None
+
+    def pool_item(self, index: int) -> PoolItem:
+        """A challenge item with its proof."""
+        assert self.tree is not None
+        return PoolItem(index, self.pool[index], tuple(self.tree.proof(index)))
+
+
+@dataclass(frozen=True)
+class World:
+    """What does not change while a network runs."""
+
+    genesis: Genesis
+    schedule: PoolSchedule
+    validators: tuple[Member, ...]
+    encoders: tuple[Member, ...]
+
+
+@lru_cache(maxsize=WORLDS_KEPT)
+def world_of(size: Size) -> World:
+    """The network of this size: timings of the preset `localnet`, items and shards as small as can be."""
+    chain_length = size.rounds + 1
+    parameters = NetworkParameters(
+        slot_ms=12_000,
+        epoch_rounds=8,
+        shards_per_round=1,
+        shard_size=size.shard_size,
+        scored_items=size.scored_items,
+        served_items_max=2,
+        masks_per_item=2,
+        wave_deadline_ms=5_000,
+        reveal_deadline_ms=8_000,
+        encoders_min=3,
+        rule="hardened",
+        reference_encoder="wordllama-256",
+        tolerance_ppm=1_000,
+        chain_length=max(8, chain_length),
+    )
+    validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
+    encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))
+    content = GenesisContent(
+        name="simulated",
+        nonce=digest("sim-nonce", repr(size).encode()),
+        genesis_time_ms=GENESIS_TIME_MS,
+        parameters=parameters,
+        validators=tuple(_registered(member) for member in validators),
+        encoders=tuple(EncoderMember(member.key, 100) for member in encoders),
+    )
+    genesis = Genesis(content)
+    return World(genesis, PoolSchedule(genesis), validators, encoders)
+
+
+def served_text(round_: int) -> bytes:
+    """What a user submits for a round."""
+    return _text(f"user{round_}", 1)[0]
+
+
+def _member(size: Size, name: str) -> Member:
+    seed = digest("sim-key", repr(size).encode(), name.encode())
+    return Member(name, seed, public_key(seed))
+
+
+def _validator(size: Size, index: int, parameters: NetworkParameters) -> Member:
+    member = _member(size, f"v{index}")
+    # Enough for one validator that is drawn for every round.
+    member.pool = _text(f"{member.name}-{size.variant}", (size.rounds + 1) * size.scored_items)
+    member.tree = MerkleTree(member.pool)
+    member.chain = HashChain(digest("sim-chain", member.seed), parameters.chain_length)
+    return member
+
+
+def _registered(member: Member) -> ValidatorMember:
+    assert member.tree is not None
+    assert member.chain is not None
+    return ValidatorMember(member.key, 100, (), member.tree.root, len(member.pool), member.chain.tip)
+
+
+def _text(name: str, count: int) -> list[bytes]:
+    items = []
+    for index in range(count):
+        drawn = digest("sim-item", name.encode(), uint(index))
+        words = [
+            f"word{int.from_bytes(drawn[at : at + 2], 'big') % VOCABULARY}" for at in range(0, 30, 2)
+        ]
+        items.append(canonical_text(" ".join([*words[: WORDS_PER_ITEM - 1], f"{name}.{index}"])))
+    return items

@@ -1,0 +1,83 @@
+"""What one node has heard: every statement is judged once, the first of each slot is kept, a second accuses.
+
+Pure and bounded; time is passed in. The node and the simulator judge through it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeVar
+
+from protocol.evidence import equivocation, vote_slot
+from protocol.genesis import Genesis
+from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
+from protocol.messages import Body, Evidence
+from protocol.schedule import ShardRound
+from protocol.statement import Statement
+from protocol.verdict import Verdict
+
+SEEN_MAX = 65_536
+"""Statements, vote slots and accusations remembered; the oldest go first. Rounds expire long before."""
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What to do with received bytes: the verdict, and evidence to gossip when they contradict a slot."""
+
+    judgement: Judgement
+    evidence: Evidence | None = None
+
+
+class Hearing:
+    """The memory of one node about what members have said."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        self.genesis = genesis
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._slots: OrderedDict[tuple[object, ...], Statement[Body]] = OrderedDict()
+        self._accused: OrderedDict[tuple[ShardRound, bytes], None] = OrderedDict()
+
+    @property
+    def entries_max(self) -> int:
+        """Entries of the largest table."""
+        return max(len(self._seen), len(self._slots), len(self._accused))
+
+    def hear(self, data: bytes, now_ms: int, topic: str | None = None) -> Heard:
+        """Judge bytes received on a topic or a stream; what is accepted is remembered. Never raises."""
+        gossip = Gossip(self.genesis, now_ms, self._seen.__contains__, self._slots.get, topic)
+        judgement = judge(data, gossip)
+        statement = judgement.statement
+        if statement is None:
+            return Heard(judgement)
+        if judgement.verdict is Verdict.ACCEPT:
+            self.remember(statement)
+            return Heard(judgement)
+        slot = vote_slot(statement)
+        first = self._slots.get(slot) if slot is not None else None
+        if slot is None or first is None:
+            return Heard(judgement)
+        _add(self._seen, statement.digest)
+        # Once is enough: who signs a thousand contradictions must not make us gossip a thousand times.
+        accused = (slot[1], statement.signer)
+        if accused in self._accused:
+            return Heard(judgement)
+        _add(self._accused, accused)
+        return Heard(judgement, equivocation(first, statement))
+
+    def remember(self, statement: Statement[Body]) -> None:
+        """Take note of a statement that needs no judging: one's own."""
+        _add(self._seen, statement.digest)
+        slot = known_slot(statement, self.genesis.network_id)
+        if slot is not None:
+            self._slots.setdefault(slot, statement)
+            while len(self._slots) > SEEN_MAX:
+                self._slots.popitem(last=False)
+
+
+def _add(table: OrderedDict[K, None], key: K) -> None:
+    table[key] = None
+    while len(table) > SEEN_MAX:
+        table.popitem(last=False)
