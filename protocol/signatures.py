@@ -7,6 +7,7 @@ holds libsodium to that.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from nacl import bindings, exceptions
@@ -15,6 +16,9 @@ SEED_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
+_VERIFIED_KEPT: Final = 8_192
+"""Verdicts remembered, about 300 bytes each: a commit is verified when it is gossiped and again in the audit,
+an attestation again in its certificate."""
 
 # A node's identity key also signs for the transport: the tag keeps either signature useless as the other.
 _TAG: Final = b"deltamesh signature v1\x00"
@@ -58,8 +62,13 @@ def verify(public_key: bytes, digest: bytes, signature: bytes) -> bool:
         or len(signature) != SIGNATURE_BYTES
     ):
         return False
+    return _opens(bytes(public_key), bytes(digest), bytes(signature))
+
+
+@lru_cache(maxsize=_VERIFIED_KEPT)
+def _opens(public_key: bytes, digest: bytes, signature: bytes) -> bool:
     try:
-        bindings.crypto_sign_open(bytes(signature) + _TAG + bytes(digest), bytes(public_key))
+        bindings.crypto_sign_open(signature + _TAG + digest, public_key)
     except exceptions.BadSignatureError:
         return False
     return True

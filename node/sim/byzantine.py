@@ -110,7 +110,9 @@ class ByzantineValidator(SimValidator):
             case Challenge():
                 if self._draw.randrange(2):
                     return None  # half the time it gets as far as two reports
-                return msgspec.structs.replace(body, secret_commitment=digest("sim-lie", body.secret_commitment))
+                return msgspec.structs.replace(
+                    body, secret_commitment=digest("sim-lie", body.secret_commitment)
+                )
             case Lock() if len(body.commits) > self.genesis.parameters.encoders_min:
                 if self._draw.randrange(4):
                     return None

@@ -109,9 +109,7 @@ class Network:
 
     def forward(self, sender: bytes, data: bytes, topic: str) -> None:
         """Send on to a few who follow the topic, as gossip does."""
-        followers = [
-            key for key in self._followers(topic) if key != sender and self.connected(sender, key)
-        ]
+        followers = [key for key in self._followers(topic) if key != sender and self.connected(sender, key)]
         for key in self._draw.sample(followers, min(FORWARD_TO, len(followers))):
             self._packet(sender, key, data, topic)
 
@@ -146,9 +144,7 @@ class Network:
 
     # -- streams -------------------------------------------------------------------------------------------
 
-    def fetch(
-        self, asker: bytes, digest: bytes, source: bytes, done: Callable[[bytes | None], None]
-    ) -> None:
+    def fetch(self, asker: bytes, digest: bytes, source: bytes, done: Callable[[bytes | None], None]) -> None:
         """Ask one node for a blob; `done` gets it, or None when that node cannot be asked or has it not."""
 
         def answer() -> None:
@@ -160,7 +156,12 @@ class Network:
         self._stream(asker, source, answer, lambda: done(None))
 
     def _stream(
-        self, sender: bytes, to: bytes, arrived: Callable[[], None], failed: Callable[[], None], tries: int = 1
+        self,
+        sender: bytes,
+        to: bytes,
+        arrived: Callable[[], None],
+        failed: Callable[[], None],
+        tries: int = 1,
     ) -> None:
         self.sent += 1
         reachable = self.connected(sender, to)

@@ -309,7 +309,9 @@ class SimNode:
             case fx.Penalise(key, reason):
                 self.note(f"penalises {self.observer.name_of(key)}: {reason}")
             case fx.Publish(_, step, wave):
-                self.note(f"round {at} {step.value}{f' wave {wave}' if wave else ''} {effect.detail}".rstrip())
+                self.note(
+                    f"round {at} {step.value}{f' wave {wave}' if wave else ''} {effect.detail}".rstrip()
+                )
 
     def persist(self, fact: fx.Fact) -> None:
         """Write a fact down. Raises StoreError."""

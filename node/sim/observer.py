@@ -12,7 +12,7 @@ import numpy as np
 
 from node.sim.vectors import StandInError, stand_in_comparison
 from node.sim.world import World
-from protocol.audit import AuditError, AuditedReport, audit_report
+from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.codec import encode
 from protocol.evidence import EvidenceError, Slot, check_evidence, vote_slot
 from protocol.gossip_rules import ROUNDS_KEPT
@@ -111,7 +111,9 @@ class Observer:
         if isinstance(body, Report) and not _has(node, fx.ReportMade, body.at):
             raise Violation("durable before said", f"{name} leaves before the report is on the disk")
         if isinstance(body, Reveal):
-            kinds = [slot[2] for slot in self._said if slot[0] == "commit" and slot[1::2] == (body.at, node.key)]
+            kinds = [
+                slot[2] for slot in self._said if slot[0] == "commit" and slot[1::2] == (body.at, node.key)
+            ]
             if sorted(kinds) != [1, 2, 3] or body.lock not in self._locks:
                 raise Violation("no reveal without commit and lock", name)
 
@@ -148,7 +150,9 @@ class Observer:
         if first == statement.digest:
             return
         if heard.judgement.verdict is Verdict.ACCEPT:
-            raise Violation("one statement a slot", f"{node.member.name} accepts two: {self.named(statement)}")
+            raise Violation(
+                "one statement a slot", f"{node.member.name} accepts two: {self.named(statement)}"
+            )
         if (slot[1], statement.signer) not in accused:
             raise Violation(
                 "equivocation yields evidence", f"{node.member.name} keeps quiet on {self.named(statement)}"
@@ -220,7 +224,9 @@ class Observer:
             return
         self._certificate(node, fact.certificate)
         if content_digest(encode(fact.body)) != fact.header.body.body:
-            raise Violation("certified scores recompute", f"{node.member.name} kept another body of {fact.at}")
+            raise Violation(
+                "certified scores recompute", f"{node.member.name} kept another body of {fact.at}"
+            )
 
     # -- after every event ---------------------------------------------------------------------------------
 

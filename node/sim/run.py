@@ -125,7 +125,9 @@ class Simulation:
             dealt += self.observer.is_honest(dealer_of(genesis, at))
             if dealt >= LIVE_WITHIN_ROUNDS:
                 break
-        raise Violation("lives after faults", f"{dealt} honest dealers dealt from round {first} on, for nothing")
+        raise Violation(
+            "lives after faults", f"{dealt} honest dealers dealt from round {first} on, for nothing"
+        )
 
 
 def _nodes(simulation: Simulation, friends: frozenset[bytes]) -> list[SimNode]:
@@ -136,9 +138,7 @@ def _nodes(simulation: Simulation, friends: frozenset[bytes]) -> list[SimNode]:
         if index < len(s.scenario.lies):
             lies = frozenset(s.scenario.lies[index])
             nodes.append(
-                ByzantineValidator(
-                    member, world, *parts, lies=lies, friends=friends, seed=s.scenario.seed
-                )
+                ByzantineValidator(member, world, *parts, lies=lies, friends=friends, seed=s.scenario.seed)
             )
         else:
             nodes.append(SimValidator(member, world, *parts))

@@ -12,11 +12,10 @@ from node.sim.cheating import Cheat
 from node.sim.streams import chance, stream
 
 VARIANTS = 6
-ROUNDS = 5
+ROUNDS = 4
 VALIDATORS_MIN = 4
 """With fewer, no validator may be byzantine and any quorum is everyone."""
 ENCODERS_MIN = 5
-BYZANTINE_STAKE_LIMIT = "below a third"
 
 
 class ScenarioError(ValueError):
@@ -76,7 +75,7 @@ class Scenario:
         }
 
 
-def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:  # noqa: B008 (frozen)
+def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
     """The scenario of a seed. Raises ScenarioError for wishes no network can have."""
     draw = stream(seed, "scenario")
     validators = _told(wishes.validators, draw.choice((4, 4, 4, 5, 6, 7)))

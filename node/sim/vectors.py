@@ -83,7 +83,9 @@ def stand_in_comparison(task: ScoreTask, blob: Blob, claimed: ScoredShard) -> tu
     pairs += [(term.name, told.get(term.name, b""), term.values) for term in ours.terms]
     deviations = [_deviation(task, name, theirs, own) for name, theirs, own in pairs]
     deviations.append(Deviation("valid", b"", 0 if claimed.valid == ours.valid else PPM))
-    a, b = (np.frombuffer(data, "<f4").reshape(-1, DIMENSIONS) for data in (claimed.consensus, ours.consensus))
+    a, b = (
+        np.frombuffer(data, "<f4").reshape(-1, DIMENSIONS) for data in (claimed.consensus, ours.consensus)
+    )
     both_nan = np.isnan(a) & np.isnan(b)
     apart = np.linalg.norm(np.where(both_nan, 0.0, a - b), axis=1)
     deviations.append(Deviation("consensus", b"", _ppm(float(apart.max(initial=0.0)))))

@@ -16,7 +16,7 @@ from protocol.signatures import public_key
 
 GENESIS_TIME_MS = 1_000_000_000
 """Far enough from zero for a clock that is an hour behind."""
-WORDS_PER_ITEM = 16
+WORDS_PER_ITEM = 12
 VOCABULARY = 400
 WORLDS_KEPT = 32
 
@@ -124,7 +124,8 @@ def _text(name: str, count: int) -> list[bytes]:
     for index in range(count):
         drawn = digest("sim-item", name.encode(), uint(index))
         words = [
-            f"word{int.from_bytes(drawn[at : at + 2], 'big') % VOCABULARY}" for at in range(0, 30, 2)
+            f"w{int.from_bytes(drawn[at : at + 2], 'big') % VOCABULARY}"
+            for at in range(0, 2 * WORDS_PER_ITEM - 2, 2)
         ]
-        items.append(canonical_text(" ".join([*words[: WORDS_PER_ITEM - 1], f"{name}.{index}"])))
+        items.append(canonical_text(" ".join([*words, f"{name}.{index}"])))
     return items
