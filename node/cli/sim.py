@@ -70,9 +70,9 @@ def sim(
 ) -> None:
     """Run the node's own machines in virtual time and check invariants after every event.
 
-    Each seed is a scenario: a network, lossy links, crashes, partitions, wrong clocks, failing disks, members that
-    lie. The same seed gives the same trace, whose hash is printed. Exits with 5 when an invariant broke, and
-    prints the command that shows how.
+    Each seed is a scenario: a network, lossy links, crashes, partitions, wrong clocks, failing disks, members
+    that lie. The same seed gives the same trace, whose hash is printed. Exits with 5 when an invariant broke,
+    and prints the command that shows how.
     """
     from node.sim.run import simulate
     from node.sim.scenario import ScenarioError, Wishes, draw_scenario

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +15,8 @@ from node.sim.streams import stream
 from node.sim.validator import SimValidator
 from protocol.codec import decode, encode
 from protocol.evidence import vote_slot
+from protocol.genesis import Genesis
+from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest, digest
 from protocol.hearing import Heard
 from protocol.messages import (
@@ -34,6 +38,8 @@ from protocol.schedule import ShardRound
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
 
+TWICE_AFTER_MS = 2_500
+
 
 class Lie(StrEnum):
     """What a byzantine validator does."""
@@ -50,14 +56,30 @@ class Lie(StrEnum):
     """Certificates without a quorum, evidence against the honest, bytes that are no statement."""
 
 
+@dataclass
+class Plot:
+    """What the byzantine validators of one network share. Bounded by the rounds of a run."""
+
+    members: frozenset[bytes]
+    versions: dict[ShardRound, tuple[Statement[Body], Statement[Body]]] = field(default_factory=dict)
+    """Two reports of one shard-round, for the one side and the other."""
+
+    def side(self, genesis: Genesis, key: bytes) -> int:
+        """Which of two stories a node is told: every other honest one, in key order."""
+        honest = [other for other in genesis.validators if other not in self.members]
+        keys = honest if key in genesis.validators else list(genesis.encoders)
+        return keys.index(key) % 2 if key in keys else 0
+
+
 class ByzantineValidator(SimValidator):
     """Lies as told, attests whatever its friends report, and signs what it likes."""
 
-    def __init__(self, *args: Any, lies: frozenset[Lie], friends: frozenset[bytes], seed: int) -> None:
+    def __init__(self, *args: Any, lies: frozenset[Lie], plot: Plot, seed: int) -> None:
         super().__init__(*args)
         self.lies = lies
-        self._friends = friends
+        self._plot = plot
         self._draw: random.Random = stream(seed, f"byzantine {self.member.name}")
+        self._attested: set[ShardRound] = set()  # bounded by the rounds of a run
         self._overheard: list[Statement[Body]] = []  # at most two, to misuse as evidence
 
     def sign_anything(self, body: Body) -> Statement[Body]:
@@ -81,9 +103,14 @@ class ByzantineValidator(SimValidator):
         match effect:
             case fx.Broadcast(Report()) if Lie.WITHHOLD in self.lies:
                 self.note(f"withholds its report of {at}")
+            case fx.Broadcast(Attestation()) if at in self._plot.versions:
+                pass  # told to each side as it suits
             case fx.Broadcast(body, handed_to) if Lie.EQUIVOCATE in self.lies:
                 other = self._other(body)
-                super().one(at, effect) if other is None else self._say_both(at, body, other, handed_to)
+                if other is None:
+                    super().one(at, effect)
+                else:
+                    self._say_both(at, body, other, handed_to)
             case fx.Recompute():
                 self.after(1, lambda: self.handle(at, ev.Recomputed((Deviation("score", b"", 0),))))
             case _:
@@ -91,30 +118,48 @@ class ByzantineValidator(SimValidator):
 
     def _say_both(self, at: ShardRound, body: Body, other: Body, handed_to: Sequence[bytes]) -> None:
         first, second = self.say(body), self.sign_anything(other)
+        self._tell_sides(first, second)
+        for key in handed_to:
+            told = (first, second)[self._plot.side(self.genesis, key)]
+            self.network.hand(self.key, key, told.data)
+        self._own.append((at, ev.Received(first)))
+        if isinstance(body, Report):
+            self._plot.versions[at] = (first, second)
+            self._attest_sides(at)
+
+    def _tell_sides(self, first: Statement[Body], second: Statement[Body]) -> None:
         topic = self._topics.of(first.kind)
         assert topic is not None
-        keys = [key for key in self.network.peers if key != self.key]
-        told_first = set(self._draw.sample(keys, len(keys) // 2))
-        self.network.gossip(self.key, first.data, topic, iter([k for k in keys if k in told_first]))
-        self.network.gossip(self.key, second.data, topic, iter([k for k in keys if k not in told_first]))
-        for key in handed_to:
-            self.network.hand(self.key, key, (first if key in told_first else second).data)
-        self._own.append((at, ev.Received(first)))
-        for statement in (first, second):
-            if isinstance(statement.body, Report):
-                self._attest(at, statement.digest)
+        sides: tuple[list[bytes], list[bytes]] = ([], [])
+        for key in self.network.peers:
+            sides[self._plot.side(self.genesis, key)].append(key)
+        for statement, keys in zip((first, second), sides, strict=True):
+            self.network.gossip(self.key, statement.data, topic, iter(keys))
+
+    def _attest_sides(self, at: ShardRound) -> None:
+        """Each side hears that its own report is attested."""
+        first, second = self._plot.versions[at]
+        votes = (Attestation(at, first.digest), Attestation(at, second.digest))
+        self._tell_sides(self.sign_anything(votes[0]), self.sign_anything(votes[1]))
+
+    def _open(self, at: ShardRound) -> None:
+        """At the next slots, the other way round: whoever has forgotten its vote may vote again."""
+        super()._open(at)
+        for told_at, (first, second) in list(self._plot.versions.items()):
+            if at.round - ROUNDS_KEPT <= told_at.round < at.round and first.signer == self.key:
+                self.after(TWICE_AFTER_MS, partial(self._tell_sides, second, first))
 
     def _other(self, body: Body) -> Body | None:
         """Another body for the same slot that passes the gossip rules."""
         match body:
             case Challenge():
-                if self._draw.randrange(2):
-                    return None  # half the time it gets as far as two reports
+                if self._draw.randrange(5):
+                    return None  # mostly it gets as far as two reports
                 return msgspec.structs.replace(
                     body, secret_commitment=digest("sim-lie", body.secret_commitment)
                 )
             case Lock() if len(body.commits) > self.genesis.parameters.encoders_min:
-                if self._draw.randrange(4):
+                if self._draw.randrange(8):
                     return None
                 return msgspec.structs.replace(body, commits=body.commits[:-1])
             case Report():
@@ -136,9 +181,6 @@ class ByzantineValidator(SimValidator):
         self.keep(other)
         return msgspec.structs.replace(report, body=content_digest(other), body_bytes=len(other))
 
-    def _attest(self, at: ShardRound, report: bytes) -> None:
-        self.gossip(self.sign_anything(Attestation(at, report)))
-
     def scored(self, task: ScoreTask) -> ev.Event:
         """The scores, or what it would like them to be."""
         event = super().scored(task)
@@ -153,16 +195,21 @@ class ByzantineValidator(SimValidator):
     # -- what it hears -------------------------------------------------------------------------------------
 
     def heard(self, heard: Heard) -> None:
-        """Attest every report of a friend, also the second for one slot."""
+        """Attest a friend's two reports, each to those who got it."""
         statement = heard.judgement.statement
         if statement is None:
             return
-        if isinstance(statement.body, Report) and statement.signer in self._friends:
-            self._attest(statement.body.at, statement.digest)
+        if isinstance(statement.body, Report) and statement.body.at in self._plot.versions:
+            self._attest_once(statement.body.at)
         if Lie.FORGE in self.lies and vote_slot(statement) is not None and statement.signer != self.key:
             self._overheard = [*self._overheard, statement][-2:]
             if self._draw.randrange(12) == 0:
                 self._forge(statement)
+
+    def _attest_once(self, at: ShardRound) -> None:
+        if at not in self._attested:
+            self._attested.add(at)
+            self._attest_sides(at)
 
     def _forge(self, statement: Statement[Body]) -> None:
         assert not isinstance(statement.body, Evidence)
@@ -195,6 +242,6 @@ class ByzantineValidator(SimValidator):
 
     def serve(self, digest: bytes, to: bytes) -> bytes | None:
         """A censor serves encoders and friends only."""
-        if Lie.CENSOR in self.lies and to in self.genesis.validators and to not in self._friends:
+        if Lie.CENSOR in self.lies and to in self.genesis.validators and to not in self._plot.members:
             return None
         return super().serve(digest, to)

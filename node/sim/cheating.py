@@ -1,4 +1,4 @@
-"""Encoders that cheat by the protocol's own means; what they do to scores is the adversary table's subject."""
+"""Encoders that cheat by the protocol's own means; cheating at scores is for the adversary table."""
 
 from __future__ import annotations
 

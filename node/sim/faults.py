@@ -14,8 +14,9 @@ from node.sim.streams import chance, stream
 from node.sim.trace import Trace
 
 SKEWS_MS = (-500, 500, -5_000, 5_000, -3_600_000)
-STEPS_BACK_MS = (-500, -5_000, -13_000, -25_000, -3_600_000)
+STEPS_BACK_MS = (-500, -5_000, -13_000, -13_000, -25_000, -3_600_000)
 """How far a clock may have gone back when a node starts again."""
+CLOCK_BACK_PERCENT = 40
 BOUNDARIES_MAX = 14
 CRASH_WITHIN_MS = 3_000
 """An armed node that crosses no boundary in this time ends where it is."""
@@ -81,7 +82,7 @@ class Faults:
     def _restart_later(self, node: SimNode) -> Callable[[], None]:
         def restart() -> None:
             if not node.alive and not self._healed:
-                if chance(self._restarts, 35):
+                if chance(self._restarts, CLOCK_BACK_PERCENT):
                     node.skew_ms += self._restarts.choice(STEPS_BACK_MS)
                 node.start()
 

@@ -304,7 +304,7 @@ class SimNode:
                 self.encode(at, wave, texts)
             case fx.Score(task):
                 self.after(SCORING_MS, lambda: self.handle(at, self.scored(task)))
-            case fx.Recompute(task, claimed):
+            case fx.Recompute():
                 self.after(SCORING_MS, lambda: self.handle(at, self._recomputed(effect)))
             case fx.Penalise(key, reason):
                 self.note(f"penalises {self.observer.name_of(key)}: {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.sim.byzantine import ByzantineValidator
+from node.sim.byzantine import ByzantineValidator, Plot
 from node.sim.cheating import CheatingEncoder
 from node.sim.encoder import SimEncoder
 from node.sim.faults import Faults
@@ -76,7 +76,7 @@ class Simulation:
         )
         self.network = Network(scenario.seed, self.scheduler, self.world.genesis, weather)
         self.observer = Observer(self.world, frozenset((*byzantine, *cheating)))
-        self.nodes = _nodes(self, frozenset(byzantine))
+        self.nodes = _nodes(self, Plot(frozenset(byzantine)))
         self.network.peers = {node.key: node for node in self.nodes}
         self.rounds = 0
 
@@ -130,7 +130,7 @@ class Simulation:
         )
 
 
-def _nodes(simulation: Simulation, friends: frozenset[bytes]) -> list[SimNode]:
+def _nodes(simulation: Simulation, plot: Plot) -> list[SimNode]:
     s, world = simulation, simulation.world
     parts = (s.scheduler, s.network, s.trace, s.observer)
     nodes: list[SimNode] = []
@@ -138,7 +138,7 @@ def _nodes(simulation: Simulation, friends: frozenset[bytes]) -> list[SimNode]:
         if index < len(s.scenario.lies):
             lies = frozenset(s.scenario.lies[index])
             nodes.append(
-                ByzantineValidator(member, world, *parts, lies=lies, friends=friends, seed=s.scenario.seed)
+                ByzantineValidator(member, world, *parts, lies=lies, plot=plot, seed=s.scenario.seed)
             )
         else:
             nodes.append(SimValidator(member, world, *parts))

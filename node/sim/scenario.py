@@ -68,8 +68,8 @@ class Scenario:
             "rounds": f"{self.rounds} with faults, then quiet ones until one is certified",
             "links": f"{self.loss_percent} % lost, {self.replay_percent} % replayed, "
             f"{self.reorder_percent} % held back, up to {self.delay_ms_max} ms",
-            "faults": f"{self.crashes} crashes, {self.partitions} partitions, {self.skewed_clocks} wrong clocks, "
-            f"{self.disk_faults} disk faults",
+            "faults": f"{self.crashes} crashes, {self.partitions} partitions, "
+            f"{self.skewed_clocks} wrong clocks, {self.disk_faults} disk faults",
             "byzantine": ", ".join(lies) or "none",
             "cheating": ", ".join(cheats) or "none",
         }

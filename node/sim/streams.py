@@ -1,4 +1,4 @@
-"""Random streams: one for each thing that is drawn, so that drawing one thing more leaves the others alone."""
+"""Random streams: one for each thing that is drawn, so that one draw more leaves the others alone."""
 
 from __future__ import annotations
 
