@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.sim.scheduler import Scheduler
-from node.sim.streams import chance, stream
+from node.sim.streams import below, chance, stream
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 
-FORWARD_TO = 2
-"""Peers a node forwards a new statement to, beside whoever it came from."""
+FORWARD_TO = 1
+"""Peers a node forwards a new statement to: enough to carry it past a loss, or a liar's two stories across."""
 STREAM_TRIES = 4
 RETRANSMIT_MS = 200
 GONE_AFTER_MS_MAX = 1_500
@@ -90,7 +90,7 @@ class Network:
         """Tell those that can no longer reach a node so."""
         for other, peer in self.peers.items():
             if other != key and peer.alive and not self.connected(key, other):
-                self._scheduler.after(self._draw.randint(1, GONE_AFTER_MS_MAX), self._gone(peer, key))
+                self._scheduler.after(below(self._draw, GONE_AFTER_MS_MAX), self._gone(peer, key))
 
     def _gone(self, peer: Peer, key: bytes) -> Callable[[], None]:
         def tell() -> None:
@@ -130,12 +130,12 @@ class Network:
         self._packets.append((data, topic))
         if weather.replay_percent and chance(self._draw, weather.replay_percent):
             old = self._draw.choice(self._packets)
-            self._scheduler.after(self._draw.randint(1, 30_000), lambda: self._arrive(None, to, *old))
+            self._scheduler.after(below(self._draw, 30_000), lambda: self._arrive(None, to, *old))
         if weather.loss_percent and chance(self._draw, weather.loss_percent):
             return
-        delay_ms = self._draw.randint(1, weather.delay_ms_max)
+        delay_ms = below(self._draw, weather.delay_ms_max)
         if weather.reorder_percent and chance(self._draw, weather.reorder_percent):
-            delay_ms += self._draw.randint(1, 2_000)
+            delay_ms += below(self._draw, 2_000)
         self._scheduler.after(delay_ms, lambda: self._arrive(sender, to, data, topic))
 
     def _arrive(self, sender: bytes | None, to: bytes, data: bytes, topic: str | None) -> None:
@@ -151,7 +151,7 @@ class Network:
             data = self.peers[source].serve(digest, asker)
             if data is not None:
                 self.sent_bytes += len(data)
-            self._scheduler.after(self._draw.randint(1, self.weather.delay_ms_max), lambda: done(data))
+            self._scheduler.after(below(self._draw, self.weather.delay_ms_max), lambda: done(data))
 
         self._stream(asker, source, answer, lambda: done(None))
 
@@ -166,7 +166,7 @@ class Network:
         self.sent += 1
         reachable = self.connected(sender, to)
         if reachable and not chance(self._draw, self.weather.loss_percent):
-            delay_ms = self._draw.randint(1, self.weather.delay_ms_max)
+            delay_ms = below(self._draw, self.weather.delay_ms_max)
             self._scheduler.after(delay_ms, lambda: arrived() if self.peers[to].alive else failed())
         elif tries < STREAM_TRIES:
             self._scheduler.after(

@@ -14,4 +14,9 @@ def stream(seed: int, name: str) -> random.Random:
 
 def chance(draw: random.Random, percent: int) -> bool:
     """True in `percent` of 100 cases."""
-    return draw.randrange(100) < percent
+    return draw.random() * 100 < percent
+
+
+def below(draw: random.Random, limit: int) -> int:
+    """An integer from 1 to `limit`; several times as fast as `randint`, which links need a lot."""
+    return 1 + int(draw.random() * limit)
