@@ -19,7 +19,7 @@ from protocol.schedule import ShardRound
 from protocol.signatures import sign
 
 pytestmark = pytest.mark.slow
-SEEDS = 40
+SEEDS = 60
 
 
 def caught(wishes: Wishes = Wishes()) -> tuple[str, int]:  # noqa: B008 (frozen)
@@ -67,7 +67,7 @@ def test_signer_that_signs_twice__is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(SimSigner, "_vote", forget)
     monkeypatch.setattr(SimSigner, "open", lambda self, first_round: setattr(self, "_usable", True))
-    wishes = Wishes(validators=4, byzantine=1, crashes=8, rounds=6)
+    wishes = Wishes(validators=4, byzantine=1, cheaters=0, crashes=10, rounds=6)
     assert caught(wishes)[0] in ("one vote a slot", "no evidence against the honest")
 
 

@@ -36,7 +36,7 @@ COMMANDS = [
         ["rounds", "show"],
         ["rounds", "export"],
     ),
-    *(["testnet", "up"], ["scores"], ["embeddings", "export"], ["verify"], ["version"]),
+    *(["testnet", "up"], ["scores"], ["embeddings", "export"], ["verify"], ["sim"], ["version"]),
 ]
 
 

@@ -1,0 +1,109 @@
+"""The simulator: reproducible, honest networks live, liars are seen, and nothing breaks an invariant."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.sim.byzantine import Lie
+from node.sim.cheating import Cheat
+from node.sim.run import Outcome, simulate
+from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
+from tests.support.cli import ROOT
+
+PROGRAM = (
+    "from node.sim.run import simulate; from node.sim.scenario import draw_scenario; "
+    "print(simulate(draw_scenario(12)).trace_hash)"
+)
+
+
+def calm(**changes: object) -> Scenario:
+    """Four validators and five encoders on good links, without any fault."""
+    plain = replace(
+        draw_scenario(1, Wishes(4, 5, 3, 0, 0, 0, 0)),
+        replay_percent=0,
+        reorder_percent=0,
+        delay_ms_max=20,
+        partitions=0,
+        skewed_clocks=0,
+        disk_faults=0,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def seen(outcome: Outcome, words: str) -> list[str]:
+    """Lines of the trace that hold these words."""
+    assert outcome.violation == ""
+    return [line for line in outcome.lines if words in line]
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "4711"])
+def test_trace_hash__is_the_same_in_every_process(hash_seed: str) -> None:
+    environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT), "PATH": ""}
+    other = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == simulate(draw_scenario(12)).trace_hash
+
+
+def test_trace_hash__tells_seeds_apart_and_does_not_depend_on_being_kept() -> None:
+    one, other = (simulate(draw_scenario(seed)).trace_hash for seed in (14, 15))
+    assert one != other
+    assert simulate(draw_scenario(14), keep_trace=True).trace_hash == one
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=3, deadline=None)
+def test_any_seed__breaks_no_invariant(seed: int) -> None:
+    assert simulate(draw_scenario(seed)).violation == ""
+
+
+def test_honest_network_without_faults__certifies_every_round() -> None:
+    outcome = simulate(calm(), keep_trace=True)
+    assert (outcome.violation, outcome.certified_rounds) == ("", outcome.rounds)
+    assert not seen(outcome, "evidence")
+    assert not seen(outcome, "rejects")
+
+
+def test_false_scores__are_disputed_by_every_honest_validator() -> None:
+    outcome = simulate(calm(lies=((Lie.FALSE_SCORES,),), rounds=10), keep_trace=True)
+    disputed = {line.split()[1] for line in seen(outcome, "disputed weight")}
+    assert disputed == {"v1", "v2", "v3"}
+
+
+@pytest.mark.parametrize("cheat", [Cheat.TWO_COMMITS, Cheat.FALSE_REVEAL])
+def test_contradicting_encoder__is_named_in_evidence_everyone_gets(cheat: Cheat) -> None:
+    outcome = simulate(calm(cheats=(cheat,)), keep_trace=True)
+    assert seen(outcome, "says evidence")
+    assert len({line.split()[1] for line in seen(outcome, "accepts evidence")}) >= 4
+
+
+@pytest.mark.parametrize("lie", list(Lie))
+def test_one_liar_of_four__cannot_stop_the_honest(lie: Lie) -> None:
+    assert simulate(calm(lies=((lie,),), rounds=4)).violation == ""
+
+
+def test_withheld_report__leaves_the_round_void() -> None:
+    outcome = simulate(calm(lies=((Lie.WITHHOLD,),), rounds=10), keep_trace=True)
+    withheld = {line.split()[-1] for line in seen(outcome, "withholds its report")}
+    certified = {line.split()[3] for line in seen(outcome, "certified")}
+    assert withheld
+    assert not withheld & certified
+
+
+def test_wishes__replace_what_is_drawn_and_nothing_else() -> None:
+    drawn, told = draw_scenario(5), draw_scenario(5, Wishes(loss_percent=17))
+    assert told == replace(drawn, loss_percent=17)
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(validators=3), Wishes(encoders=4), Wishes(validators=4, byzantine=5)]
+)
+def test_impossible_wishes__are_refused(wishes: Wishes) -> None:
+    with pytest.raises(ScenarioError, match=r"at least|more members"):
+        draw_scenario(0, wishes)
