@@ -38,7 +38,8 @@ from protocol.schedule import ShardRound
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
 
-TWICE_AFTER_MS = 2_500
+TWICE_AFTER_MS = 4_000
+"""Long enough for some node to have crashed and come back."""
 
 
 class Lie(StrEnum):
@@ -126,6 +127,11 @@ class ByzantineValidator(SimValidator):
         if isinstance(body, Report):
             self._plot.versions[at] = (first, second)
             self._attest_sides(at)
+            self._tell_again(first, second)
+
+    def _tell_again(self, first: Statement[Body], second: Statement[Body]) -> None:
+        """The other way round: whoever has forgotten its vote may vote again."""
+        self.after(TWICE_AFTER_MS, partial(self._tell_sides, second, first))
 
     def _tell_sides(self, first: Statement[Body], second: Statement[Body]) -> None:
         topic = self._topics.of(first.kind)
@@ -143,11 +149,11 @@ class ByzantineValidator(SimValidator):
         self._tell_sides(self.sign_anything(votes[0]), self.sign_anything(votes[1]))
 
     def _open(self, at: ShardRound) -> None:
-        """At the next slots, the other way round: whoever has forgotten its vote may vote again."""
+        """A slot begins: tell the stories of the last rounds again."""
         super()._open(at)
         for told_at, (first, second) in list(self._plot.versions.items()):
             if at.round - ROUNDS_KEPT <= told_at.round < at.round and first.signer == self.key:
-                self.after(TWICE_AFTER_MS, partial(self._tell_sides, second, first))
+                self._tell_again(first, second)
 
     def _other(self, body: Body) -> Body | None:
         """Another body for the same slot that passes the gossip rules."""

@@ -63,7 +63,10 @@ class Faults:
     def _crashes(self) -> None:
         for number in range(self._scenario.crashes):
             draw = stream(self._scenario.seed, f"crash {number}")
-            node, boundaries = draw.choice(self._honest), draw.randint(1, BOUNDARIES_MAX)
+            voters = [node for node in self._honest if node.key in node.genesis.validators]
+            # As often a validator as an encoder: a validator has more to lose.
+            node = draw.choice(voters if chance(draw, 50) else self._honest)
+            boundaries = draw.randint(1, BOUNDARIES_MAX)
             begin_ms, _ = self._moment("crash", number)
             self._scheduler.at(begin_ms, self._arm(node, boundaries))
 

@@ -13,7 +13,7 @@ from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 
 FORWARD_TO = 1
-"""Peers a node forwards a new statement to: enough to carry it past a loss, or a liar's two stories across."""
+"""Peers a node forwards a new statement to: carries it past a loss, and a liar's two stories across."""
 STREAM_TRIES = 4
 RETRANSMIT_MS = 200
 GONE_AFTER_MS_MAX = 1_500

@@ -100,7 +100,7 @@ class SimNode:
 
     def _open_signer(self) -> None:
         try:
-            self.signer = SimSigner(self.disk, self.member.seed, self._first_round(), self.boundary)
+            self.signer = SimSigner(self.disk, self.member.seed, self.next_round(), self.boundary)
         except OpensLaterError as error:
             self.note(f"signer waits for round {error.first_round_min}")
             at_ms = self.genesis.content.genesis_time_ms
@@ -114,7 +114,8 @@ class SimNode:
             self.after(MEND_EVERY_MS, self._mend)
             self.joined()
 
-    def _first_round(self) -> int:
+    def next_round(self) -> int:
+        """The first round that begins after now: an earlier process may have voted in the one that runs."""
         return max(0, round_at(self.genesis, self.now_ms) + 1)
 
     def _mend(self) -> None:
@@ -123,7 +124,7 @@ class SimNode:
         if not self.signer.has_failed:
             return
         try:
-            self.signer.open(self._first_round())
+            self.signer.open(self.next_round())
         except SignerError as error:
             self.note(f"signer failed: {error}")
         else:

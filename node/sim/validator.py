@@ -32,7 +32,7 @@ class SimValidator(SimNode):
     def joined(self) -> None:
         """As `node/roles/validator.py`: from the next round on."""
         self._met = set()
-        self._wait_for(max(0, round_at(self.genesis, self.now_ms) + 1))
+        self._wait_for(self.next_round())
 
     def _wait_for(self, round_: int) -> None:
         self.sleep_until(slot_start_ms(self.genesis, round_), lambda: self._slot(round_))
