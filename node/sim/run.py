@@ -15,7 +15,7 @@ from node.sim.scenario import Scenario
 from node.sim.scheduler import Flooded, Scheduler
 from node.sim.trace import Trace
 from node.sim.validator import SimValidator
-from node.sim.world import GENESIS_TIME_MS, Size, World, world_of
+from node.sim.world import GENESIS_TIME_MS, Size, world_of
 from protocol.schedule import dealer_of, shard_round, slot_start_ms
 
 QUIET_ROUNDS_MAX = 16
@@ -96,6 +96,10 @@ class Simulation:
             self._quiet_rounds(honest)
         except (Violation, Flooded) as broken:
             violation = str(broken)
+        except Exception as fault:
+            # A machine or rule that raises is a fault of ours, which a peer may have found.
+            violation = f"nothing raises: {fault!r}"
+        if violation:
             self.trace.note(self.scheduler.now_ms, "-", f"VIOLATED {violation}")
         return Outcome(
             scenario=self.scenario,
@@ -150,6 +154,3 @@ def _nodes(simulation: Simulation, plot: Plot) -> list[SimNode]:
         else:
             nodes.append(SimEncoder(member, world, *parts, noise=noise))
     return nodes
-
-
-__all__ = ["Outcome", "Simulation", "World", "simulate"]

@@ -96,6 +96,11 @@ def test_withheld_report__leaves_the_round_void() -> None:
     assert not withheld & certified
 
 
+def test_machine_that_raises__is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocol.rounds.attester.make_certificate", lambda *_: 1 // 0)
+    assert simulate(calm()).violation.startswith("nothing raises: ZeroDivisionError")
+
+
 def test_wishes__replace_what_is_drawn_and_nothing_else() -> None:
     drawn, told = draw_scenario(5), draw_scenario(5, Wishes(loss_percent=17))
     assert told == replace(drawn, loss_percent=17)
