@@ -33,7 +33,7 @@ from protocol.schedule import ShardRound, round_at
 from protocol.statement import Statement, assemble, statement_digest
 from protocol.verdict import Verdict
 
-LOOK_AGAIN_MS = 60_000
+LOOK_AGAIN_MS = 5_000
 """How long a sleep until a time lasts at most before the clock is looked at again, as in `node/clock.py`."""
 MEND_EVERY_MS = 3_000
 SCORING_MS = 200

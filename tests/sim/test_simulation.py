@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.clock import LOOK_AGAIN_S
 from node.sim.byzantine import Lie
 from node.sim.cheating import Cheat
+from node.sim.node import LOOK_AGAIN_MS
 from node.sim.run import Outcome, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
 from tests.support.cli import ROOT
@@ -94,6 +96,13 @@ def test_withheld_report__leaves_the_round_void() -> None:
     certified = {line.split()[3] for line in seen(outcome, "certified")}
     assert withheld
     assert not withheld & certified
+
+
+def test_clocks_an_hour_behind__take_part_again_as_soon_as_they_are_set_right() -> None:
+    # Two validators come back an hour behind: looking at the clock once a minute cost five slots.
+    assert LOOK_AGAIN_MS == 1_000 * LOOK_AGAIN_S
+    wishes = Wishes(loss_percent=30, crashes=6)
+    assert simulate(draw_scenario(1051, wishes)).violation == ""
 
 
 def test_machine_that_raises__is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
