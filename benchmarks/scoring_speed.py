@@ -223,15 +223,18 @@ def whole_step(rounds: int, encoders: int, items: int, device: str, masks: int =
     there = views.to(device)
     parts = there[:, :, 0], there[:, :, 1 : 1 + masks], there[:, :, 1 + masks :], share.to(device)
     means = there.mean((1, 2))
-    ours, given, loop = medians(
+    others = [lambda: pyod_loop(few, neighbors)] if find_spec("pyod") else []
+    ours, given, loop, *pyod = medians(
         rounds,
         lambda: score_shard(*parts),
         lambda: score_shard(*parts, means=means),
         lambda: sklearn_loop(few, neighbors),
+        *others,
     )
     name, share_of_loop = f"score_shard N={encoders} I={items} K={masks}", items / len(few) * (1 + 2 * masks)
     return [
         compare(f"{name} / sklearn loop", ours, loop, share_of_loop),
+        *(compare(f"{name} / pyod loop", ours, taken, share_of_loop) for taken in pyod),
         compare(f"{name}, means given / the same", given, loop, share_of_loop),
     ]
 
