@@ -141,13 +141,13 @@ FAULTS = (
     Fault(
         "copies drag medians",
         "scoring/clones.py",
-        "(copies[one] & kept).sum() < _HEARD_OF_A_KIND",
+        "(copies[one] & kept).sum() < rule.heard_of_a_kind",
         "copies[one].sum() >= 0",
     ),
     Fault(
         "medians hear who leaks",
         "scoring/shard_scores.py",
-        'sound = heard & (ramps(measured, rule, ["leak"])["leak_ramp"] == 1)',
+        'sound = heard & (rule.leak_gate(measured["leak"]) == 1)',
         "sound = heard",
     ),
     Fault(

@@ -20,13 +20,14 @@ _NORM_MIN = 1e-12
 class Centre(NamedTuple):
     """What it takes to centre the answers of all roles."""
 
-    views: Views
     means: Tensor
     """[N, D]."""
     factors: Tensor
     """[R, N, I] that give unit norm; 0 where the answer is not finite or has no direction."""
     scales: Tensor
     """[R, N, I] that give the centred answer unit norm; 0 where it has no direction."""
+    sources: tuple[Strided, ...]
+    """The full views, masks and inverses as they lie, for compiled kernels; none elsewhere."""
 
     def gather(self, roles: Indices, items: Indices, encoders: Indices, out: Floats) -> None:
         """On the CPU, write centred rows to out [r, b, n, D], at unit norm; zeros without a direction.
@@ -34,7 +35,8 @@ class Centre(NamedTuple):
         Roles are numbered as in `Views.roles`.
         """
         arrays = (self.means.numpy(), self.factors.numpy(), self.scales.numpy(), out)
-        gather(*_sources(self.views), roles, encoders, items, *arrays)
+        full, mask, inverse = self.sources
+        gather(full, mask, inverse, roles, encoders, items, *arrays)
 
 
 @dataclass
@@ -117,9 +119,11 @@ def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
     norms, factors, rests = (
         torch.empty(len(roles), *views.full.shape[:2], device=views.full.device) for _ in range(3)
     )
+    sources: tuple[Strided, ...] = ()
     if compiled.serves(norms):
+        full, mask, inverse = sources = _sources(views)
         arrays = (means.numpy(), norms.numpy(), factors.numpy(), rests.numpy())
-        centred_norms(*_sources(views), _NORM_MIN, *arrays)
+        centred_norms(full, mask, inverse, _NORM_MIN, *arrays)
     else:
         for place, role in enumerate(roles):
             raw = views.answers(role)
@@ -129,7 +133,7 @@ def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
             rests[place] = torch.linalg.vector_norm(off, dim=2)
     # No direction before centring, none after: hat(0) less the mean is not an answer.
     scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
-    centre = Centre(views, means, factors, scales)
+    centre = Centre(means, factors, scales, sources)
     return {
         role: Answers(views.dealt(role), norms[place], rests[place], views.answers(role), place, centre)
         for place, role in enumerate(roles)

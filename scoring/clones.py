@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoring.rule import Ramp
-
-_HEARD_OF_A_KIND = 2
+from scoring.rule import Ramp, ScoringRule
 
 
 def likeness(cosine_sum: Tensor, cosine_count: Tensor, ramp: Ramp | None) -> Tensor:
@@ -30,15 +28,15 @@ def mass(alike: Tensor) -> Tensor:
     return alike.sum(1)
 
 
-def heard_by_medians(cosine_sum: Tensor, cosine_count: Tensor, ramp: Ramp | None) -> Tensor:
-    """Two of each kind, whoever of it agrees most with all others. -> [n] bool.
+def heard_by_medians(cosine_sum: Tensor, cosine_count: Tensor, rule: ScoringRule) -> Tensor:
+    """As many of each kind as the rule says, whoever of it agrees most with all others. -> [n] bool.
 
-    Sums and counts [n, n] of one role's cosines, 0 on the diagonal; a copy is more one than two, the middle
-    of the ramp or above. Medians over these cannot be dragged by copies, whatever their number. Two, and role
-    by role, so that one cheat with an honest encoder's model never speaks in its place.
+    Sums and counts [n, n] of one role's cosines, 0 on the diagonal. Medians over these cannot be dragged by
+    copies, whatever their number. More than one, and role by role, so that one cheat with an honest
+    encoder's model never speaks in its place.
     """
-    copies = likeness(cosine_sum, cosine_count, ramp).fill_diagonal_(0) >= 0.5
+    copies = likeness(cosine_sum, cosine_count, rule.clone_ramp).fill_diagonal_(0) >= rule.copy_likeness_min
     kept = torch.zeros(len(copies), dtype=torch.bool, device=copies.device)
     for one in cosine_sum.sum(1).argsort(descending=True, stable=True):
-        kept[one] = (copies[one] & kept).sum() < _HEARD_OF_A_KIND
+        kept[one] = (copies[one] & kept).sum() < rule.heard_of_a_kind
     return kept

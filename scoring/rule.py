@@ -93,6 +93,10 @@ class ScoringRule:
     weight_power: float = 8.0
     clone_ramp: Ramp | None = Ramp(0.78, 0.86)
     """Mean cosine between two encoders -> how far they are one; None counts every encoder as itself."""
+    copy_likeness_min: float = 0.5
+    """From this likeness on two encoders are of a kind for medians over the shard."""
+    heard_of_a_kind: int = 2
+    """As many encoders of a kind do medians hear."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
 
@@ -110,6 +114,8 @@ class ScoringRule:
             raise ScoringError("items_min and encoders_min must be at least 2 and n_neighbors at least 1")
         if not self.temperatures or min(self.temperatures) < TEMPERATURE_MIN:
             raise ScoringError(f"give at least one temperature, each at least {TEMPERATURE_MIN}")
+        if not 0 < self.copy_likeness_min <= 1 or self.heard_of_a_kind < 1:
+            raise ScoringError("copy_likeness_min must lie in (0, 1] and heard_of_a_kind be at least 1")
         if not 0 <= self.innovation_quantile <= 1:
             raise ScoringError("innovation_quantile must lie in [0, 1]: 0 is the worst item, 0.5 the median")
         if not 0 < self.weight_cap <= 1 or self.tolerance < 0 or self.literal_scale <= 0:

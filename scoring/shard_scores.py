@@ -115,13 +115,14 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
         counted = present[:, items]
         places = [list(answers).index(role) for role in FIRST]
         by_role = zip(peers.cosine_sum[places], peers.cosine_count[places], strict=True)
-        heard = torch.stack([heard_by_medians(*cosines, rule.clone_ramp) for cosines in by_role])
+        heard = torch.stack([heard_by_medians(*cosines, rule) for cosines in by_role])
         measured = own_terms(some, members, counted, rule)
         measured |= median_terms(some, members, counted, heard, rule)
-        sound = heard & (ramps(measured, rule, ["leak"])["leak_ramp"] == 1)
-        if not torch.equal(sound, heard) and int(sound.sum(1).min()) >= rule.encoders_min:
-            # Who answers an honest encoder's mask for its inverse would turn the medians against it.
-            measured |= median_terms(some, members, counted, sound, rule)
+        if rule.leak_gate is not None:
+            sound = heard & (rule.leak_gate(measured["leak"]) == 1)
+            if not torch.equal(sound, heard) and int(sound.sum(1).min()) >= rule.encoders_min:
+                # Who answers an honest encoder's mask for its inverse would turn the medians against it.
+                measured |= median_terms(some, members, counted, sound, rule)
         measured |= {name: values[members] for name, values in literal_terms(batch, valid).items()}
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -43,12 +42,10 @@ def literal_terms(batch: Batch, valid: Tensor) -> dict[str, Tensor]:
     return {"differential_literal": differential_literal(views.full, views.mask, views.inverse, counted)}
 
 
-def ramps(
-    measured: dict[str, Tensor], rule: ScoringRule, names: Sequence[str] = GATED_TERMS
-) -> dict[str, Tensor]:
+def ramps(measured: dict[str, Tensor], rule: ScoringRule) -> dict[str, Tensor]:
     """What each gate lets through, in [0, 1]; a gate the rule does not have lets all through."""
     passed = {}
-    for name in names:
+    for name in GATED_TERMS:
         gate: Ramp | None = getattr(rule, f"{name}_gate")
         passed[f"{name}_ramp"] = torch.ones_like(measured[name]) if gate is None else gate(measured[name])
     return passed

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import msgspec
+
+from config.presets import preset
 from protocol.chain import HashChain
 from protocol.genesis import EncoderMember, Genesis, GenesisContent, NetworkParameters, ValidatorMember
 from protocol.hashing import digest, uint
@@ -63,22 +66,12 @@ class World:
 @lru_cache(maxsize=WORLDS_KEPT)
 def world_of(size: Size) -> World:
     """The network of this size: timings of the preset `localnet`, items and shards as small as can be."""
-    chain_length = size.rounds + 1
-    parameters = NetworkParameters(
-        slot_ms=12_000,
-        epoch_rounds=8,
-        shards_per_round=1,
+    parameters = msgspec.structs.replace(
+        preset("localnet").parameters,
         shard_size=size.shard_size,
         scored_items=size.scored_items,
         served_items_max=2,
-        masks_per_item=2,
-        wave_deadline_ms=5_000,
-        reveal_deadline_ms=8_000,
-        encoders_min=3,
-        rule="hardened",
-        reference_encoder="wordllama-256",
-        tolerance_ppm=1_000,
-        chain_length=max(8, chain_length),
+        chain_length=max(8, size.rounds + 1),
     )
     validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))

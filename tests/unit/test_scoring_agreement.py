@@ -16,7 +16,6 @@ from scoring.centring import centred
 from scoring.clones import heard_by_medians
 from scoring.peers import full_agreement
 from scoring.projection import quantile_over
-from scoring.rule import Ramp
 from scoring.views import Role, Views
 from tests.support.synthetic_encoders import Shard, cabal_shard, honest_shard
 
@@ -79,9 +78,9 @@ def test_heard_by_medians__are_two_of_each_kind_in_any_order(order: list[int]) -
     cosine = torch.where(kinds[:, None] == kinds[None, :], 0.9, 0.1) + (agreement[:, None] + agreement) / 100
     counts = torch.full((6, 6), 7.0, dtype=torch.float64)
     sums = (cosine.double() * counts).fill_diagonal_(0)[order][:, order]
-    heard = heard_by_medians(sums, counts, Ramp(0.78, 0.86))
+    heard = heard_by_medians(sums, counts, HARDENED)
     assert sorted(np.array(order)[heard.numpy()]) == [0, 2, 3, 4, 5]
-    assert heard_by_medians(sums, counts, None).all()
+    assert heard_by_medians(sums, counts, replace(HARDENED, clone_ramp=None)).all()
 
 
 @given(
