@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.errors import CommandError, ExitCode
+from node.cli.options import JsonOption
 from node.cli.output import counted, note, print_facts, print_json, progress, say
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def sim(
         int | None,
         typer.Option("--crashes", metavar="N", min=0, help="Crashes.", rich_help_panel=_PANEL_DRAWN),
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Run the node's own machines in virtual time and check invariants after every event.
 
@@ -87,14 +88,17 @@ def sim(
         raise CommandError(str(error), ExitCode.BAD_INPUT) from None
     if explain:
         facts = scenarios[0].facts()
-        print_json(facts) if json_output else print_facts(facts)
+        if json_:
+            print_json(facts)
+        else:
+            print_facts(facts)
         return
     outcomes = []
     with progress("simulating", len(scenarios)) as bar:
         for scenario in scenarios:
             outcomes.append(simulate(scenario, keep_trace=trace))
             bar.step()
-    if json_output:
+    if json_:
         print_json([outcome.document() for outcome in outcomes])
     else:
         _print(outcomes, trace)
