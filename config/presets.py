@@ -39,6 +39,11 @@ _LOCALNET: Final = NetworkParameters(
     reference_encoder="wordllama-256",
     tolerance_ppm=1_000,
     chain_length=4_096,
+    probation_shards=4,
+    silent_epochs_max=8,
+    reputation_half_life_epochs=4,
+    registration_work_bits=16,
+    registration_stake=1,
 )
 
 # Machines of strangers over the internet. A shard of 70 keeps the risk of a majority of bad encoders under
@@ -58,6 +63,11 @@ _TESTNET: Final = NetworkParameters(
     reference_encoder="wordllama-256",
     tolerance_ppm=1_000,
     chain_length=65_536,
+    probation_shards=4,
+    silent_epochs_max=24,
+    reputation_half_life_epochs=8,
+    registration_work_bits=24,
+    registration_stake=1,
 )
 
 PRESETS: Final = MappingProxyType(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from protocol.codec import CodecError, Natural, Record, decode, encode
+from protocol.epochs.agreed import CertifiedRecord
 from protocol.genesis import Genesis
 from protocol.messages import ENCODERS_MAX, WAVES, Certificate, Challenge, Report, Reveal
 from protocol.report import BODY_BYTES_MAX, VECTOR_BYTES, EnvelopeBytes, ReportBody
@@ -24,7 +25,8 @@ from protocol.statement import Statement, parse
 BUNDLE_SUFFIX: Final = ".dmr"
 BUNDLE_BYTES_MAX: Final = 512 << 20
 MAGIC: Final = "deltamesh report"
-VERSION: Final = 1
+VERSION: Final = 2
+EPOCHS_MAX: Final = 1 << 16
 
 _WRITE_BYTES: Final = 4 << 20
 _MAGIC_BYTES: Final = encode(MAGIC)
@@ -44,6 +46,10 @@ class Bundle(Record, frozen=True):
     version: Natural
     genesis: bytes
     """Canonical genesis; its digest is the network id."""
+    epochs: Annotated[tuple[CertifiedRecord, ...], msgspec.Meta(max_length=EPOCHS_MAX)]
+    """Records from that of epoch 1 to that of the report's epoch, each by its certificate."""
+    encoders: bytes
+    """Canonical encoders' table of the report's epoch; empty in epoch 0, whose encoders are genesis'."""
     header: EnvelopeBytes
     """Envelope of the Report statement."""
     body: bytes
@@ -56,6 +62,8 @@ class Bundle(Record, frozen=True):
 
 def make_bundle(
     genesis: Genesis,
+    epochs: Sequence[CertifiedRecord],
+    encoders: bytes,
     header: Statement[Report],
     body: bytes,
     certificate: Certificate,
@@ -72,7 +80,17 @@ def make_bundle(
                 + ", ".join(sorted(one.validator.hex()[:8] for one in certificate.attestations))
             )
         gathered.append(memoryview(data))
-    return Bundle(MAGIC, VERSION, genesis.data, header.data, body, encode(certificate), tuple(gathered))
+    return Bundle(
+        MAGIC,
+        VERSION,
+        genesis.data,
+        tuple(epochs),
+        encoders,
+        header.data,
+        body,
+        encode(certificate),
+        tuple(gathered),
+    )
 
 
 def named_answers(body: bytes, network_id: bytes) -> dict[bytes, int]:
@@ -108,7 +126,18 @@ def write_bundle(path: Path, bundle: Bundle, on_progress: Progress | None = None
     if path.suffix != BUNDLE_SUFFIX:
         raise BundleError(f"{path.name} should end in {BUNDLE_SUFFIX}: name it {path.stem}{BUNDLE_SUFFIX}")
     size_bytes = sum(
-        map(len, (bundle.genesis, bundle.header, bundle.body, bundle.certificate, *bundle.answers))
+        map(
+            len,
+            (
+                bundle.genesis,
+                *(one.record for one in bundle.epochs),
+                bundle.encoders,
+                bundle.header,
+                bundle.body,
+                bundle.certificate,
+                *bundle.answers,
+            ),
+        )
     )
     if size_bytes > BUNDLE_BYTES_MAX:
         raise BundleError(_too_large("this report", size_bytes))

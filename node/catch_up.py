@@ -18,10 +18,10 @@ from node.store import RoundRecord, RoundState, Store, StoreError
 from protocol.audit import AuditError, audit_report
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, Natural, Record, decode, encode
-from protocol.genesis import Genesis
+from protocol.epochs.known import Epochs, UnknownEpochError
 from protocol.messages import Certificate, Report
 from protocol.rounds.effects import Purpose, RoundCertified
-from protocol.schedule import PoolSchedule, round_at
+from protocol.schedule import round_at
 from protocol.statement import Statement, StatementError, expect
 
 METHOD = "certified"
@@ -67,20 +67,20 @@ class CatchUp:
 
     def __init__(
         self,
-        genesis: Genesis,
+        epochs: Epochs,
         host: Host,
         exchange: Exchange,
         store: Store,
         keep: Callable[[bytes, int, Purpose], Awaitable[None]],
         persist: Callable[[RoundCertified], Awaitable[None]],
     ) -> None:
-        self._genesis = genesis
+        self._epochs = epochs
+        self._genesis = epochs.genesis
         self._host = host
         self._exchange = exchange
         self._store = store
         self._keep = keep
         self._persist = persist
-        self._schedule = PoolSchedule(genesis)  # its own: it is used in a thread
         self._next_round: dict[bytes, int] = {}
         host.handle(METHOD, self._answer, request_bytes_max=64, response_bytes_max=ANSWER_BYTES_MAX)
 
@@ -101,7 +101,7 @@ class CatchUp:
             self._host.penalise(key, COST_FALSE, f"answers nonsense about rounds: {error}")
         except (StatementError, CertificateError) as error:
             self._host.penalise(key, COST_FALSE, f"serves a round that does not check out: {error}")
-        except (RequestError, FetchError, trio.TooSlowError) as error:
+        except (RequestError, FetchError, trio.TooSlowError, UnknownEpochError) as error:
             log.debug("catch_up.unserved", peer=key.hex()[:8], reason=str(error) or "too slow")
         except StoreError as error:
             log.warning("catch_up.paused", reason=str(error))
@@ -131,10 +131,11 @@ class CatchUp:
             return
         if certificate.report != header.digest:
             raise CertificateError("the certificate is for another report")
-        check_certificate(self._genesis, certificate)
+        epoch = self._epochs.of(at.epoch)  # UnknownEpochError: its record comes first
+        check_certificate(epoch, certificate)
         body = await self._exchange.fetch(header.body.body, header.body.body_bytes, (key,))
         try:
-            audited = await trio.to_thread.run_sync(audit_report, self._genesis, header, body, self._schedule)
+            audited = await trio.to_thread.run_sync(audit_report, epoch, header, body)
         except AuditError as error:
             # A quorum certified it, so the peer is not to blame; neither is it anything to keep.
             log.error("round.certified_but_false", round=at.round, shard=at.shard, reason=str(error))

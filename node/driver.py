@@ -26,6 +26,7 @@ from node.signer import SignerError
 from node.statements import Statements
 from node.store.errors import StoreError
 from protocol.gossip_rules import Topic
+from protocol.hashing import content_digest
 from protocol.messages import Body, Evidence
 from protocol.report import Deviation, ScoredShard, ScoreTask
 from protocol.rounds import effects as fx
@@ -68,6 +69,14 @@ async def _no_comparison(_: ScoreTask, __: ScoredShard) -> tuple[Deviation, ...]
     raise ScoringUnavailable("this node does not score")
 
 
+async def _no_inputs(_: int) -> ev.InputsGathered | None:
+    return None
+
+
+async def _unchecked(_: int, data: bytes) -> ev.InputsChecked | ev.InputsRefused:
+    return ev.InputsRefused(content_digest(data), "this node does not vote")
+
+
 async def _no_answers(_: ShardRound, __: int, ___: Sequence[str]) -> bytes:
     raise RuntimeError("this node does not embed")
 
@@ -85,6 +94,8 @@ class Role:
     score: Callable[[ScoreTask], Awaitable[ScoredShard]] = _no_scores
     compare: Callable[[ScoreTask, ScoredShard], Awaitable[tuple[Deviation, ...]]] = _no_comparison
     encode: Callable[[ShardRound, int, Sequence[str]], Awaitable[bytes]] = _no_answers
+    gather: Callable[[int], Awaitable[ev.InputsGathered | None]] = _no_inputs
+    check: Callable[[int, bytes], Awaitable[ev.InputsChecked | ev.InputsRefused]] = _unchecked
 
 
 def _carry_on(_: str) -> None:
@@ -244,6 +255,10 @@ class Driver:
                 start(self._score, at, task)
             case fx.Recompute(task, claimed):
                 start(self._recompute, at, task, claimed)
+            case fx.GatherInputs(epoch):
+                start(self._gather_inputs, at, epoch)
+            case fx.CheckInputs(epoch, data):
+                start(self._check_inputs, at, epoch, data)
             case fx.Penalise(key, reason):
                 self._host.penalise(key, PENALTY_COST, reason)
             case fx.Publish():
@@ -323,6 +338,21 @@ class Driver:
         except ScoringUnavailable as error:
             event = self._no_scores(at, error)
         await self.tell(at, event)
+
+    async def _gather_inputs(self, at: ShardRound, epoch: int) -> None:
+        try:
+            gathered = await self._role.gather(epoch)
+        except StoreError as error:
+            log.warning("epoch.not_proposed", epoch=epoch, reason=str(error))
+            return
+        if gathered is not None:
+            await self.tell(at, gathered)
+
+    async def _check_inputs(self, at: ShardRound, epoch: int, data: bytes) -> None:
+        try:
+            await self.tell(at, await self._role.check(epoch, data))
+        except StoreError as error:
+            log.warning("epoch.unchecked", epoch=epoch, reason=str(error))
 
     def _no_scores(self, at: ShardRound, error: ScoringUnavailable) -> ev.ScoringFailed:
         log.error("scoring.failed", round=at.round, reason=str(error))

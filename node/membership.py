@@ -112,8 +112,12 @@ def assemble_genesis(
     encoders: Sequence[EncoderMember],
     genesis_time_ms: int,
     nonce: bytes,
+    bonds: Sequence[EncoderMember] = (),
 ) -> Genesis:
-    """The genesis of these members, the same whatever order they come in. Raises MembershipError."""
+    """The genesis of these members, the same whatever order they come in. Raises MembershipError.
+
+    `bonds` is stake set aside for encoders that may register later.
+    """
     if not validators or not encoders:
         raise MembershipError(
             f"a network needs at least one validator and one encoder, here are {len(validators)} and "
@@ -142,6 +146,7 @@ def assemble_genesis(
                 parameters=parameters,
                 validators=tuple(sorted(validators, key=lambda member: member.public_key)),
                 encoders=tuple(sorted(encoders, key=lambda member: member.public_key)),
+                bonds=tuple(sorted(bonds, key=lambda member: member.public_key)),
             )
         )
     except GenesisError as error:

@@ -57,10 +57,10 @@ def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Bound
     directory = DataDir.open(settings.home, settings.network)
     with directory.lock():
         node = _load(settings, directory, at_boundary)
-        if node.me not in node.genesis.encoders:
+        if node.me in node.genesis.validators:
             raise ConfigError(
-                f"the key {node.key.fingerprint} is no encoder of this network: have its member card put "
-                "into a new genesis (`deltamesh init --role encoder` prints it)"
+                f"the key {node.key.fingerprint} is a validator of this network: run it with "
+                "`deltamesh run validator`, and give the encoder a key of its own, with another --home"
             )
 
         def load() -> AnswerStrategy:

@@ -10,8 +10,8 @@ import trio
 from node.clock import now_ms
 from node.network.counters import Counters
 from node.signer import Signer, VoteSlot
+from protocol.epochs.known import Epochs
 from protocol.evidence import vote_slot
-from protocol.genesis import Genesis
 from protocol.gossip_rules import Judgement
 from protocol.hearing import Hearing
 from protocol.messages import Body, Evidence
@@ -24,11 +24,11 @@ B = TypeVar("B", bound=Body)
 class Statements:
     """Judges what comes in, remembers what was accepted, and signs what goes out."""
 
-    def __init__(self, genesis: Genesis, signer: Signer, counters: Counters) -> None:
-        self.genesis = genesis
+    def __init__(self, epochs: Epochs, signer: Signer, counters: Counters) -> None:
+        self.genesis = epochs.genesis
         self._signer = signer
         self._counters = counters
-        self._hearing = Hearing(genesis)
+        self._hearing = Hearing(epochs)
         self.on_accepted: Callable[[Statement[Body]], None] = lambda _: None
         """Called with every statement that is new and valid."""
         self.on_evidence: Callable[[Evidence], None] = lambda _: None

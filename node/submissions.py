@@ -13,7 +13,7 @@ from node.network.errors import RequestError, RequestRefused
 from node.network.host import Host
 from node.store import QueueFull, Store, StoreError
 from protocol.codec import CodecError, Record, decode, encode
-from protocol.genesis import Genesis
+from protocol.epochs.known import Epochs
 from protocol.items import ITEM_BYTES_MAX, ItemError, check_canonical_text, item_id
 from protocol.schedule import dealer_of, shard_round
 
@@ -38,8 +38,9 @@ class Handover(Record, frozen=True):
 class Submissions:
     """Pending items of this node; they stay pending here until a certificate covers them."""
 
-    def __init__(self, genesis: Genesis, host: Host, store: Store) -> None:
-        self._genesis = genesis
+    def __init__(self, epochs: Epochs, host: Host, store: Store) -> None:
+        self._epochs = epochs
+        self._genesis = epochs.genesis
         self._host = host
         self._store = store
         host.handle(METHOD, self._take, request_bytes_max=REQUEST_BYTES_MAX, response_bytes_max=16)
@@ -54,7 +55,11 @@ class Submissions:
         """Give pending items to one dealer of a round that is about to begin. Raises StoreError."""
         items = await trio.to_thread.run_sync(self.pending)
         shards = range(self._genesis.parameters.shards_per_round)
-        dealers = [dealer_of(self._genesis, shard_round(self._genesis, round_, shard)) for shard in shards]
+        places = [shard_round(self._genesis, round_, shard) for shard in shards]
+        epoch = self._epochs.find(places[0].epoch)
+        if epoch is None:
+            return
+        dealers = [dealer_of(epoch, at) for at in places]
         if not items or self._host.public_key in dealers:
             return
         for dealer in dealers:

@@ -16,11 +16,14 @@ from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.batch import PPM
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, decode
+from protocol.epochs.agreed import EpochCertificateError, checked_record
+from protocol.epochs.record import EncoderTable, RecordError, table_of
+from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis, GenesisError
 from protocol.hashing import content_digest, digest
 from protocol.messages import Certificate, Report
 from protocol.report import Deviation
-from protocol.schedule import PoolSchedule, ShardRound, dealer_of, is_scheduled
+from protocol.schedule import ShardRound, dealer_of, is_scheduled
 from protocol.statement import ENVELOPE_BYTES_MAX, Statement, expect
 
 
@@ -29,6 +32,8 @@ class Check(StrEnum):
 
     NETWORK = "network"
     """The genesis is that of the network one trusts."""
+    EPOCH = "epoch"
+    """The members of the report's epoch: its record follows from genesis, each step certified."""
     HEADER = "header"
     """The report is signed by the validator drawn to deal this shard-round."""
     CERTIFICATE = "certificate"
@@ -99,15 +104,17 @@ def verify_bundle(
     trusted = _network(bundle, network_id, genesis)
     members = trusted.content
     done.add(Check.NETWORK, {"validators": len(members.validators), "encoders": len(members.encoders)})
-    header = _header(bundle, trusted)
+    epoch = _epoch(bundle, trusted)
+    done.add(Check.EPOCH, {"records": epoch.number, "members": len(epoch.validators) + len(epoch.encoders)})
+    header = _header(bundle, epoch)
     done.add(Check.HEADER, {"signatures": 1})
-    certificate = _certificate(bundle, trusted, header)
+    certificate = _certificate(bundle, epoch, header)
     done.add(Check.CERTIFICATE, {"attestations": len(certificate.attestations)})
     named = _body(bundle, trusted, header.body)
     done.add(Check.BODY, {"bytes": len(bundle.body)})
     blobs = _answers(bundle, named)
     done.add(Check.ANSWERS, {"answers": len(blobs), "bytes": sum(map(len, blobs.values()))})
-    audited = _audit(bundle, trusted, header)
+    audited = _audit(bundle, epoch, header)
     done.add(Check.AUDIT, _audit_counts(audited))
     done.add(Check.CONSENSUS, {"vectors": len(audited.batch.items)})
     deviations = _numbers(audited, blobs, trusted.parameters.tolerance_ppm, device)
@@ -117,8 +124,8 @@ def verify_bundle(
         at=header.body.at,
         report=header.digest,
         dealer=header.signer,
-        stake=sum(trusted.validators[vote.validator].stake for vote in certificate.attestations),
-        total_stake=trusted.total_stake,
+        stake=sum(epoch.validators[vote.validator].stake for vote in certificate.attestations),
+        total_stake=epoch.total_stake,
         steps=tuple(done.steps),
         deviations=deviations,
     )
@@ -156,24 +163,42 @@ def _network(bundle: Bundle, network_id: bytes | None, genesis: Genesis | None) 
         raise VerificationFailed(Check.NETWORK, f"the genesis is none: {error}") from error
 
 
-def _header(bundle: Bundle, genesis: Genesis) -> Statement[Report]:
+def _epoch(bundle: Bundle, genesis: Genesis) -> Epoch:
+    """The last epoch of the bundle's chain."""
+    epoch = Epoch.first(genesis)
+    try:
+        for told in bundle.epochs:
+            epoch = Epoch(genesis, checked_record(epoch, told), EncoderTable(()))
+        if epoch.number:
+            epoch = Epoch(genesis, epoch.record, table_of(epoch.record, bundle.encoders))
+        elif bundle.encoders:
+            raise RecordError("it brings encoders for epoch 0, whose encoders are genesis'")
+    except (CodecError, RecordError, EpochCertificateError) as error:
+        raise VerificationFailed(Check.EPOCH, str(error)) from error
+    return epoch
+
+
+def _header(bundle: Bundle, epoch: Epoch) -> Statement[Report]:
+    genesis = epoch.genesis
     try:
         header = expect(bundle.header, genesis.network_id, Report)
     except ValueError as error:  # not canonical, not signed, of another network or kind, or not UTF-8
         raise VerificationFailed(Check.HEADER, str(error)) from error
     if not is_scheduled(genesis, header.body.at):
         raise VerificationFailed(Check.HEADER, f"this network has no shard-round {header.body.at}")
-    if header.signer != dealer_of(genesis, header.body.at):
+    if header.body.at.epoch != epoch.number:
+        raise VerificationFailed(Check.HEADER, f"its chain of epochs ends with {epoch.number}")
+    if header.signer != dealer_of(epoch, header.body.at):
         raise VerificationFailed(Check.HEADER, "the report is not by the validator drawn to deal")
     return header
 
 
-def _certificate(bundle: Bundle, genesis: Genesis, header: Statement[Report]) -> Certificate:
+def _certificate(bundle: Bundle, epoch: Epoch, header: Statement[Report]) -> Certificate:
     try:
         certificate = decode(bundle.certificate, Certificate, size_bytes_max=ENVELOPE_BYTES_MAX)
         if (certificate.at, certificate.report) != (header.body.at, header.digest):
             raise CertificateError("it certifies another report")
-        check_certificate(genesis, certificate)
+        check_certificate(epoch, certificate)
     except (CodecError, CertificateError) as error:
         raise VerificationFailed(Check.CERTIFICATE, str(error)) from error
     return certificate
@@ -202,9 +227,9 @@ def _answers(bundle: Bundle, named: dict[bytes, int]) -> dict[bytes, memoryview]
     return blobs
 
 
-def _audit(bundle: Bundle, genesis: Genesis, header: Statement[Report]) -> AuditedReport:
+def _audit(bundle: Bundle, epoch: Epoch, header: Statement[Report]) -> AuditedReport:
     try:
-        return audit_report(genesis, header, bundle.body, PoolSchedule(genesis))
+        return audit_report(epoch, header, bundle.body)
     except AuditError as error:
         check = Check.CONSENSUS if error.term == "consensus" else Check.AUDIT
         by = f" (encoder {error.encoder.hex()[:16]})" if error.encoder else ""

@@ -12,7 +12,8 @@ from protocol.batch import Batch, BatchError, plan_batch
 from protocol.chain import verify_preimage
 from protocol.codec import CodecError, decode
 from protocol.commitments import commitment
-from protocol.genesis import Genesis
+from protocol.epochs.view import Epoch
+from protocol.genesis import Genesis, ValidatorMember
 from protocol.hashing import content_digest, digest
 from protocol.items import ItemError
 from protocol.merkle import merkle_root, verify_merkle_proof
@@ -26,12 +27,12 @@ from protocol.report import (
     consensus_leaves,
 )
 from protocol.schedule import (
-    PoolSchedule,
     ShardRound,
     chain_depth,
     dealer_of,
     is_scheduled,
     mask_secret,
+    pool_indices,
     shard_of,
 )
 from protocol.sealing import wave_key
@@ -58,17 +59,16 @@ class AuditedReport:
     task: ScoreTask
 
 
-def audit_report(
-    genesis: Genesis, header: Statement[Report], data: bytes, schedule: PoolSchedule
-) -> AuditedReport:
-    """Check the body `data` against its signed header and genesis. Raises AuditError at the first false
-    claim.
+def audit_report(epoch: Epoch, header: Statement[Report], data: bytes) -> AuditedReport:
+    """Check the body `data` against its signed header and the members of its epoch.
+
+    Raises AuditError at the first false claim.
     """
     report = header.body
     at = report.at
-    if not is_scheduled(genesis, at):
+    if at.epoch != epoch.number or not is_scheduled(epoch.genesis, at):
         raise AuditError("round", "no such shard-round in this network")
-    if header.signer != dealer_of(genesis, at):
+    if header.signer != dealer_of(epoch, at):
         raise AuditError("dealer", "the report is not by the validator drawn to deal")
     if content_digest(data) != report.body or len(data) != report.body_bytes:
         raise AuditError("body", "the body is not the one the header names")
@@ -76,57 +76,52 @@ def audit_report(
         body = decode(data, ReportBody, size_bytes_max=BODY_BYTES_MAX)
     except CodecError as error:
         raise AuditError("body", str(error)) from None
-    challenge = _challenge(genesis, header, body)
-    batch = _batch(genesis, at, challenge, body, schedule)
-    commits = _commits(genesis, at, body)
-    locks = _locks(genesis, header, challenge, body, commits, mask_secret(genesis, at, body.preimage))
-    reveals = _reveals(genesis, at, locks, body, commits)
-    _shapes(genesis, report, batch, body)
-    encoders = shard_of(genesis, at)
+    challenge = _challenge(epoch, header, body)
+    batch = _batch(epoch, report, challenge, body)
+    commits = _commits(epoch, at, body)
+    locks = _locks(epoch, header, challenge, body, commits, mask_secret(epoch, at, report.preimage))
+    reveals = _reveals(epoch, at, locks, body, commits)
+    _shapes(epoch, report, batch, body)
+    encoders = shard_of(epoch, at)
     answers = tuple(reveals[key].body.answers if key in reveals else None for key in encoders)
-    task = ScoreTask(at, genesis.parameters.rule, encoders, answers, batch)
+    task = ScoreTask(at, epoch.parameters.rule, encoders, answers, batch)
     _withheld(task, body)
     return AuditedReport(header, body, batch, task)
 
 
-def _challenge(genesis: Genesis, header: Statement[Report], body: ReportBody) -> Statement[Challenge]:
+def _challenge(epoch: Epoch, header: Statement[Report], body: ReportBody) -> Statement[Challenge]:
     try:
-        challenge = expect(body.challenge, genesis.network_id, Challenge)
+        challenge = expect(body.challenge, epoch.network_id, Challenge)
     except StatementError as error:
         raise AuditError("challenge", str(error)) from None
     if challenge.digest != header.body.challenge or challenge.signer != header.signer:
         raise AuditError("challenge", "not the challenge the header names")
     if challenge.body.at != header.body.at:
         raise AuditError("challenge", "of another shard-round")
-    p, told = genesis.parameters, challenge.body
+    p, told = epoch.parameters, challenge.body
     if (told.wave_deadline_ms, told.reveal_deadline_ms) != (p.wave_deadline_ms, p.reveal_deadline_ms):
         raise AuditError("challenge", "its deadlines are not the network's")
     return challenge
 
 
-def _batch(
-    genesis: Genesis,
-    at: ShardRound,
-    challenge: Statement[Challenge],
-    body: ReportBody,
-    schedule: PoolSchedule,
-) -> Batch:
-    dealer = genesis.validators[challenge.signer]
-    if not verify_preimage(dealer.chain_tip, body.preimage, chain_depth(genesis, at)):
+def _batch(epoch: Epoch, report: Report, challenge: Statement[Challenge], body: ReportBody) -> Batch:
+    at = report.at
+    dealer = epoch.validators[challenge.signer]
+    if not is_own_preimage(dealer, epoch.genesis, report):
         raise AuditError("preimage", "not the preimage this round's depth asks of the dealer's chain")
-    secret = mask_secret(genesis, at, body.preimage)
+    secret = mask_secret(epoch, at, report.preimage)
     if secret_commitment(secret) != challenge.body.secret_commitment:
         raise AuditError("secret", "not the mask secret the challenge committed to")
-    indices = schedule.indices(at)
+    indices = pool_indices(epoch, at)
     if not indices or tuple(item.index for item in body.scored) != indices:
         raise AuditError("items", "the scored items are not the ones the seed picks from the pool")
     for item in body.scored:
         _pool_item(dealer.pool_root, dealer.pool_size, item)
-    if len(body.served) > genesis.parameters.served_items_max:
-        raise AuditError("items", f"more than {genesis.parameters.served_items_max} served items")
+    if len(body.served) > epoch.parameters.served_items_max:
+        raise AuditError("items", f"more than {epoch.parameters.served_items_max} served items")
     try:
         batch = plan_batch(
-            secret, [item.data for item in body.scored], body.served, genesis.parameters.masks_per_item
+            secret, [item.data for item in body.scored], body.served, epoch.parameters.masks_per_item
         )
     except (BatchError, ItemError) as error:
         raise AuditError("items", str(error)) from None
@@ -144,17 +139,15 @@ def _pool_item(root: bytes, size: int, item: PoolItem) -> None:
         raise AuditError("items", f"item {item.index} is not in the dealer's committed pool")
 
 
-def _commits(
-    genesis: Genesis, at: ShardRound, body: ReportBody
-) -> tuple[dict[bytes, Statement[Commit]], ...]:
-    shard = set(shard_of(genesis, at))
+def _commits(epoch: Epoch, at: ShardRound, body: ReportBody) -> tuple[dict[bytes, Statement[Commit]], ...]:
+    shard = set(shard_of(epoch, at))
     commits: tuple[dict[bytes, Statement[Commit]], ...] = ({}, {}, {})
     order: list[tuple[int, bytes]] = []
     if len(body.commits) > len(WAVES) * len(shard):
         raise AuditError("commits", "there are more than the shard can have made")
     for data in body.commits:
         try:
-            commit = expect(data, genesis.network_id, Commit)
+            commit = expect(data, epoch.network_id, Commit)
         except StatementError as error:
             raise AuditError("commits", str(error)) from None
         if commit.body.at != at or commit.signer not in shard:
@@ -167,7 +160,7 @@ def _commits(
 
 
 def _locks(
-    genesis: Genesis,
+    epoch: Epoch,
     header: Statement[Report],
     challenge: Statement[Challenge],
     body: ReportBody,
@@ -176,10 +169,10 @@ def _locks(
 ) -> tuple[Statement[Lock], ...]:
     locks: list[Statement[Lock]] = []
     previous = challenge.digest
-    members = set(shard_of(genesis, header.body.at))
+    members = set(shard_of(epoch, header.body.at))
     for wave, data in zip(WAVES, body.locks, strict=True):
         try:
-            lock = expect(data, genesis.network_id, Lock)
+            lock = expect(data, epoch.network_id, Lock)
         except StatementError as error:
             raise AuditError("locks", str(error)) from None
         if (lock.signer, lock.body.at, lock.body.wave, lock.body.previous) != (
@@ -207,7 +200,7 @@ def _locks(
 
 
 def _reveals(
-    genesis: Genesis,
+    epoch: Epoch,
     at: ShardRound,
     locks: tuple[Statement[Lock], ...],
     body: ReportBody,
@@ -218,25 +211,25 @@ def _reveals(
         raise AuditError("reveals", "there are more than encoders that committed to wave 3")
     for data in body.reveals:
         try:
-            reveal = expect(data, genesis.network_id, Reveal)
+            reveal = expect(data, epoch.network_id, Reveal)
         except StatementError as error:
             raise AuditError("reveals", str(error)) from None
         key = reveal.signer
         if reveal.body.at != at or reveal.body.lock != locks[2].digest or key not in commits[2]:
             raise AuditError("reveals", "a reveal that answers another lock", key)
-        wave = contradicted_wave(genesis.network_id, reveal, [wave_commits[key] for wave_commits in commits])
+        wave = contradicted_wave(epoch.network_id, reveal, [wave_commits[key] for wave_commits in commits])
         if wave is not None:
             raise AuditError("reveals", f"the reveal contradicts the commit of wave {wave}", key)
         reveals[key] = reveal
     if [*reveals] != sorted(reveals) or len(reveals) != len(body.reveals):
         raise AuditError("reveals", "reveals are not in order or doubled")
-    if len(reveals) < genesis.parameters.encoders_min:
-        raise AuditError("reveals", f"fewer than {genesis.parameters.encoders_min} encoders revealed: void")
+    if len(reveals) < epoch.parameters.encoders_min:
+        raise AuditError("reveals", f"fewer than {epoch.parameters.encoders_min} encoders revealed: void")
     return reveals
 
 
-def _shapes(genesis: Genesis, report: Report, batch: Batch, body: ReportBody) -> None:
-    encoders, items = len(shard_of(genesis, report.at)), len(batch.items)
+def _shapes(epoch: Epoch, report: Report, batch: Batch, body: ReportBody) -> None:
+    encoders, items = len(shard_of(epoch, report.at)), len(batch.items)
     scores = body.scores
     if report.items != items:
         raise AuditError("items", "the header counts other items")
@@ -267,6 +260,11 @@ def _withheld(task: ScoreTask, body: ReportBody) -> None:
         for name, views in zip(names, task.batch.waves, strict=True):
             if sizes_views.setdefault(name, len(views)) != len(views):
                 raise AuditError("reveals", "one blob is named as the answers to waves of two sizes", key)
+
+
+def is_own_preimage(dealer: ValidatorMember, genesis: Genesis, report: Report) -> bool:
+    """Whether a report shows the preimage that its place asks of its dealer's hash chain."""
+    return verify_preimage(dealer.chain_tip, report.preimage, chain_depth(genesis, report.at))
 
 
 def secret_commitment(secret: bytes) -> bytes:

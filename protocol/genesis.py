@@ -20,6 +20,10 @@ from protocol.signatures import is_valid_public_key
 
 GENESIS_BYTES_MAX = 4 << 20
 MEMBERS_MAX = 16_384
+EPOCH_ROUNDS_MIN = 6
+"""Three rounds until those of the epoch before have expired, and three to agree on the next record."""
+HALF_LIFE_EPOCHS_MAX = 4096
+WORK_BITS_MAX = 64
 VALIDATORS_MAX = 4096
 """So that the attestations of all of them fit one certificate."""
 SHARD_SIZE_MAX = 1024
@@ -63,6 +67,16 @@ class NetworkParameters(Record, frozen=True):
     """How far an attester's numbers may lie from the dealer's: |a - b| <= tolerance (1 + |b|)."""
     chain_length: Positive
     """Length of a validator's hash chain of mask secrets: the number of shard-rounds it can cover."""
+    probation_shards: Positive
+    """Certified shard-rounds a newcomer must have been judged in before it has weight."""
+    silent_epochs_max: Positive
+    """An encoder that was sampled and revealed nothing in so many epochs in a row has left."""
+    reputation_half_life_epochs: Positive
+    """After so many epochs a score counts half in the reputation."""
+    registration_work_bits: Positive
+    """Leading zero bits a registration's proof of work has, unless genesis holds a bond for its key."""
+    registration_stake: Positive
+    """Stake of an encoder that registered by work."""
 
 
 class ValidatorMember(Record, frozen=True):
@@ -97,6 +111,8 @@ class GenesisContent(Record, frozen=True):
     parameters: NetworkParameters
     validators: Annotated[tuple[ValidatorMember, ...], msgspec.Meta(min_length=1, max_length=VALIDATORS_MAX)]
     encoders: Annotated[tuple[EncoderMember, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    bonds: Annotated[tuple[EncoderMember, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
+    """Stake set aside for encoders that may register later, without work."""
 
 
 class GenesisError(ValueError):
@@ -140,14 +156,14 @@ class Genesis:
         return {m.public_key: m for m in sorted(self.content.encoders, key=lambda m: m.public_key)}
 
     @cached_property
+    def bonds(self) -> dict[bytes, EncoderMember]:
+        """Stake set aside for encoders that may register, by public key."""
+        return {bond.public_key: bond for bond in self.content.bonds}
+
+    @cached_property
     def validator_stakes(self) -> tuple[tuple[bytes, int], ...]:
         """(public key, stake) in key order."""
         return tuple((key, member.stake) for key, member in self.validators.items())
-
-    @cached_property
-    def encoder_stakes(self) -> tuple[tuple[bytes, int], ...]:
-        """(public key, stake) in key order."""
-        return tuple((key, member.stake) for key, member in self.encoders.items())
 
     @cached_property
     def total_stake(self) -> int:
@@ -168,6 +184,15 @@ def views_bounds(p: NetworkParameters, wave: int) -> tuple[int, int]:
 def _check(content: GenesisContent) -> None:
     _check_members(content)
     p = content.parameters
+    if p.epoch_rounds < EPOCH_ROUNDS_MIN:
+        raise GenesisError(
+            f"an epoch of {p.epoch_rounds} rounds is too short to agree on the next one: "
+            f"{EPOCH_ROUNDS_MIN} at least"
+        )
+    if p.reputation_half_life_epochs > HALF_LIFE_EPOCHS_MAX:
+        raise GenesisError(f"reputation_half_life_epochs is over {HALF_LIFE_EPOCHS_MAX}: nothing would count")
+    if p.registration_work_bits > WORK_BITS_MAX:
+        raise GenesisError(f"registration_work_bits is over {WORK_BITS_MAX}: nobody could register")
     if p.epoch_rounds * p.shards_per_round > p.chain_length:
         raise GenesisError("chain_length is shorter than one epoch: no validator could cover it")
     if p.chain_length > LENGTH_MAX:
@@ -188,7 +213,12 @@ def _check(content: GenesisContent) -> None:
 
 
 def _check_members(content: GenesisContent) -> None:
-    keys = [m.public_key for m in content.validators] + [m.public_key for m in content.encoders]
+    members: tuple[ValidatorMember | EncoderMember, ...] = (
+        *content.validators,
+        *content.encoders,
+        *content.bonds,
+    )
+    keys = [member.public_key for member in members]
     if len(set(keys)) != len(keys):
         raise GenesisError("a key appears twice among the members: every node needs a key of its own")
     broken = [key for key in keys if not is_valid_public_key(key)]

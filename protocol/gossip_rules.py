@@ -12,25 +12,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.certificates import CertificateError, check_certificate
-from protocol.evidence import EvidenceError, Slot, check_evidence, vote_slot
-from protocol.genesis import VIEW_OVERHEAD_BYTES, Genesis, views_bounds
+from protocol.epochs.agreed import EpochCertificateError, check_epoch_certificate, check_seen
+from protocol.epochs.inputs import INPUTS_BYTES_MAX
+from protocol.epochs.known import Epochs, UnknownEpochError
+from protocol.epochs.registration import registration_fault
+from protocol.epochs.view import Epoch
+from protocol.evidence import (
+    EvidenceError,
+    Slot,
+    check_evidence,
+    false_certificate,
+    members_epoch,
+    vote_slot,
+)
+from protocol.genesis import VIEW_OVERHEAD_BYTES, views_bounds
 from protocol.items import ITEM_BYTES_MAX
 from protocol.messages import (
     WAVES,
+    AboutEpoch,
     Attestation,
     Body,
     Certificate,
     Challenge,
     Commit,
     Dispute,
+    EpochCertificate,
     Evidence,
+    Exit,
     Kind,
     Lock,
+    Proposal,
+    Registration,
     Report,
     Reveal,
 )
 from protocol.report import BODY_BYTES_MAX
-from protocol.schedule import ShardRound, dealer_of, is_scheduled, round_at, shard_of, slot_start_ms
+from protocol.schedule import (
+    ShardRound,
+    dealer_of,
+    is_first_place,
+    is_scheduled,
+    proposer_of,
+    round_at,
+    shard_of,
+    slot_start_ms,
+)
 from protocol.statement import Statement, StatementError, parse, verify_signature
 from protocol.verdict import Verdict
 
@@ -42,19 +68,24 @@ CLOCK_SKEW_MS = 2_000
 """A statement this much ahead of its slot still counts: honest clocks differ."""
 
 
+_FOR_ALL = (Kind.CHALLENGE, Kind.LOCK, Kind.CERTIFICATE, Kind.EVIDENCE, Kind.EPOCH_CERTIFICATE)
+
+
 class Topic:
     """Names of the gossip topics of one network."""
 
     def __init__(self, network_id: bytes) -> None:
         prefix = f"/deltamesh/{network_id.hex()[:16]}"
         self.rounds = f"{prefix}/rounds"
-        """What encoders and validators need: challenges, locks, certificates, evidence."""
+        """What encoders and validators need: challenges, locks, certificates of both kinds, evidence."""
         self.votes = f"{prefix}/votes"
-        """What only validators need: commits, reports, attestations, disputes."""
+        """What only validators need: commits, reports, attestations, disputes, registrations, exits, and
+        what is said in agreeing on an epoch's record.
+        """
 
     def of(self, kind: Kind) -> str | None:
         """The topic a kind travels on; None for kinds that travel over streams only."""
-        if kind in (Kind.CHALLENGE, Kind.LOCK, Kind.CERTIFICATE, Kind.EVIDENCE):
+        if kind in _FOR_ALL:
             return self.rounds
         return None if kind is Kind.REVEAL else self.votes
 
@@ -66,13 +97,15 @@ class Judgement:
     verdict: Verdict
     reason: str
     statement: Statement[Body] | None = None
+    evidence: Evidence | None = None
+    """What the statement itself proves of its signer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gossip:
     """What the rules need to know beside the bytes."""
 
-    genesis: Genesis
+    epochs: Epochs
     now_ms: int
     seen: Callable[[bytes], bool]
     """Whether a statement with this digest was accepted before."""
@@ -85,14 +118,17 @@ class Gossip:
 def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
     """Where the first statement is all that anyone needs to know; None for evidence that accuses nobody.
 
-    The slot of a vote; of a dispute its author's place in the round; of a certificate the report, and of
-    evidence the offender and round, whoever says so. Without it one member could say endless true things.
+    The slot of a vote; of a dispute, registration or exit its author's place in the round; of a certificate
+    what it certifies, and of evidence the offender and round, whoever says so. Without it one member could
+    say endless true things.
     """
     body = statement.body
     match body:
         case Certificate():
             return (statement.kind, body.at, 0, body.report)
-        case Dispute():
+        case EpochCertificate():
+            return (statement.kind, body.at, body.epoch, body.record)
+        case Dispute() | Registration() | Exit():
             return (statement.kind, body.at, 0, statement.signer)
         case Evidence():
             accused = _accused(body, network_id)
@@ -102,24 +138,30 @@ def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
 
 def judge(data: bytes, gossip: Gossip) -> Judgement:
     """The verdict on one received envelope. Never raises, whatever the bytes are."""
-    genesis = gossip.genesis
+    epochs, network_id = gossip.epochs, gossip.epochs.genesis.network_id
     try:
-        statement = parse(data, genesis.network_id)
+        statement = parse(data, network_id)
     except StatementError as error:
         return Judgement(Verdict.REJECT, str(error))
-    if not genesis.is_member(statement.signer):
-        return Judgement(Verdict.REJECT, "its signer is no member of this network")
-    if gossip.topic is not None and gossip.topic != Topic(genesis.network_id).of(statement.kind):
+    if gossip.topic is not None and gossip.topic != Topic(network_id).of(statement.kind):
         return Judgement(Verdict.REJECT, "it is gossiped on another topic than its kind's")
-    slot = known_slot(statement, genesis.network_id)
+    slot = known_slot(statement, network_id)
     if slot is None:
         return Judgement(Verdict.REJECT, "it accuses nobody")
     window = _window(statement.kind, slot[1], gossip)
     if window is not None:
         return window
+    epoch = _members(statement, slot[1], epochs)
+    if epoch is None:
+        return Judgement(Verdict.IGNORE, "the record of its epoch is not known here")
+    if isinstance(statement.body, Registration):
+        if any(state.public_key == statement.signer for state in epochs.newest.table.encoders):
+            return Judgement(Verdict.IGNORE, "its signer is registered already")
+    elif not epoch.is_member(statement.signer):
+        return Judgement(Verdict.REJECT, "its signer is no member of its epoch")
     if gossip.seen(statement.digest):
         return Judgement(Verdict.IGNORE, "seen before")
-    reason = _RULES[statement.kind](statement, genesis)
+    reason = _RULES[statement.kind](statement, epoch)
     if reason is not None:
         return Judgement(Verdict.REJECT, reason)
     if not verify_signature(statement):
@@ -128,19 +170,34 @@ def judge(data: bytes, gossip: Gossip) -> Judgement:
     if first is not None and first.digest != statement.digest:
         # Who forwards a second vote may have seen only this one: its signer is to blame, through evidence.
         return Judgement(Verdict.IGNORE, "its slot is taken by another statement", statement)
-    reason = _proof(statement.body, genesis)
+    reason = _proof(statement.body, epochs, epoch)
     if reason is not None:
-        return Judgement(Verdict.REJECT, reason)
+        proven = false_certificate(statement) if isinstance(statement.body, Certificate) else None  # type: ignore[arg-type]
+        return Judgement(Verdict.REJECT, reason, evidence=proven)
     return Judgement(Verdict.ACCEPT, "", statement)
 
 
+def _members(statement: Statement[Body], at: ShardRound, epochs: Epochs) -> Epoch | None:
+    """The epoch whose members may say this."""
+    if isinstance(statement.body, Registration):
+        return epochs.newest
+    if isinstance(statement.body, Evidence):
+        return epochs.find(at.epoch)
+    return epochs.find(members_epoch(statement.body))
+
+
 def _window(kind: Kind, at: ShardRound, gossip: Gossip) -> Judgement | None:
-    if not is_scheduled(gossip.genesis, at):
+    genesis = gossip.epochs.genesis
+    if not is_scheduled(genesis, at):
         return Judgement(Verdict.REJECT, "no such shard-round in this network")
-    if gossip.now_ms + CLOCK_SKEW_MS < slot_start_ms(gossip.genesis, at.round):
+    if gossip.now_ms + CLOCK_SKEW_MS < slot_start_ms(genesis, at.round):
         return Judgement(Verdict.IGNORE, "its round has not begun")
-    rounds_kept = EVIDENCE_ROUNDS_KEPT if kind is Kind.EVIDENCE else ROUNDS_KEPT
-    if at.round < round_at(gossip.genesis, gossip.now_ms) - rounds_kept:
+    rounds_kept = ROUNDS_KEPT
+    if kind is Kind.EVIDENCE:
+        rounds_kept = EVIDENCE_ROUNDS_KEPT
+    elif kind in (Kind.REGISTRATION, Kind.EXIT):
+        rounds_kept = 2 * genesis.parameters.epoch_rounds
+    if at.round < round_at(genesis, gossip.now_ms) - rounds_kept:
         return Judgement(Verdict.IGNORE, "its round is over")
     return None
 
@@ -155,29 +212,34 @@ def _accused(evidence: Evidence, network_id: bytes) -> tuple[ShardRound, bytes] 
     return None if isinstance(body, Evidence) else (body.at, statement.signer)
 
 
-def _proof(body: Body, genesis: Genesis) -> str | None:
+def _proof(body: Body, epochs: Epochs, epoch: Epoch) -> str | None:
     """What is wrong with the signed statements inside this one."""
     try:
-        if isinstance(body, Certificate):
-            check_certificate(genesis, body)
-        elif isinstance(body, Evidence):
-            check_evidence(genesis, body)
-    except (CertificateError, EvidenceError) as error:
+        match body:
+            case Certificate():
+                check_certificate(epoch, body)
+            case EpochCertificate():
+                check_epoch_certificate(epoch, body)
+            case Proposal():
+                check_seen(epoch, body)
+            case Evidence():
+                check_evidence(epochs, body)
+    except (CertificateError, EpochCertificateError, EvidenceError, UnknownEpochError) as error:
         return str(error)
     return None
 
 
-def _by_dealer(statement: Statement[Body], genesis: Genesis) -> str | None:
+def _by_dealer(statement: Statement[Body], epoch: Epoch) -> str | None:
     assert isinstance(statement.body, Challenge | Lock | Report)
-    if statement.signer != dealer_of(genesis, statement.body.at):
+    if statement.signer != dealer_of(epoch, statement.body.at):
         return "its signer was not drawn to deal this shard"
     return None
 
 
-def _challenge(statement: Statement[Body], genesis: Genesis) -> str | None:
+def _challenge(statement: Statement[Body], epoch: Epoch) -> str | None:
     body = statement.body
     assert isinstance(body, Challenge)
-    parameters = genesis.parameters
+    parameters = epoch.parameters
     deadlines = (body.wave_deadline_ms, body.reveal_deadline_ms)
     if deadlines != (parameters.wave_deadline_ms, parameters.reveal_deadline_ms):
         return "its deadlines are not the network's"
@@ -187,55 +249,82 @@ def _challenge(statement: Statement[Body], genesis: Genesis) -> str | None:
             return f"its wave {wave} has more or fewer views than a batch of this network"
         if sealed.size_bytes > sealed.views * (ITEM_BYTES_MAX + VIEW_OVERHEAD_BYTES):
             return f"its wave {wave} is larger than its views can be"
-    return _by_dealer(statement, genesis)
+    return _by_dealer(statement, epoch)
 
 
-def _lock(statement: Statement[Body], genesis: Genesis) -> str | None:
+def _lock(statement: Statement[Body], epoch: Epoch) -> str | None:
     body = statement.body
     assert isinstance(body, Lock)
     keys = [ref.encoder for ref in body.commits]
     if keys != sorted(set(keys)):
         return "its commits are not in order or doubled"
-    if not set(keys) <= set(shard_of(genesis, body.at)):
+    if not set(keys) <= set(shard_of(epoch, body.at)):
         return "it locks a commit of a stranger to the shard"
-    if len(keys) < genesis.parameters.encoders_min:
+    if len(keys) < epoch.parameters.encoders_min:
         return "it goes on with fewer encoders than a round needs"
     if len(body.next_wave_key) != (32 if body.wave < 3 else 0):
         return "it brings no key where one belongs, or one where none does"
-    return _by_dealer(statement, genesis)
+    return _by_dealer(statement, epoch)
 
 
-def _by_shard(statement: Statement[Body], genesis: Genesis) -> str | None:
+def _by_shard(statement: Statement[Body], epoch: Epoch) -> str | None:
     assert isinstance(statement.body, Commit | Reveal)
-    if statement.signer not in shard_of(genesis, statement.body.at):
+    if statement.signer not in shard_of(epoch, statement.body.at):
         return "its signer is not in the shard"
     return None
 
 
-def _by_validator(statement: Statement[Body], genesis: Genesis) -> str | None:
-    assert isinstance(statement.body, Attestation | Dispute | Certificate)
-    if statement.signer not in genesis.validators:
+def _by_validator(statement: Statement[Body], epoch: Epoch) -> str | None:
+    assert isinstance(statement.body, Attestation | Dispute | Certificate | AboutEpoch)
+    if statement.signer not in epoch.validators:
         return "its signer is no validator"
+    if isinstance(statement.body, AboutEpoch) and statement.body.at.shard != 0:
+        return "it is not said in a slot's first shard"
     return None
 
 
-def _report(statement: Statement[Body], genesis: Genesis) -> str | None:
+def _report(statement: Statement[Body], epoch: Epoch) -> str | None:
     body = statement.body
     assert isinstance(body, Report)
-    parameters = genesis.parameters
+    parameters = epoch.parameters
     if not parameters.scored_items <= body.items <= parameters.scored_items + parameters.served_items_max:
         return "it has more or fewer items than a batch of this network"
     if body.body_bytes > BODY_BYTES_MAX:
         return "its body is larger than any report"
-    return _by_dealer(statement, genesis)
+    return _by_dealer(statement, epoch)
 
 
-def _by_anyone(statement: Statement[Body], genesis: Genesis) -> str | None:
+def _by_anyone(statement: Statement[Body], epoch: Epoch) -> str | None:
     # Encoders too catch a dealer at telling them other things than it tells the rest.
     return None
 
 
-_RULES: dict[Kind, Callable[[Statement[Body], Genesis], str | None]] = {
+def _registration(statement: Statement[Body], epoch: Epoch) -> str | None:
+    return registration_fault(epoch.genesis, statement)  # type: ignore[arg-type]
+
+
+def _exit(statement: Statement[Body], epoch: Epoch) -> str | None:
+    assert isinstance(statement.body, Exit)
+    if not is_first_place(epoch.genesis, statement.body.at):
+        return "it does not name the first shard-round of an epoch"
+    if statement.signer not in epoch.encoders:
+        return "its signer is no encoder"
+    return None
+
+
+def _proposal(statement: Statement[Body], epoch: Epoch) -> str | None:
+    body = statement.body
+    assert isinstance(body, Proposal)
+    if body.at.shard != 0:
+        return "it is not said in a slot's first shard"
+    if statement.signer != proposer_of(epoch, body.at.round):
+        return "its signer was not drawn to propose"
+    if body.inputs_bytes > INPUTS_BYTES_MAX:
+        return "its inputs are larger than any"
+    return None
+
+
+_RULES: dict[Kind, Callable[[Statement[Body], Epoch], str | None]] = {
     Kind.CHALLENGE: _challenge,
     Kind.COMMIT: _by_shard,
     Kind.LOCK: _lock,
@@ -245,4 +334,10 @@ _RULES: dict[Kind, Callable[[Statement[Body], Genesis], str | None]] = {
     Kind.CERTIFICATE: _by_validator,
     Kind.DISPUTE: _by_validator,
     Kind.EVIDENCE: _by_anyone,
+    Kind.REGISTRATION: _registration,
+    Kind.EXIT: _exit,
+    Kind.PROPOSAL: _proposal,
+    Kind.PREVOTE: _by_validator,
+    Kind.PRECOMMIT: _by_validator,
+    Kind.EPOCH_CERTIFICATE: _by_validator,
 }

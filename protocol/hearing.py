@@ -9,8 +9,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeVar
 
+from protocol.epochs.known import Epochs
 from protocol.evidence import equivocation, vote_slot
-from protocol.genesis import Genesis
 from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
 from protocol.messages import Body, Evidence
 from protocol.schedule import ShardRound
@@ -34,8 +34,8 @@ class Heard:
 class Hearing:
     """The memory of one node about what members have said."""
 
-    def __init__(self, genesis: Genesis) -> None:
-        self.genesis = genesis
+    def __init__(self, epochs: Epochs) -> None:
+        self._epochs = epochs
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._slots: OrderedDict[tuple[object, ...], Statement[Body]] = OrderedDict()
         self._accused: OrderedDict[tuple[ShardRound, bytes], None] = OrderedDict()
@@ -47,11 +47,11 @@ class Hearing:
 
     def hear(self, data: bytes, now_ms: int, topic: str | None = None) -> Heard:
         """Judge bytes received on a topic or a stream; what is accepted is remembered. Never raises."""
-        gossip = Gossip(self.genesis, now_ms, self._seen.__contains__, self._slots.get, topic)
+        gossip = Gossip(self._epochs, now_ms, self._seen.__contains__, self._slots.get, topic)
         judgement = judge(data, gossip)
         statement = judgement.statement
         if statement is None:
-            return Heard(judgement)
+            return Heard(judgement, judgement.evidence)
         if judgement.verdict is Verdict.ACCEPT:
             self.remember(statement)
             return Heard(judgement)
@@ -70,7 +70,7 @@ class Hearing:
     def remember(self, statement: Statement[Body]) -> None:
         """Take note of a statement that needs no judging: one's own."""
         _add(self._seen, statement.digest)
-        slot = known_slot(statement, self.genesis.network_id)
+        slot = known_slot(statement, self._epochs.genesis.network_id)
         if slot is not None:
             self._slots.setdefault(slot, statement)
             while len(self._slots) > SEEN_MAX:

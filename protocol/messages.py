@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.codec import Digest, Natural, PublicKey, Record, Signature
-from protocol.genesis import SHARD_SIZE_MAX, VALIDATORS_MAX
+from protocol.genesis import SHARD_SIZE_MAX, VALIDATORS_MAX, Positive, ShortText
 from protocol.schedule import ShardRound
 
 ENCODERS_MAX = SHARD_SIZE_MAX
@@ -36,6 +36,12 @@ class Kind(StrEnum):
     CERTIFICATE = "certificate"
     DISPUTE = "dispute"
     EVIDENCE = "evidence"
+    REGISTRATION = "registration"
+    EXIT = "exit"
+    PROPOSAL = "proposal"
+    PREVOTE = "prevote"
+    PRECOMMIT = "precommit"
+    EPOCH_CERTIFICATE = "epoch-certificate"
 
 
 class SealedWave(Record, frozen=True):
@@ -113,6 +119,8 @@ class Report(Record, frozen=True):
     items: Natural
     consensus_root: Digest
     """Merkle root over (item id, raw consensus vector) in batch order."""
+    preimage: Digest
+    """Of the dealer's hash chain: gives the mask secret, and with it masks, orders and wave keys."""
 
 
 class Attestation(Record, frozen=True):
@@ -159,6 +167,10 @@ class Offence(StrEnum):
     """Two different statements by one key for one slot."""
     FALSE_REVEAL = "false-reveal"
     """A signed reveal whose salt and digest of answers do not open the key's own commit."""
+    WRONG_PREIMAGE = "wrong-preimage"
+    """A signed report that shows another preimage than its place asks of its dealer's hash chain."""
+    FALSE_CERTIFICATE = "false-certificate"
+    """A signed certificate whose attestations are no quorum or not signed by who is said to have."""
 
 
 class Evidence(Record, frozen=True):
@@ -167,12 +179,91 @@ class Evidence(Record, frozen=True):
     offence: Offence
     statements: Annotated[
         tuple[Annotated[bytes, msgspec.Meta(max_length=1 << 18)], ...],
-        msgspec.Meta(min_length=2, max_length=2),
+        msgspec.Meta(min_length=1, max_length=2),
     ]
-    """Envelopes in digest order."""
+    """Envelopes in digest order; one of them where it convicts by itself."""
 
 
-Body = Challenge | Commit | Lock | Reveal | Report | Attestation | Certificate | Dispute | Evidence
+class Registration(Record, frozen=True):
+    """A newcomer asks to be an encoder from one of the next epochs on. Its signer is no member yet."""
+
+    at: ShardRound
+    """First shard-round of the epoch it was made in: it counts in that one and the next."""
+    model: Annotated[str, msgspec.Meta(max_length=200)]
+    """What its operator says it runs; nobody relies on it."""
+    addresses: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=8)]
+    """Where it can be dialled; empty for one that only dials out."""
+    work: Digest
+    """Nonce of the proof of work; of any value where genesis holds a bond for the key."""
+
+
+class Exit(Record, frozen=True):
+    """An encoder leaves."""
+
+    at: ShardRound
+    """First shard-round of the epoch it was made in."""
+
+
+class Proposal(Record, frozen=True):
+    """The proposer of a slot says what the next epoch's record should be computed from."""
+
+    at: ShardRound
+    """The slot's first shard: where this is said, whatever epoch it is about."""
+    epoch: Positive
+    """Whose record is to be agreed on."""
+    inputs: Digest
+    """Content digest of the canonical inputs."""
+    inputs_bytes: Natural
+    record: Digest
+    """Digest of the record that follows from them."""
+    seen_round: Natural
+    """Round of an earlier slot in which a quorum was ready for this very record; 0 where there is none."""
+    seen: Annotated[tuple[AttestationRef, ...], msgspec.Meta(max_length=ATTESTATIONS_MAX)]
+    """The prevotes of that quorum, in key order."""
+
+
+class Prevote(Record, frozen=True):
+    """A validator is ready for a record: it follows from inputs that hold."""
+
+    at: ShardRound
+    epoch: Positive
+    record: Digest
+
+
+class Precommit(Record, frozen=True):
+    """A validator saw a quorum of prevotes, and stays with this record."""
+
+    at: ShardRound
+    epoch: Positive
+    record: Digest
+
+
+class EpochCertificate(Record, frozen=True):
+    """Precommits of one slot by two thirds of the stake of the epoch before: the record stands."""
+
+    at: ShardRound
+    epoch: Positive
+    record: Digest
+    precommits: Annotated[tuple[AttestationRef, ...], msgspec.Meta(min_length=1, max_length=ATTESTATIONS_MAX)]
+    """In key order."""
+
+
+AboutEpoch = Proposal | Prevote | Precommit | EpochCertificate
+"""What is said in agreeing on the record of an epoch."""
+Body = (
+    Challenge
+    | Commit
+    | Lock
+    | Reveal
+    | Report
+    | Attestation
+    | Certificate
+    | Dispute
+    | Evidence
+    | Registration
+    | Exit
+    | AboutEpoch
+)
 
 BODIES: dict[Kind, type[Body]] = {
     Kind.CHALLENGE: Challenge,
@@ -184,5 +275,11 @@ BODIES: dict[Kind, type[Body]] = {
     Kind.CERTIFICATE: Certificate,
     Kind.DISPUTE: Dispute,
     Kind.EVIDENCE: Evidence,
+    Kind.REGISTRATION: Registration,
+    Kind.EXIT: Exit,
+    Kind.PROPOSAL: Proposal,
+    Kind.PREVOTE: Prevote,
+    Kind.PRECOMMIT: Precommit,
+    Kind.EPOCH_CERTIFICATE: EpochCertificate,
 }
 KINDS: dict[type[object], Kind] = {body: kind for kind, body in BODIES.items()}

@@ -69,8 +69,6 @@ class ReportBody(Record, frozen=True):
     """Of all locks, by wave, then by key."""
     reveals: Annotated[tuple[EnvelopeBytes, ...], msgspec.Meta(max_length=ENCODERS_MAX)]
     """In key order; an encoder of lock 3 without one withheld its answers."""
-    preimage: Digest
-    """Of the dealer's hash chain: gives the mask secret, and with it masks, orders and wave keys."""
     scored: Annotated[tuple[PoolItem, ...], msgspec.Meta(max_length=BATCH_ITEMS_MAX)]
     served: Annotated[tuple[ItemBytes, ...], msgspec.Meta(max_length=BATCH_ITEMS_MAX)]
     scores: ScoredShard
@@ -113,7 +111,6 @@ class Proceedings:
 
 def report_body(
     gathered: Proceedings,
-    preimage: bytes,
     scored: Sequence[PoolItem],
     served: Sequence[bytes],
     scores: ScoredShard,
@@ -125,7 +122,6 @@ def report_body(
         locks=(first.data, second.data, third.data),
         commits=tuple(wave[key].data for wave in gathered.commits for key in sorted(wave)),
         reveals=tuple(gathered.reveals[key].data for key in sorted(gathered.reveals)),
-        preimage=preimage,
         scored=tuple(scored),
         served=tuple(served),
         scores=scores,
@@ -148,7 +144,8 @@ def report_header(
     body_bytes: int,
     batch: Batch,
     consensus: bytes,
+    preimage: bytes,
 ) -> Report:
-    """The header over a body: digests of the challenge, of lock 3 and of the body, and the consensus root."""
+    """The header over a body: digests of challenge, lock 3 and body, the consensus root, the preimage."""
     root = merkle_root(consensus_leaves(batch.items, consensus))
-    return Report(at, challenge, lock, body_digest, body_bytes, len(batch.items), root)
+    return Report(at, challenge, lock, body_digest, body_bytes, len(batch.items), root, preimage)

@@ -1,16 +1,21 @@
-"""When a round is and who has which part in it: pure functions of genesis and the round number."""
+"""When a round is, and who has which part in it: pure functions of genesis, epoch and round number."""
 
 from __future__ import annotations
 
-from array import array
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from protocol.codec import Natural, Record, encode
+from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis
 from protocol.hashing import digest
 from protocol.sampling import draw_dealer, draw_indices, draw_shard
 
+EPOCHS_DRAWN = 8
+"""Epochs whose dealers are remembered."""
+NOBODY = b""
+"""The dealer of a shard for which no validator is left."""
 DRAWS_KEPT = 256
 """Draws remembered: they cost time in proportion to the members, and every statement asks for one."""
 
@@ -48,29 +53,40 @@ def is_scheduled(genesis: Genesis, at: ShardRound) -> bool:
     return fits and chain_depth(genesis, at) <= p.chain_length
 
 
-def epoch_seed(genesis: Genesis, epoch: int) -> bytes:
-    """Seed of an epoch's draws. Membership is genesis', so genesis' nonce seeds every epoch."""
-    return digest("epoch-seed", genesis.network_id, epoch.to_bytes(8, "big"))
+def is_first_place(genesis: Genesis, at: ShardRound) -> bool:
+    """Whether a shard-round is the first of its epoch."""
+    return at.shard == 0 and at.round == at.epoch * genesis.parameters.epoch_rounds
 
 
 @lru_cache(maxsize=DRAWS_KEPT)
-def dealer_of(genesis: Genesis, at: ShardRound) -> bytes:
-    """Public key of the validator drawn by stake to deal this shard."""
-    return _drawn_dealer(genesis, at)
+def proposer_of(epoch: Epoch, round_: int) -> bytes:
+    """Public key of the validator of `epoch` drawn by stake to propose the next record in a slot."""
+    seed = digest("proposer-seed", epoch.seed)
+    return draw_dealer(seed, round_, 0, epoch.validator_stakes) if epoch.validator_stakes else NOBODY
 
 
 @lru_cache(maxsize=DRAWS_KEPT)
-def shard_of(genesis: Genesis, at: ShardRound) -> tuple[bytes, ...]:
-    """Public keys of the encoders of the shard, sampled by stake, in key order."""
-    size = min(genesis.parameters.shard_size, len(genesis.encoder_stakes))
-    drawn = draw_shard(epoch_seed(genesis, at.epoch), at.round, at.shard, genesis.encoder_stakes, size)
-    return tuple(sorted(drawn))
+def dealer_of(epoch: Epoch, at: ShardRound) -> bytes:
+    """Public key of the validator drawn by stake to deal this shard; NOBODY when there are too few."""
+    _check_epoch(epoch, at)
+    return next(islice(_dealers(epoch, at.round), at.shard, None))
 
 
-def witnesses_of(genesis: Genesis, at: ShardRound, encoder: bytes, count: int = 2) -> tuple[bytes, ...]:
+@lru_cache(maxsize=DRAWS_KEPT)
+def shard_of(epoch: Epoch, at: ShardRound) -> tuple[bytes, ...]:
+    """Public keys of the encoders of the shard, sampled by stake and reputation, in key order."""
+    _check_epoch(epoch, at)
+    stakes = epoch.sampling_stakes
+    if not stakes:
+        return ()
+    size = min(epoch.parameters.shard_size, len(stakes))
+    return tuple(sorted(draw_shard(epoch.seed, at.round, at.shard, stakes, size)))
+
+
+def witnesses_of(epoch: Epoch, at: ShardRound, encoder: bytes, count: int = 2) -> tuple[bytes, ...]:
     """The validators beside the dealer that receive an encoder's commits, so that no dealer can lose them."""
-    dealer = dealer_of(genesis, at)
-    others = [key for key in genesis.validators if key != dealer]
+    dealer = dealer_of(epoch, at)
+    others = [key for key in epoch.validators if key != dealer]
     others.sort(key=lambda key: digest("witness", encode(at), encoder, key))
     return tuple(others[:count])
 
@@ -80,54 +96,63 @@ def chain_depth(genesis: Genesis, at: ShardRound) -> int:
     return at.round * genesis.parameters.shards_per_round + at.shard + 1
 
 
-def mask_secret(genesis: Genesis, at: ShardRound, preimage: bytes) -> bytes:
+def mask_secret(epoch: Epoch, at: ShardRound, preimage: bytes) -> bytes:
     """The secret all masks, orders and wave keys of a shard-round derive from."""
-    return digest("mask-secret", preimage, epoch_seed(genesis, at.epoch), encode(at))
+    _check_epoch(epoch, at)
+    return digest("mask-secret", preimage, epoch.seed, encode(at))
 
 
-@dataclass
-class PoolSchedule:
-    """Which items of its pool a dealer must score in a shard-round.
+def pool_block(epoch: Epoch, at: ShardRound) -> int:
+    """How many earlier shard-rounds, counted from genesis, the dealer of `at` was drawn for."""
+    dealer = dealer_of(epoch, at)
+    first = first_place(epoch)
+    earlier = dealers_in(epoch)[: chain_depth(epoch.genesis, at) - chain_depth(epoch.genesis, first)]
+    return epoch.states[dealer].blocks_dealt + earlier.count(dealer)
 
-    The pool is permuted by the seed and dealt block by block over the slots the dealer was drawn for, counted
-    from genesis: a pure function, so that nobody chooses items, and no item is ever scored twice. A slot that
-    is not used spends its block all the same.
 
-    Asked for scheduled shard-rounds only: hash chains end, which bounds the memory to 8 MiB.
+def pool_indices(epoch: Epoch, at: ShardRound) -> tuple[int, ...]:
+    """Pool indices of the scored items of a shard-round; none when the pool is spent.
+
+    The pool is permuted by the network id and dealt block by block over the slots the dealer was drawn for,
+    counted from genesis: a pure function, so that nobody chooses items, and no item is ever scored twice. A
+    slot that is not used spends its block all the same.
     """
-
-    genesis: Genesis
-    _dealt: dict[bytes, int] = field(default_factory=dict)  # slots drawn so far, one entry a validator
-    _blocks: array[int] = field(default_factory=lambda: array("Q"))  # by depth in the hash chains, less one
-
-    def block(self, at: ShardRound) -> int:
-        """How many earlier shard-rounds the dealer of `at` was drawn for."""
-        depth = chain_depth(self.genesis, at)
-        while len(self._blocks) < depth:
-            round_, shard = divmod(len(self._blocks), self.genesis.parameters.shards_per_round)
-            place = shard_round(self.genesis, round_, shard)
-            dealer = _drawn_dealer(self.genesis, place)
-            block = self._dealt.get(dealer, 0)
-            self._dealt[dealer] = block + 1
-            self._blocks.append(block)
-        return self._blocks[depth - 1]
-
-    def indices(self, at: ShardRound) -> tuple[int, ...]:
-        """Pool indices of the scored items of a shard-round; none when the pool is spent."""
-        dealer = dealer_of(self.genesis, at)
-        count = self.genesis.parameters.scored_items
-        size = self.genesis.validators[dealer].pool_size
-        start = self.block(at) * count
-        if start + count > size:
-            return ()
-        seed = digest("pool-seed", self.genesis.network_id)
-        return draw_indices(seed, dealer, size, start, count)
+    dealer = dealer_of(epoch, at)
+    count = epoch.parameters.scored_items
+    size = epoch.validators[dealer].pool_size
+    start = pool_block(epoch, at) * count
+    if start + count > size:
+        return ()
+    seed = digest("pool-seed", epoch.network_id)
+    return draw_indices(seed, dealer, size, start, count)
 
 
-def _drawn_dealer(genesis: Genesis, at: ShardRound) -> bytes:
+def first_place(epoch: Epoch) -> ShardRound:
+    """The first shard-round of an epoch."""
+    return ShardRound(epoch.number, epoch.number * epoch.parameters.epoch_rounds, 0)
+
+
+@lru_cache(maxsize=EPOCHS_DRAWN)
+def dealers_in(epoch: Epoch) -> tuple[bytes, ...]:
+    """The dealers of all shard-rounds of an epoch, in order."""
+    first, p = first_place(epoch).round, epoch.parameters
+    return tuple(
+        dealer for round_ in range(first, first + p.epoch_rounds) for dealer in _dealers(epoch, round_)
+    )
+
+
+def _check_epoch(epoch: Epoch, at: ShardRound) -> None:
+    # Our own mistake, never a peer's: draws by another epoch's members would look right.
+    assert epoch.number == at.epoch, f"epoch {epoch.number} asked about shard-round {at} of {at.epoch}"
+
+
+def _dealers(epoch: Epoch, round_: int) -> Iterator[bytes]:
     # Without replacement within a round: the preimage of a dealer's second shard would reveal its first's.
-    seed, stakes = epoch_seed(genesis, at.epoch), genesis.validator_stakes
-    for shard in range(at.shard):
-        drawn = draw_dealer(seed, at.round, shard, stakes)
+    stakes = epoch.validator_stakes
+    for shard in range(epoch.parameters.shards_per_round):
+        if not stakes:
+            yield NOBODY
+            continue
+        drawn = draw_dealer(epoch.seed, round_, shard, stakes)
         stakes = tuple(member for member in stakes if member[0] != drawn)
-    return draw_dealer(seed, at.round, at.shard, stakes)
+        yield drawn

@@ -124,7 +124,7 @@ def _members(
         loaded = load_genesis(genesis)
         parameters = loaded.parameters
         own = ("this genesis", min(parameters.shard_size, len(loaded.encoders)), parameters.encoders_min)
-        held = tuple(stake for _, stake in loaded.encoder_stakes)
+        held = tuple(member.stake for member in loaded.encoders.values())
         return len(held), held, (own,)
     if stakes is not None:
         from node.planning.stakes_file import read_stakes

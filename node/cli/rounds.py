@@ -110,6 +110,7 @@ def export(
     """Write one certified report with all that `deltamesh verify` needs, as one file."""
     from node.bundle import make_bundle, write_bundle
     from node.cli.round_view import certificate_of, header_of
+    from node.epochs.history import chain_to
 
     directory = existing_directory(settings_of(home, network))
     genesis = genesis_of(directory)
@@ -134,7 +135,8 @@ def export(
                 f"the body of round {round_}'s report is not held here: export it from another validator",
                 ExitCode.STORAGE,
             )
-        bundle = make_bundle(genesis, header, body, certificate, store.blobs.get)
+        epochs, encoders = chain_to(store, record.epoch)
+        bundle = make_bundle(genesis, epochs, encoders, header, body, certificate, store.blobs.get)
     total = sum(map(len, (bundle.body, *bundle.answers))) >> 20
     with progress("writing", total) as bar:
         done = 0

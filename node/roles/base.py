@@ -24,7 +24,7 @@ from node.store import StoreError
 from node.version import software_version
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
-from protocol.messages import Commit
+from protocol.messages import Commit, Exit, Registration
 from protocol.schedule import round_at
 from protocol.statement import ENVELOPE_BYTES_MAX
 from protocol.verdict import Verdict
@@ -70,8 +70,9 @@ async def join_gossip(
         if judgement.verdict is Verdict.REJECT:
             host.penalise(peer, REJECT_COST, judgement.reason)
         statement = judgement.statement if judgement.verdict is Verdict.ACCEPT else None
-        if statement is not None and isinstance(statement.body, Commit):
-            # The witnesses of a commit make it known, so that its dealer cannot lose it.
+        if statement is not None and isinstance(statement.body, Commit | Registration | Exit):
+            # The witnesses of a commit make it known, so that its dealer cannot lose it; who registers or
+            # leaves may not gossip among validators.
             driver.pass_on(statement)
         return judgement.verdict.value.encode()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 import trio
@@ -11,18 +12,22 @@ import trio
 from node.blob_cache import BlobCache
 from node.driver import Driver, Role
 from node.encoders.strategy import AnswerStrategy
+from node.epochs.admission import Admission, is_member_of_late
+from node.epochs.follow import EpochFollower
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
 from node.roles.answering import Answering
 from node.roles.base import Node, join_gossip, report_status
 from node.roles.published import offer_best_reveal
+from node.roles.registering import Registering
 from node.roles.signing import mend_signer, open_signer
 from node.signer import Signer
 from node.statements import Statements
+from protocol.epochs.known import Epochs
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import digest
-from protocol.messages import Body, Certificate, Challenge
+from protocol.messages import Body, Certificate, Challenge, EpochCertificate
 from protocol.rounds import EncoderMachine
 from protocol.rounds import effects as fx
 from protocol.schedule import shard_of
@@ -38,6 +43,8 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
     strategy = await trio.to_thread.run_sync(load)
     async with AsyncExitStack() as stack:
         signer = stack.enter_context(await open_signer(node))
+        epochs = Epochs(node.genesis)
+        admission = Admission(epochs)
         host = await stack.enter_async_context(
             open_host(
                 node.key.seed,
@@ -45,11 +52,12 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
                 () if node.settings.origin("listen") == "default" else node.settings.listen,
                 announce=node.settings.announce,
                 limits=NetworkLimits(connections_max=node.settings.connections_max),
-                admit=node.genesis.is_member,
+                admit=admission,
             )
         )
+        admission.connected = lambda: (peer.public_key for peer in host.peers())
         nursery = await stack.enter_async_context(trio.open_nursery())
-        encoder = EncoderNode(node, host, signer, strategy, nursery)
+        encoder = EncoderNode(node, epochs, host, signer, strategy, nursery)
         await encoder.start()
         log.info("node.ready", role="encoder", model=node.settings.model)
         await stop.wait()
@@ -60,9 +68,16 @@ class EncoderNode:
     """One running encoder."""
 
     def __init__(
-        self, node: Node, host: Host, signer: Signer, strategy: AnswerStrategy, nursery: trio.Nursery
+        self,
+        node: Node,
+        epochs: Epochs,
+        host: Host,
+        signer: Signer,
+        strategy: AnswerStrategy,
+        nursery: trio.Nursery,
     ) -> None:
         self._node = node
+        self._epochs = epochs
         self._genesis = node.genesis
         self._host = host
         self._signer = signer
@@ -71,18 +86,22 @@ class EncoderNode:
         self._salt_seed = digest("salt-seed", node.key.seed)
         self._answering = Answering(strategy, node.genesis.parameters.wave_deadline_ms)
         self._last_certified: int | None = None
-        self._exchange = StreamExchange(host, BlobCache(None), admit=node.genesis.is_member)
-        self._statements = Statements(node.genesis, signer, host.counters)
+        self._exchange = StreamExchange(host, BlobCache(None), admit=partial(is_member_of_late, epochs))
+        self._statements = Statements(epochs, signer, host.counters)
         role = Role(
             keep=self._keep, publish=self._publish, witness=self._witness, encode=self._answering.answer
         )
         self._driver = Driver(host, self._exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open
+        self._follower = EpochFollower(epochs, host, None, self._decided)
+        self._registering = Registering(node, epochs, host, self._statements)
 
     async def start(self) -> None:
         """Join the network and start the node's tasks."""
         start = self._nursery.start_soon
         start(self._driver.run)
+        start(self._follower.run)
+        start(self._registering.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=False)
         model = self._node.settings.model
         start(mend_signer, self._node, self._signer, lambda: self._last_certified)
@@ -90,13 +109,20 @@ class EncoderNode:
 
     def _witness(self, statement: Statement[Body]) -> None:
         body = statement.body
+        if isinstance(body, EpochCertificate):
+            self._follower.look()
         if not isinstance(body, Certificate):
             return
         self._last_certified = max(body.at.round, self._last_certified or 0)
         if self._strategy.wants_published:
             offer = self._strategy.offer
             self._nursery.start_soon(
-                offer_best_reveal, self._genesis, self._host, self._exchange, body.at, offer
+                offer_best_reveal,
+                self._epochs.of(body.at.epoch),
+                self._host,
+                self._exchange,
+                body.at,
+                offer,
             )
 
     def _open(self, statement: Statement[Body]) -> None:
@@ -104,12 +130,24 @@ class EncoderNode:
         if not isinstance(statement.body, Challenge):
             return
         at = statement.body.at
-        if at.round < self._signer.first_round or self._node.me not in shard_of(self._genesis, at):
+        epoch = self._epochs.of(at.epoch)
+        if at.round < self._signer.first_round or self._node.me not in shard_of(epoch, at):
             return
-        machine = EncoderMachine(self._genesis, at, self._node.me, self._salt_seed)
+        machine = EncoderMachine(epoch, at, self._node.me, self._salt_seed)
         self._driver.open(at, [machine])
         self._driver.close_before(at.round - ROUNDS_KEPT)
         self._answering.forget_before(at.round - ROUNDS_KEPT)
+
+    async def _decided(self, fact: fx.EpochDecided) -> None:
+        self._epochs.add(fact.epoch)
+        mine = fact.epoch.encoders.get(self._node.me)
+        log.info(
+            "epoch.begins",
+            epoch=fact.epoch.number,
+            encoders=len(fact.epoch.encoders),
+            stake=0 if mine is None else mine.stake,
+            reputation_ppm=0 if mine is None else mine.reputation_ppm,
+        )
 
     async def _keep(self, data: bytes, round_: int, purpose: fx.Purpose) -> None:
         """The cache in memory is all an encoder keeps."""

@@ -15,7 +15,7 @@ from node.network.exchange import Exchange
 from node.network.host import Host
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, decode, encode
-from protocol.genesis import Genesis
+from protocol.epochs.view import Epoch
 from protocol.messages import Challenge, Report, Reveal
 from protocol.report import BODY_BYTES_MAX, DIMENSIONS, VECTOR_BYTES, ReportBody
 from protocol.schedule import ShardRound, shard_of
@@ -29,14 +29,14 @@ Offer = Callable[[NDArray[np.float32]], None]
 
 
 async def offer_best_reveal(
-    genesis: Genesis, host: Host, exchange: Exchange, at: ShardRound, offer: Offer
+    epoch: Epoch, host: Host, exchange: Exchange, at: ShardRound, offer: Offer
 ) -> None:
     """Hand the last wave of a certified round's best-scored other encoder to `offer`, if it can be had."""
     for peer in host.peers():
-        if peer.public_key not in genesis.validators:
+        if peer.public_key not in epoch.validators:
             continue
         try:
-            rows = await _from_validator(genesis, host, exchange, at, peer.public_key)
+            rows = await _from_validator(epoch, host, exchange, at, peer.public_key)
         except (RequestError, FetchError, CodecError, StatementError, CertificateError) as error:
             log.debug("reveal.unavailable", peer=peer.public_key.hex()[:8], reason=str(error))
             continue
@@ -46,36 +46,36 @@ async def offer_best_reveal(
 
 
 async def _from_validator(
-    genesis: Genesis, host: Host, exchange: Exchange, at: ShardRound, key: bytes
+    epoch: Epoch, host: Host, exchange: Exchange, at: ShardRound, key: bytes
 ) -> NDArray[np.float32] | None:
     data = await host.request(
         key, METHOD, encode(Ask(at.round)), timeout_s=10.0, response_bytes_max=ANSWER_BYTES_MAX
     )
     for told in decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).rounds:
-        statement = expect(told.header, genesis.network_id, Report)
+        statement = expect(told.header, epoch.network_id, Report)
         header = statement.body
         if header.at != at:
             continue
         # What a quorum has certified has the shapes that are read below.
         if told.certificate.report != statement.digest:
             raise CertificateError("the certificate is for another report")
-        check_certificate(genesis, told.certificate)
+        check_certificate(epoch, told.certificate)
         body_data = await exchange.fetch(header.body, header.body_bytes, (key,))
         body = decode(body_data, ReportBody, size_bytes_max=BODY_BYTES_MAX)
-        reveal = _best_reveal(genesis, at, body, host.public_key)
+        reveal = _best_reveal(epoch, at, body, host.public_key)
         if reveal is None:
             return None
-        views = expect(body.challenge, genesis.network_id, Challenge).body.waves[FULLS_WAVE - 1].views
+        views = expect(body.challenge, epoch.network_id, Challenge).body.waves[FULLS_WAVE - 1].views
         name = reveal.answers[FULLS_WAVE - 1]
         answers = await exchange.fetch(name, views * VECTOR_BYTES, (key,))
         return np.frombuffer(answers, dtype="<f4").reshape(views, DIMENSIONS)
     return None
 
 
-def _best_reveal(genesis: Genesis, at: ShardRound, body: ReportBody, me: bytes) -> Reveal | None:
-    shard = shard_of(genesis, at)
+def _best_reveal(epoch: Epoch, at: ShardRound, body: ReportBody, me: bytes) -> Reveal | None:
+    shard = shard_of(epoch, at)
     scores = dict(zip(shard, struct.unpack(f"<{len(shard)}d", body.scores.score), strict=True))
-    reveals = [expect(data, genesis.network_id, Reveal) for data in body.reveals]
+    reveals = [expect(data, epoch.network_id, Reveal) for data in body.reveals]
     others = [reveal for reveal in reveals if reveal.signer != me]
     best = max(others, key=lambda reveal: scores.get(reveal.signer, 0.0), default=None)
     return None if best is None else best.body

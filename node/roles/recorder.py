@@ -7,11 +7,14 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
 
 from node.clock import now_ms
+from node.epochs.history import keep_epoch
+from node.epochs.lock_file import write_lock
 from node.network.counters import Counters
 from node.store import (
     DisputeRecord,
@@ -26,8 +29,9 @@ from node.store import (
     StoreError,
 )
 from protocol.codec import encode
+from protocol.epochs.known import Epochs
+from protocol.epochs.outcome import outcome_of
 from protocol.evidence import check_evidence
-from protocol.genesis import Genesis
 from protocol.items import item_id
 from protocol.messages import Body, Dispute, Evidence
 from protocol.report import VECTOR_BYTES
@@ -51,9 +55,10 @@ class Recorder:
     as they come; what cannot be written is logged, and no round hangs on it.
     """
 
-    def __init__(self, genesis: Genesis, store: Store, counters: Counters) -> None:
-        self._genesis = genesis
+    def __init__(self, epochs: Epochs, store: Store, counters: Counters, lock_path: Path) -> None:
+        self._epochs = epochs
         self._store = store
+        self._lock_path = lock_path
         self._counters = counters
         self._waiting: deque[Callable[[], object]] = deque()
         self._arrived = trio.Event()
@@ -134,7 +139,7 @@ class Recorder:
         """Keep what was said: statements of the rounds, disputes, evidence."""
         body, digest, data = statement.body, statement.digest, statement.data
         if isinstance(body, Evidence):
-            offender = check_evidence(self._genesis, body)
+            offender = check_evidence(self._epochs, body)
             evidence = EvidenceRecord(digest, offender, body.offence.value, data, now_ms())
             self._later(partial(self._store.put_evidence, evidence))
             return
@@ -148,6 +153,9 @@ class Recorder:
     async def persist(self, fact: fx.Fact) -> None:
         """Write a fact down before anything that follows from it. Raises StoreError."""
         await trio.to_thread.run_sync(self._persist, fact)
+        if isinstance(fact, fx.EpochDecided) and self._epochs.newest.number < fact.epoch.number:
+            self._epochs.add(fact.epoch)
+            log.info("epoch.begins", epoch=fact.epoch.number, encoders=len(fact.epoch.encoders))
 
     def _persist(self, fact: fx.Fact) -> None:
         match fact:
@@ -163,9 +171,13 @@ class Recorder:
                 self._store.requeue_items(at.round)
             case fx.RoundCertified():
                 self._certified(fact)
+            case fx.EpochLocked():
+                write_lock(self._lock_path, self._epochs.genesis.network_id, fact)
+            case fx.EpochDecided(epoch, certificate):
+                keep_epoch(self._store, epoch, certificate)
 
     def _round(self, at: ShardRound, state: RoundState) -> None:
-        dealer = dealer_of(self._genesis, at)
+        dealer = dealer_of(self._epochs.of(at.epoch), at)
         self._store.record_round(RoundRecord(at.epoch, at.round, at.shard, state, now_ms(), dealer))
 
     def _certified(self, fact: fx.RoundCertified) -> None:
@@ -173,7 +185,7 @@ class Recorder:
         # The state comes last: whoever finds a round certified finds all that belongs to it, and what a
         # crash has cut short is caught up from peers.
         self._round(at, RoundState.REPORTED)
-        encoders = shard_of(self._genesis, at)
+        encoders = shard_of(self._epochs.of(at.epoch), at)
         score, weight = _floats(scores.score), _floats(scores.weight)
         terms = {term.name: _floats(term.values) for term in scores.terms}
         self._store.record_scores(
@@ -206,10 +218,11 @@ class Recorder:
                 at.shard,
                 RoundState.CERTIFIED,
                 now_ms(),
-                dealer_of(self._genesis, at),
+                dealer_of(self._epochs.of(at.epoch), at),
                 fact.header.digest,
                 fact.header.data,
                 encode(fact.certificate),
+                outcome=encode(outcome_of(self._epochs.of(at.epoch), fact.header, fact.body)),
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 import trio
@@ -11,7 +12,13 @@ from node.blob_cache import BlobCache
 from node.catch_up import CatchUp
 from node.chain_file import load_chain_seed
 from node.clock import now_ms, sleep_until_ms
-from node.driver import Driver, Role
+from node.driver import Driver, Machine, Role
+from node.epochs.admission import Admission, is_member_of_late
+from node.epochs.desk import EpochDesk
+from node.epochs.follow import EpochFollower
+from node.epochs.history import open_epochs
+from node.epochs.lock_file import FILE_NAME as LOCK_FILE_NAME
+from node.epochs.lock_file import read_lock
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
 from node.network.host import Host, PeerConnected, PeerEvent, open_host
@@ -27,22 +34,25 @@ from node.statements import Statements
 from node.store import Store, StoreError, StoreLimits
 from node.submissions import Submissions
 from protocol.chain import HashChain
+from protocol.epochs.agreement import AgreementMachine
 from protocol.gossip_rules import ROUNDS_KEPT
+from protocol.messages import Body, EpochCertificate
 from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds.attester import EXPIRY_SLOTS
-from protocol.rounds.events import Deal, PeerGone
+from protocol.rounds.events import Deal, PeerGone, SlotBegan
 from protocol.schedule import (
-    PoolSchedule,
     ShardRound,
     chain_depth,
     dealer_of,
     is_scheduled,
+    pool_indices,
     round_at,
     shard_of,
     shard_round,
     slot_start_ms,
 )
+from protocol.statement import Statement
 
 NEWCOMER_GRACE_S = 45.0
 """For so long after the start a dealer waits for encoders it has never seen."""
@@ -59,6 +69,9 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
     async with AsyncExitStack() as stack:
         limits = StoreLimits(blobs_bytes_max=settings.blob_bytes_max)
         store = stack.enter_context(Store.open(directory.store, directory.blobs, limits=limits))
+        epochs = open_epochs(genesis, store)
+        lock = read_lock(directory.root / LOCK_FILE_NAME, genesis.network_id)
+        admission = Admission(epochs)
         newest = store.last_certified()
         signer = stack.enter_context(await open_signer(node, None if newest is None else newest.round))
         worker = await stack.enter_async_context(
@@ -77,11 +90,13 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
                 settings.listen,
                 announce=settings.announce,
                 limits=NetworkLimits(connections_max=settings.connections_max),
-                admit=genesis.is_member,
+                admit=admission,
             )
         )
+        admission.connected = lambda: (peer.public_key for peer in host.peers())
         nursery = await stack.enter_async_context(trio.open_nursery())
-        validator = Validator(node, host, store, signer, worker, pool, chain, nursery)
+        agreement = AgreementMachine(epochs, node.me, lock)
+        validator = Validator(node, agreement, host, store, signer, worker, pool, chain, nursery)
         await validator.start()
         log.info("node.ready", role="validator", addresses=list(host.addresses))
         await stop.wait()
@@ -94,6 +109,7 @@ class Validator:
     def __init__(
         self,
         node: Node,
+        agreement: AgreementMachine,
         host: Host,
         store: Store,
         signer: Signer,
@@ -110,23 +126,30 @@ class Validator:
         self._pool = pool
         self._chain = chain
         self._nursery = nursery
-        self._schedule = PoolSchedule(node.genesis)
+        self._agreement = agreement
+        self._epochs = epochs = agreement.epochs
         self._met: set[bytes] = set()  # members that were connected since the start: bounded by genesis
         self._started_s = trio.current_time()
-        self._recorder = recorder = Recorder(node.genesis, store, host.counters)
-        exchange = StreamExchange(host, BlobCache(store.blobs), admit=node.genesis.is_member)
-        self._statements = Statements(node.genesis, signer, host.counters)
+        self._recorder = recorder = Recorder(
+            epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME
+        )
+        self._desk = EpochDesk(epochs, store)
+        exchange = StreamExchange(host, BlobCache(store.blobs), admit=partial(is_member_of_late, epochs))
+        self._statements = Statements(epochs, signer, host.counters)
         role = Role(
             keep=recorder.keep,
             publish=recorder.publish,
-            witness=recorder.witness,
+            witness=self._witness,
             persist=recorder.persist,
             score=worker.score,
             compare=worker.compare,
+            gather=self._desk.gather,
+            check=self._desk.check,
         )
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
-        self._submissions = Submissions(node.genesis, host, store)
-        self._catch_up = CatchUp(node.genesis, host, exchange, store, recorder.keep, recorder.persist)
+        self._submissions = Submissions(epochs, host, store)
+        self._follower = EpochFollower(epochs, host, store, recorder.persist)
+        self._catch_up = CatchUp(epochs, host, exchange, store, recorder.keep, recorder.persist)
 
     async def start(self) -> None:
         """Join the network and start the node's tasks."""
@@ -136,6 +159,7 @@ class Validator:
         start(self._recorder.run)
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
+        start(self._follower.run)
         start(self._catch_up.run)
         start(self._slots)
         start(mend_signer, self._node, self._signer, self._last_certified)
@@ -144,6 +168,12 @@ class Validator:
     def _meet(self, event: PeerEvent) -> None:
         if isinstance(event, PeerConnected):
             self._met.add(event.public_key)
+
+    def _witness(self, statement: Statement[Body]) -> None:
+        self._recorder.witness(statement)
+        self._desk.witness(statement)
+        if isinstance(statement.body, EpochCertificate):
+            self._follower.look()  # where it was not agreed on here
 
     def _last_certified(self) -> int | None:
         record = self._store.last_certified()
@@ -158,18 +188,30 @@ class Validator:
             await sleep_until_ms(slot_start_ms(self._genesis, round_))
             for shard in range(self._genesis.parameters.shards_per_round):
                 self._open(shard_round(self._genesis, round_, shard))
+            slot = shard_round(self._genesis, round_, 0)
+            if round_ >= self._signer.first_round and is_scheduled(self._genesis, slot):
+                await self._driver.tell(slot, SlotBegan(slot))
             self._driver.close_before(round_ - ROUNDS_KEPT - 1)
             self._nursery.start_soon(self._hand_over, round_ + 1)
             self._nursery.start_soon(self._tidy, round_)
             round_ = max(round_ + 1, round_at(self._genesis, now_ms()))
 
     def _open(self, at: ShardRound) -> None:
-        attester = AttesterMachine(self._genesis, at, self._node.me, self._schedule)
-        if dealer_of(self._genesis, at) != self._node.me:
-            self._driver.open(at, [attester], attester.start())
+        # A slot's first shard is also where the next epoch is agreed on.
+        machines: list[Machine] = [self._agreement] if at.shard == 0 else []
+        epoch = self._epochs.find(at.epoch)
+        if epoch is None:
+            log.warning(
+                "round.not_opened", round=at.round, reason=f"the record of epoch {at.epoch} is missing"
+            )
+            self._driver.open(at, machines)
             return
-        dealer = DealerMachine(self._genesis, at, self._node.me)
-        self._driver.open(at, [dealer, attester], attester.start())
+        attester = AttesterMachine(epoch, at, self._node.me)
+        if dealer_of(epoch, at) != self._node.me:
+            self._driver.open(at, [attester, *machines], attester.start())
+            return
+        dealer = DealerMachine(epoch, at, self._node.me)
+        self._driver.open(at, [dealer, attester, *machines], attester.start())
         self._nursery.start_soon(self._deal, at)
 
     async def _hand_over(self, round_: int) -> None:
@@ -207,7 +249,8 @@ class Validator:
                 reason="the chain of mask secrets is spent: a new genesis is needed",
             )
             return
-        indices = self._schedule.indices(at)
+        epoch = self._epochs.of(at.epoch)
+        indices = pool_indices(epoch, at)
         if not indices:
             log.error(
                 "round.not_dealt",
@@ -224,7 +267,7 @@ class Validator:
         served = tuple(item for item in pending if item not in scored_data)
         preimage = self._chain.preimage(chain_depth(self._genesis, at))
         await self._driver.tell(at, Deal(preimage, scored, served))
-        for key in shard_of(self._genesis, at):
+        for key in shard_of(epoch, at):
             # Seen before and gone now: nobody waits for it; it may still answer through its witnesses.
             if key in self._met and not self._host.is_connected(key):
                 await self._driver.tell(at, PeerGone(key))
@@ -233,16 +276,17 @@ class Validator:
         """Wait up to a third of the slot for a quorum of validators and enough encoders of the shard."""
         patience_ms = self._genesis.parameters.slot_ms // 3
         deadline_ms = slot_start_ms(self._genesis, at.round) + patience_ms
+        epoch = self._epochs.of(at.epoch)
+        shard = shard_of(epoch, at)
         while True:
-            shard = shard_of(self._genesis, at)
             present = [key for key in shard if self._host.is_connected(key)]
             stake = sum(
                 member.stake
-                for key, member in self._genesis.validators.items()
+                for key, member in epoch.validators.items()
                 if key == self._node.me or self._host.is_connected(key)
             )
             enough = len(present) >= self._genesis.parameters.encoders_min and has_quorum(
-                stake, self._genesis.total_stake
+                stake, epoch.total_stake
             )
             starting = trio.current_time() - self._started_s < NEWCOMER_GRACE_S
             newcomers = starting and not self._met.issuperset(shard)

@@ -29,9 +29,10 @@ class SimEncoder(SimNode):
         if not isinstance(statement.body, Challenge) or self.signer is None:
             return
         at = statement.body.at
-        if at.round < self.signer.first_round or self.key not in shard_of(self.genesis, at):
+        epoch = self.epochs.of(at.epoch)
+        if at.round < self.signer.first_round or self.key not in shard_of(epoch, at):
             return
-        self.machines[at] = [EncoderMachine(self.genesis, at, self.key, self._salt_seed)]
+        self.machines[at] = [EncoderMachine(epoch, at, self.key, self._salt_seed)]
         for old in [old for old in self.machines if old.round < at.round - ROUNDS_KEPT]:
             del self.machines[old]
 

@@ -20,6 +20,8 @@ from node.sim.trace import Trace
 from node.sim.vectors import StandInError, stand_in_comparison, stand_in_scores
 from node.sim.world import Member, World
 from node.store.errors import StoreError
+from protocol.epochs.carried import CarriedEpochs
+from protocol.epochs.known import Epochs
 from protocol.evidence import vote_slot
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
@@ -73,7 +75,8 @@ class SimNode:
         self.crash_in: int | None = None
         """Boundaries left until the process ends."""
         self.machines: dict[ShardRound, list[Machine]] = {}
-        self.hearing = Hearing(self.genesis)
+        self.epochs: Epochs = CarriedEpochs(self.genesis)
+        self.hearing = Hearing(self.epochs)
         self.signer: SimSigner | None = None
         self._topics = Topic(self.genesis.network_id)
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
@@ -91,7 +94,7 @@ class SimNode:
     def start(self) -> None:
         """Begin a process: open the signer, waiting as the node does, then take part."""
         self._life += 1
-        self.machines, self.hearing, self.signer = {}, Hearing(self.genesis), None
+        self.machines, self.hearing, self.signer = {}, Hearing(self.epochs), None
         self._memory.clear()
         self._own.clear()
         self.observer.restarted(self)

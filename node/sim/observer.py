@@ -14,6 +14,7 @@ from node.sim.vectors import StandInError, stand_in_comparison
 from node.sim.world import World
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.codec import encode
+from protocol.epochs.carried import CarriedEpochs
 from protocol.evidence import EvidenceError, Slot, check_evidence, vote_slot
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
@@ -47,6 +48,7 @@ class Observer:
     def __init__(self, world: World, byzantine: frozenset[bytes]) -> None:
         self._world = world
         self._genesis = world.genesis
+        self.epochs = CarriedEpochs(world.genesis)
         self._byzantine = byzantine
         self._names = {member.key: member.name for member in (*world.validators, *world.encoders)}
         self._said: dict[Slot, bytes] = {}  # by honest members
@@ -173,7 +175,7 @@ class Observer:
 
     def _convicts_nobody_honest(self, evidence: Evidence) -> None:
         try:
-            offender = check_evidence(self._genesis, evidence)
+            offender = check_evidence(self.epochs, evidence)
         except EvidenceError as error:
             raise Violation("evidence holds", str(error)) from error
         if offender not in self._byzantine:
@@ -185,7 +187,7 @@ class Observer:
         """A certificate that an honest validator or encoder believes."""
         at, report = certificate.at, certificate.report
         self.certified_by.setdefault(at, set()).add(node.key)
-        stakes = dict(self._genesis.validator_stakes)
+        stakes = dict(self.epochs.of(at.epoch).validator_stakes)
         stake = sum(stakes[key] for key in {vote.validator for vote in certificate.attestations})
         if 3 * stake < 2 * sum(stakes.values()):
             raise Violation("two thirds certify", f"{stake} of {sum(stakes.values())} certified {at}")
@@ -200,9 +202,8 @@ class Observer:
             return
         self._checked.add(report)
         try:
-            audited = audit_report(
-                self._genesis, header, self._archive.get(header.body.body, b""), self._world.schedule
-            )
+            epoch = self.epochs.of(at.epoch)
+            audited = audit_report(epoch, header, self._archive.get(header.body.body, b""))
             deviations = stand_in_comparison(audited.task, self._archive.get, audited.body.scores)
         except (AuditError, StandInError) as error:
             raise Violation("certified scores recompute", f"{at}: {error}") from error

@@ -126,7 +126,7 @@ class Simulation:
             at = shard_round(genesis, round_, 0)
             if voters <= self.observer.certified_by.get(at, set()):
                 return
-            dealt += self.observer.is_honest(dealer_of(genesis, at))
+            dealt += self.observer.is_honest(dealer_of(self.observer.epochs.of(at.epoch), at))
             if dealt >= LIVE_WITHIN_ROUNDS:
                 break
         raise Violation(

@@ -14,6 +14,7 @@ from protocol.schedule import (
     chain_depth,
     dealer_of,
     is_scheduled,
+    pool_indices,
     round_at,
     shard_of,
     shard_round,
@@ -47,9 +48,10 @@ class SimValidator(SimNode):
         self._wait_for(max(round_ + 1, round_at(self.genesis, self.now_ms)))
 
     def _open(self, at: ShardRound) -> None:
-        attester = AttesterMachine(self.genesis, at, self.key, self.world.schedule)
-        deals = dealer_of(self.genesis, at) == self.key
-        self.machines[at] = [DealerMachine(self.genesis, at, self.key), attester] if deals else [attester]
+        epoch = self.epochs.of(at.epoch)
+        attester = AttesterMachine(epoch, at, self.key)
+        deals = dealer_of(epoch, at) == self.key
+        self.machines[at] = [DealerMachine(epoch, at, self.key), attester] if deals else [attester]
         for effect in attester.start():
             self.one(at, effect)
         if deals:
@@ -58,17 +60,18 @@ class SimValidator(SimNode):
     def _deal_when_heard(self, at: ShardRound) -> None:
         """Deal once a quorum of validators and enough encoders are connected, or leave the slot unused."""
         assert self.signer is not None
-        if at.round < self.signer.first_round or not self.world.schedule.indices(at):
+        epoch = self.epochs.of(at.epoch)
+        if at.round < self.signer.first_round or not pool_indices(epoch, at):
             return
         p = self.genesis.parameters
         self._met.update(key for key in self.network.peers if self._connected(key))
-        present = [key for key in shard_of(self.genesis, at) if self._connected(key)]
+        present = [key for key in shard_of(epoch, at) if self._connected(key)]
         stake = sum(
             member.stake
-            for key, member in self.genesis.validators.items()
+            for key, member in epoch.validators.items()
             if key == self.key or self._connected(key)
         )
-        if len(present) >= p.encoders_min and has_quorum(stake, self.genesis.total_stake):
+        if len(present) >= p.encoders_min and has_quorum(stake, epoch.total_stake):
             self._deal(at)
         elif self.now_ms < slot_start_ms(self.genesis, at.round) + p.slot_ms // 3:
             self.after(LOOK_EVERY_MS, lambda: self._deal_when_heard(at))
@@ -77,11 +80,12 @@ class SimValidator(SimNode):
 
     def _deal(self, at: ShardRound) -> None:
         member = self.member
+        epoch = self.epochs.of(at.epoch)
         assert member.chain is not None
-        scored = tuple(member.pool_item(index) for index in self.world.schedule.indices(at))
+        scored = tuple(member.pool_item(index) for index in pool_indices(epoch, at))
         preimage = member.chain.preimage(chain_depth(self.genesis, at))
         self.handle(at, ev.Deal(preimage, scored, (served_text(at.round),)))
-        for key in shard_of(self.genesis, at):
+        for key in shard_of(epoch, at):
             if key in self._met and not self._connected(key):
                 self.handle(at, ev.PeerGone(key))
 

@@ -14,7 +14,6 @@ from protocol.hashing import digest, uint
 from protocol.items import canonical_text
 from protocol.merkle import MerkleTree
 from protocol.report import PoolItem
-from protocol.schedule import PoolSchedule
 from protocol.signatures import public_key
 
 GENESIS_TIME_MS = 1_000_000_000
@@ -58,7 +57,6 @@ class World:
     """What does not change while a network runs."""
 
     genesis: Genesis
-    schedule: PoolSchedule
     validators: tuple[Member, ...]
     encoders: tuple[Member, ...]
 
@@ -82,9 +80,10 @@ def world_of(size: Size) -> World:
         parameters=parameters,
         validators=tuple(_registered(member) for member in validators),
         encoders=tuple(EncoderMember(member.key, 100) for member in encoders),
+        bonds=(),
     )
     genesis = Genesis(content)
-    return World(genesis, PoolSchedule(genesis), validators, encoders)
+    return World(genesis, validators, encoders)
 
 
 def served_text(round_: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from node.store.blobs import DiskBlobs
 from node.store.database import Access, Put
 from node.store.embeddings import VECTOR_BYTES, EmbeddingRecord
+from node.store.epochs import EpochRow
 from node.store.errors import (
     BlobStoreFull,
     QueueFull,
@@ -32,6 +33,7 @@ __all__ = [
     "DiskBlobs",
     "DisputeRecord",
     "EmbeddingRecord",
+    "EpochRow",
     "EvidenceRecord",
     "ItemRecord",
     "ItemState",

@@ -39,9 +39,13 @@ class RoundRecord:
     header: bytes | None = None
     certificate: bytes | None = None
     timings_ms: Mapping[str, int] = field(default_factory=dict)
+    outcome: bytes | None = None
+    """Of a certified round, in canonical encoding: what the records of epochs take from it."""
 
 
-_COLUMNS = "epoch, round, shard, state, updated_ms, dealer, report_digest, header, certificate, timings_ms"
+_COLUMNS = (
+    "epoch, round, shard, state, updated_ms, dealer, report_digest, header, certificate, timings_ms, outcome"
+)
 
 
 class Rounds(Database):
@@ -67,11 +71,12 @@ class Rounds(Database):
             ).fetchone()
             merged = record if row is None else merge(_record(row), record)
             database.execute(
-                f"INSERT INTO rounds ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                f"INSERT INTO rounds ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (round, shard) DO UPDATE SET state = excluded.state, "
                 "updated_ms = excluded.updated_ms, dealer = excluded.dealer, "
                 "report_digest = excluded.report_digest, header = excluded.header, "
-                "certificate = excluded.certificate, timings_ms = excluded.timings_ms",
+                "certificate = excluded.certificate, timings_ms = excluded.timings_ms, "
+                "outcome = excluded.outcome",
                 _row(merged),
             )
             return merged
@@ -106,6 +111,12 @@ class Rounds(Database):
             round,
         )
 
+    def certified_between(self, first_round: int, after_round: int) -> list[RoundRecord]:
+        """The certified shards of the rounds from `first_round` to before `after_round`, in order."""
+        return self._records(
+            "state = 'certified' AND round >= ? AND round < ? ORDER BY round, shard", first_round, after_round
+        )
+
     def _records(self, condition: str, *values: int | None) -> list[RoundRecord]:
         return [_record(row) for row in self._all(f"SELECT {_COLUMNS} FROM rounds WHERE {condition}", values)]
 
@@ -123,7 +134,8 @@ def merge(stored: RoundRecord, offered: RoundRecord) -> RoundRecord:
         header = stored.header
         if header is None and offered.report_digest == stored.report_digest:
             header = offered.header
-        return replace(stored, header=header, timings_ms=timings_ms, updated_ms=updated_ms)
+        outcome = stored.outcome or offered.outcome
+        return replace(stored, header=header, timings_ms=timings_ms, updated_ms=updated_ms, outcome=outcome)
     report_digest = offered.report_digest or stored.report_digest
     # A header belongs to its report: another report's must not stay beside the certified digest.
     kept_header = stored.header if report_digest == stored.report_digest else None
@@ -138,7 +150,19 @@ def merge(stored: RoundRecord, offered: RoundRecord) -> RoundRecord:
 
 
 def _record(row: Any) -> RoundRecord:
-    epoch, round, shard, state, updated_ms, dealer, report_digest, header, certificate, timings_ms = row
+    (
+        epoch,
+        round,
+        shard,
+        state,
+        updated_ms,
+        dealer,
+        report_digest,
+        header,
+        certificate,
+        timings_ms,
+        outcome,
+    ) = row
     return RoundRecord(
         epoch=epoch,
         round=round,
@@ -150,6 +174,7 @@ def _record(row: Any) -> RoundRecord:
         header=header,
         certificate=certificate,
         timings_ms=json.loads(timings_ms),
+        outcome=outcome,
     )
 
 
@@ -165,4 +190,5 @@ def _row(record: RoundRecord) -> tuple[Any, ...]:
         record.header,
         record.certificate,
         json.dumps(dict(record.timings_ms), sort_keys=True),
+        record.outcome,
     )

@@ -131,5 +131,27 @@ _INITIAL = (
     "CREATE INDEX blob_uses_by_round ON blob_uses (round)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL,)
+_EPOCHS = (
+    """CREATE TABLE epochs (
+        epoch INTEGER PRIMARY KEY CHECK (epoch > 0),
+        record BLOB NOT NULL,
+        certificate BLOB NOT NULL,
+        encoders BLOB NOT NULL
+    )""",
+    # What a certified round says in integers: the next records are computed from it.
+    "ALTER TABLE rounds ADD COLUMN outcome BLOB",
+    # SQLite cannot change a CHECK: one more purpose needs a new table.
+    """CREATE TABLE new_blob_uses (
+        digest BLOB NOT NULL CHECK (length(digest) = 32),
+        round INTEGER NOT NULL,
+        purpose TEXT NOT NULL CHECK (purpose IN ('views', 'reveal', 'report', 'inputs')),
+        PRIMARY KEY (digest, round, purpose)
+    )""",
+    "INSERT INTO new_blob_uses SELECT digest, round, purpose FROM blob_uses",
+    "DROP TABLE blob_uses",
+    "ALTER TABLE new_blob_uses RENAME TO blob_uses",
+    "CREATE INDEX blob_uses_by_round ON blob_uses (round)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS)
 """Step i takes a database of version i to version i + 1; `user_version` holds the version."""

@@ -9,6 +9,7 @@ from typing import Self
 from node.store.blobs import DiskBlobs
 from node.store.database import Access, connect
 from node.store.embeddings import Embeddings
+from node.store.epochs import EpochRows
 from node.store.findings import Findings
 from node.store.items import Items
 from node.store.limits import StoreLimits
@@ -29,7 +30,7 @@ class Pruned:
     blobs: int
 
 
-class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers):
+class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers, EpochRows):
     """All that a node remembers, but its votes (`node.signer`) and its key.
 
     Every method may be called from any thread: one lock serialises them. Single rows take well under a

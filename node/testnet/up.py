@@ -22,7 +22,7 @@ from node.testnet.summary import summarise
 from node.testnet.table import line, render
 from node.testnet.watch import RoundView, Watcher
 from protocol.rounds.attester import EXPIRY_SLOTS
-from protocol.schedule import PoolSchedule, round_at, shard_round
+from protocol.schedule import round_at
 
 LOOK_EVERY_S = 0.5
 PAST_KEPT = 512
@@ -80,7 +80,6 @@ class Run:
     ) -> None:
         next_round = 0
         empty = 0
-        schedule = PoolSchedule(self.plan.genesis)
         while not self._stopping:
             running_round = round_at(self.plan.genesis, now_ms())
             current = None
@@ -95,7 +94,7 @@ class Run:
                     self._remember(view)
             show(current)
             on_tick(self)
-            if self._over(next_round, empty, schedule):
+            if self._over(next_round, empty, watcher):
                 return
             time.sleep(LOOK_EVERY_S)
         self.ended_because = "stopped"
@@ -117,13 +116,13 @@ class Run:
         if not self.console.is_terminal:
             self.console.print(line(self.plan, view), highlight=False, markup=False, soft_wrap=True)
 
-    def _over(self, next_round: int, empty: int, schedule: PoolSchedule) -> bool:
+    def _over(self, next_round: int, empty: int, watcher: Watcher) -> bool:
         if self.rounds is not None and len(self.past) >= self.rounds:
             self.ended_because = f"{self.rounds} rounds are done"
         elif fallen := self.fleet.fallen():
             name, status = sorted(fallen.items())[0]
             self.ended_because = f"{name} ended with status {status}:\n{self.fleet.last_words(name)}"
-        elif not schedule.indices(shard_round(self.plan.genesis, next_round, 0)):
+        elif not watcher.can_deal(next_round):
             self.ended_because = "a validator's challenge items are spent; give more text with --data"
         elif empty >= PATIENCE_SLOTS:
             self.ended_because = f"no round was dealt for {empty} slots; see the logs of the nodes"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from node.clock import now_ms
+from node.epochs.history import ReadEpochs
 from node.status import STATUS_FILE_NAME, Liveness, NodeStatus, StatusError, liveness, read_status
 from node.store import Access, RoundRecord, RoundState, ScoreRecord, StepRecord, Store, StoreError
 from node.testnet.plan import NodePlan, TestnetPlan
 from protocol.codec import decode
+from protocol.epochs.known import Epochs
+from protocol.epochs.view import Epoch
 from protocol.messages import Certificate, Report
-from protocol.schedule import dealer_of, shard_of, shard_round
+from protocol.schedule import dealer_of, pool_indices, shard_of, shard_round
 from protocol.statement import Envelope, parse
 
 CERTIFICATE_BYTES_MAX = 8 << 20
@@ -51,6 +54,7 @@ class Watcher:
 
     plan: TestnetPlan
     _stores: dict[str, Store] = field(default_factory=dict)
+    _epochs: dict[str, ReadEpochs] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close every store."""
@@ -77,7 +81,8 @@ class Watcher:
         """One shard-round as it stands now."""
         genesis = self.plan.genesis
         at = shard_round(genesis, round_, shard)
-        dealer = dealer_of(genesis, at)
+        epoch = self._epoch(at.epoch)
+        dealer = b"" if epoch is None else dealer_of(epoch, at)
         steps: list[StepRecord] = []
         records: list[RoundRecord] = []
         scores: list[ScoreRecord] = []
@@ -101,7 +106,32 @@ class Watcher:
 
     def shard(self, round_: int, shard: int = 0) -> tuple[bytes, ...]:
         """Encoders sampled for a shard-round."""
-        return shard_of(self.plan.genesis, shard_round(self.plan.genesis, round_, shard))
+        at = shard_round(self.plan.genesis, round_, shard)
+        epoch = self._epoch(at.epoch)
+        return () if epoch is None else shard_of(epoch, at)
+
+    def can_deal(self, round_: int, shard: int = 0) -> bool:
+        """Whether the dealer of a shard-round has challenge items left."""
+        at = shard_round(self.plan.genesis, round_, shard)
+        epoch = self._epoch(at.epoch)
+        return epoch is None or bool(pool_indices(epoch, at))
+
+    def _epoch(self, number: int) -> Epoch | None:
+        """An epoch that any of the validators knows; the first one needs none of them."""
+        if number == 0:
+            return Epochs(self.plan.genesis).find(0)
+        for node in self.plan.validators:
+            store = self._store(node)
+            if store is None:
+                continue
+            epochs = self._epochs.setdefault(node.name, ReadEpochs(self.plan.genesis, store))
+            try:
+                epoch = epochs.find(number)
+            except StoreError:
+                continue
+            if epoch is not None:
+                return epoch
+        return None
 
     def _store(self, node: NodePlan) -> Store | None:
         store = self._stores.get(node.name)

@@ -7,7 +7,7 @@ from protocol.batch import PPM
 from protocol.certificates import make_certificate
 from protocol.codec import CodecError, decode
 from protocol.commitments import ANSWER_BYTES
-from protocol.genesis import Genesis
+from protocol.epochs.view import Epoch
 from protocol.messages import Attestation, Certificate, Dispute, Report
 from protocol.quorum import has_quorum
 from protocol.report import BODY_BYTES_MAX, Deviation, ReportBody
@@ -34,7 +34,7 @@ from protocol.rounds.events import (
     Unavailable,
 )
 from protocol.rounds.phases import ATTESTER_TABLE, AttesterMove, AttesterPhase, Phases
-from protocol.schedule import PoolSchedule, ShardRound, dealer_of, slot_start_ms
+from protocol.schedule import ShardRound, dealer_of, slot_start_ms
 from protocol.statement import Statement
 
 EXPIRY_SLOTS = 3
@@ -46,13 +46,12 @@ ANNOUNCE_AFTER_MS = 2_000
 class AttesterMachine:
     """One shard-round as a validator that attests lives it. Votes are bounded by the number of validators."""
 
-    def __init__(self, genesis: Genesis, at: ShardRound, me: bytes, schedule: PoolSchedule) -> None:
-        self.genesis = genesis
+    def __init__(self, epoch: Epoch, at: ShardRound, me: bytes) -> None:
+        self.epoch = epoch
         self.at = at
         self.me = me
-        self._schedule = schedule
         self._phases = Phases(AttesterPhase.WAITING, ATTESTER_TABLE)
-        self._dealer = dealer_of(genesis, at)
+        self._dealer = dealer_of(epoch, at)
         self._header: Statement[Report] | None = None
         self._body: ReportBody | None = None
         self._items: tuple[bytes, ...] = ()
@@ -75,7 +74,7 @@ class AttesterMachine:
 
     def start(self) -> list[Effect]:
         """Effects of being created: the time this round is given."""
-        return [SetTimer("expiry", slot_start_ms(self.genesis, self.at.round + EXPIRY_SLOTS))]
+        return [SetTimer("expiry", slot_start_ms(self.epoch.genesis, self.at.round + EXPIRY_SLOTS))]
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """The effects of one event; events that do not concern the current phase have none."""
@@ -127,7 +126,7 @@ class AttesterMachine:
         if digest != self._header.body.body:
             return self._recompute_if_complete()
         try:
-            audited = audit_report(self.genesis, self._header, data, self._schedule)
+            audited = audit_report(self.epoch, self._header, data)
         except AuditError as error:
             return [*self._keep(data, ()), *self._disagree(error)]
         self._audited = audited
@@ -153,7 +152,7 @@ class AttesterMachine:
         return [Recompute(self._audited.task, self._audited.body.scores)]
 
     def _judge(self, deviations: tuple[Deviation, ...]) -> list[Effect]:
-        tolerance_ppm = self.genesis.parameters.tolerance_ppm
+        tolerance_ppm = self.epoch.parameters.tolerance_ppm
         worst = max(deviations, key=lambda deviation: deviation.difference_ppm, default=None)
         if worst is not None and worst.difference_ppm > tolerance_ppm:
             detail = (
@@ -185,8 +184,8 @@ class AttesterMachine:
             return []
         report = statement.body.report
         votes = [vote for vote in self._votes.values() if vote.body.report == report]
-        stake = sum(self.genesis.validators[vote.signer].stake for vote in votes)
-        if not has_quorum(stake, self.genesis.total_stake):
+        stake = sum(self.epoch.validators[vote.signer].stake for vote in votes)
+        if not has_quorum(stake, self.epoch.total_stake):
             return []
         certificate = make_certificate(self.at, report, votes)
         certified = self._certify(certificate, now_ms)
@@ -198,7 +197,7 @@ class AttesterMachine:
         if self._certificate is not None:
             return []
         self._certificate = certificate
-        elapsed_ms = now_ms - slot_start_ms(self.genesis, self.at.round)
+        elapsed_ms = now_ms - slot_start_ms(self.epoch.genesis, self.at.round)
         signers = tuple(vote.validator for vote in certificate.attestations)
         return [*self._record(), Publish(self.at, Step.CERTIFIED, 0, elapsed_ms, signers)]
 

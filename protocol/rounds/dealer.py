@@ -6,8 +6,8 @@ from protocol.audit import secret_commitment
 from protocol.batch import Batch, BatchError, plan_batch
 from protocol.codec import encode
 from protocol.commitments import ANSWER_BYTES
+from protocol.epochs.view import Epoch
 from protocol.evidence import find_false_reveal
-from protocol.genesis import Genesis
 from protocol.hashing import content_digest
 from protocol.items import ItemError
 from protocol.messages import WAVES, Challenge, Commit, CommitRef, Lock, Reveal, SealedWave
@@ -50,12 +50,12 @@ _WAVE_OF = {DealerPhase.WAVE_1: 1, DealerPhase.WAVE_2: 2, DealerPhase.WAVE_3: 3}
 class DealerMachine:
     """One shard-round as its dealer lives it. Tables are bounded by the shard's size."""
 
-    def __init__(self, genesis: Genesis, at: ShardRound, me: bytes) -> None:
-        self.genesis = genesis
+    def __init__(self, epoch: Epoch, at: ShardRound, me: bytes) -> None:
+        self.epoch = epoch
         self.at = at
         self.me = me
         self._phases = Phases(DealerPhase.IDLE, DEALER_TABLE)
-        self._shard = shard_of(genesis, at)
+        self._shard = shard_of(epoch, at)
         self._eligible: set[bytes] = set(self._shard)  # who has missed nothing so far
         self._gone: set[bytes] = set()  # whose answers still count, but nobody waits for them
         self._commits: tuple[dict[bytes, Statement[Commit]], ...] = ({}, {}, {})
@@ -106,8 +106,8 @@ class DealerMachine:
     # -- waves ---------------------------------------------------------------------------------------------
 
     def _start(self, deal: Deal, now_ms: int) -> list[Effect]:
-        secret = mask_secret(self.genesis, self.at, deal.preimage)
-        parameters = self.genesis.parameters
+        secret = mask_secret(self.epoch, self.at, deal.preimage)
+        parameters = self.epoch.parameters
         try:
             batch = plan_batch(
                 secret, [item.data for item in deal.scored], deal.served, parameters.masks_per_item
@@ -127,7 +127,7 @@ class DealerMachine:
             reveal_deadline_ms=parameters.reveal_deadline_ms,
         )
         self._deal, self._batch = deal, batch
-        self._previous = statement_digest(self.genesis.network_id, self.me, challenge)
+        self._previous = statement_digest(self.epoch.network_id, self.me, challenge)
         self._phases.move(DealerMove.DEAL)
         self._phase_began_ms = now_ms
         return [
@@ -170,9 +170,9 @@ class DealerMachine:
 
     def _close_wave(self, wave: int, now_ms: int) -> list[Effect]:
         commits = self._commits[wave - 1]
-        if len(commits) < self.genesis.parameters.encoders_min:
+        if len(commits) < self.epoch.parameters.encoders_min:
             return self._void(f"only {len(commits)} encoders committed to wave {wave}")
-        secret = mask_secret(self.genesis, self.at, self._deal.preimage)
+        secret = mask_secret(self.epoch, self.at, self._deal.preimage)
         lock = Lock(
             at=self.at,
             wave=wave,
@@ -181,13 +181,13 @@ class DealerMachine:
             next_wave_key=wave_key(secret, wave + 1) if wave < WAVES[-1] else b"",
         )
         missing = tuple(sorted(set(self._shard) - commits.keys()))
-        self._previous = statement_digest(self.genesis.network_id, self.me, lock)
+        self._previous = statement_digest(self.epoch.network_id, self.me, lock)
         self._eligible = set(commits)
         self._gone = set()  # whether they come back for the next wave is seen then
         elapsed_ms = now_ms - self._phase_began_ms
         self._phases.move(DealerMove.CLOSE_WAVE)
         self._phase_began_ms = now_ms
-        parameters = self.genesis.parameters
+        parameters = self.epoch.parameters
         patience_ms = parameters.wave_deadline_ms if wave < WAVES[-1] else parameters.reveal_deadline_ms
         return [
             Broadcast(lock, tuple(sorted(commits))),
@@ -205,7 +205,7 @@ class DealerMachine:
             return []
         self._gone.discard(key)
         evidence = find_false_reveal(
-            self.genesis.network_id, statement, [commits[key] for commits in self._commits]
+            self.epoch.network_id, statement, [commits[key] for commits in self._commits]
         )
         if evidence is not None:
             return [
@@ -249,7 +249,7 @@ class DealerMachine:
         return self._close_if_complete(now_ms)
 
     def _close_reveals(self, now_ms: int) -> list[Effect]:
-        if len(self._revealed) < self.genesis.parameters.encoders_min:
+        if len(self._revealed) < self.epoch.parameters.encoders_min:
             return self._void(f"only {len(self._revealed)} encoders revealed")
         elapsed_ms = now_ms - self._phase_began_ms
         self._phases.move(DealerMove.CLOSE_REVEALS)
@@ -260,7 +260,7 @@ class DealerMachine:
         missing = tuple(sorted(set(self._commits[2]) - self._revealed))
         return [
             Publish(self.at, Step.REVEALED, 0, elapsed_ms, tuple(sorted(self._revealed)), missing),
-            Score(ScoreTask(self.at, self.genesis.parameters.rule, self._shard, answers, self._batch)),
+            Score(ScoreTask(self.at, self.epoch.parameters.rule, self._shard, answers, self._batch)),
         ]
 
     # -- ends ----------------------------------------------------------------------------------------------
@@ -278,9 +278,7 @@ class DealerMachine:
         gathered = Proceedings(
             self._challenge, [self._locks[wave] for wave in WAVES], self._commits, self._reveals
         )
-        body = encode(
-            report_body(gathered, self._deal.preimage, self._deal.scored, self._deal.served, scores)
-        )
+        body = encode(report_body(gathered, self._deal.scored, self._deal.served, scores))
         header = report_header(
             self.at,
             self._challenge.digest,
@@ -289,6 +287,7 @@ class DealerMachine:
             len(body),
             self._batch,
             scores.consensus,
+            self._deal.preimage,
         )
         self._phases.move(DealerMove.REPORT)
         elapsed_ms = now_ms - self._phase_began_ms

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from protocol.messages import Body, Certificate, Report
+from protocol.epochs.view import Epoch
+from protocol.messages import AttestationRef, Body, Certificate, EpochCertificate, Report
 from protocol.report import ReportBody, ScoredShard, ScoreTask
 from protocol.schedule import ShardRound
 from protocol.statement import Statement
@@ -40,6 +41,8 @@ class Purpose(StrEnum):
     """An encoder's answers to a wave: until its round is pruned."""
     REPORT = "report"
     """A report's body: for ever."""
+    INPUTS = "inputs"
+    """What an epoch's record was proposed from: until its round is pruned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,21 @@ class Recompute:
 
 
 @dataclass(frozen=True, slots=True)
+class GatherInputs:
+    """Gather what the record of an epoch is computed from; InputsGathered answers."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInputs:
+    """Check proposed inputs and compute the record; InputsChecked or InputsRefused answers."""
+
+    epoch: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Penalise:
     """A member did what no honest one does."""
 
@@ -140,7 +158,26 @@ class RoundCertified:
     """In batch order; empty when this node disputes the report and could not plan its batch."""
 
 
-Fact = ReleasedItems | ReportMade | RoundVoid | RoundCertified
+@dataclass(frozen=True, slots=True)
+class EpochLocked:
+    """The record of an epoch this validator stays with, and the prevotes it saw for it."""
+
+    at: ShardRound
+    """The slot in which it precommits."""
+    epoch: int
+    record: bytes
+    seen: tuple[AttestationRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDecided:
+    """The next epoch stands."""
+
+    epoch: Epoch
+    certificate: EpochCertificate
+
+
+Fact = ReleasedItems | ReportMade | RoundVoid | RoundCertified | EpochLocked | EpochDecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +200,8 @@ class Step(StrEnum):
     DISPUTED = "disputed"
     CERTIFIED = "certified"
     VOID = "void"
+    EPOCH_REFUSED = "epoch-refused"
+    EPOCH_DECIDED = "epoch-decided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,5 +218,17 @@ class Publish:
 
 
 Effect = (
-    Broadcast | Send | Provide | Fetch | SetTimer | Encode | Score | Recompute | Penalise | Persist | Publish
+    Broadcast
+    | Send
+    | Provide
+    | Fetch
+    | SetTimer
+    | Encode
+    | Score
+    | Recompute
+    | GatherInputs
+    | CheckInputs
+    | Penalise
+    | Persist
+    | Publish
 )

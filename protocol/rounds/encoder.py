@@ -6,7 +6,7 @@ from protocol.audit import reveal_commitment
 from protocol.batch import open_wave
 from protocol.codec import CodecError
 from protocol.commitments import ANSWER_BYTES
-from protocol.genesis import Genesis
+from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest, digest
 from protocol.messages import WAVES, Challenge, Commit, Lock, Reveal
 from protocol.rounds.effects import Effect, Encode, Fetch, Penalise, Provide, Publish, Purpose, Send, Step
@@ -23,13 +23,13 @@ class EncoderMachine:
     `salt_seed` is a secret of the node: salts are derived from it, so that a machine stays a pure function.
     """
 
-    def __init__(self, genesis: Genesis, at: ShardRound, me: bytes, salt_seed: bytes) -> None:
-        self.genesis = genesis
+    def __init__(self, epoch: Epoch, at: ShardRound, me: bytes, salt_seed: bytes) -> None:
+        self.epoch = epoch
         self.at = at
         self.me = me
         self._salt_seed = salt_seed
         self._phases = Phases(EncoderPhase.IDLE, ENCODER_TABLE)
-        self._dealer = dealer_of(genesis, at)
+        self._dealer = dealer_of(epoch, at)
         self._wave = 1
         self._challenge: Challenge | None = None
         self._answered = b""  # digest of the statement the current wave's commit answers
@@ -61,7 +61,7 @@ class EncoderMachine:
         return []
 
     def _start(self, statement: Statement[Challenge], challenge: Challenge) -> list[Effect]:
-        if self.phase is not EncoderPhase.IDLE or self.me not in shard_of(self.genesis, self.at):
+        if self.phase is not EncoderPhase.IDLE or self.me not in shard_of(self.epoch, self.at):
             return []
         self._challenge = challenge
         self._answered = statement.digest
@@ -103,10 +103,10 @@ class EncoderMachine:
         self._phases.move(EncoderMove.COMMIT)
         unopened = Commit(self.at, wave, self._answered, bytes(32))
         commitment = reveal_commitment(
-            self.genesis.network_id, self.me, unopened, self._salt(wave), content_digest(answers)
+            self.epoch.network_id, self.me, unopened, self._salt(wave), content_digest(answers)
         )
         commit = Commit(self.at, wave, self._answered, commitment)
-        return [Send(commit, (self._dealer, *witnesses_of(self.genesis, self.at, self.me)))]
+        return [Send(commit, (self._dealer, *witnesses_of(self.epoch, self.at, self.me)))]
 
     def _lock(self, statement: Statement[Lock], lock: Lock) -> list[Effect]:
         if lock.wave != self._wave or lock.previous != self._answered:
@@ -147,4 +147,4 @@ class EncoderMachine:
 
     def _salt(self, wave: int) -> bytes:
         place = self.at.round.to_bytes(8, "big") + self.at.shard.to_bytes(4, "big") + bytes([wave])
-        return digest("salt", self._salt_seed, self.genesis.network_id, place)
+        return digest("salt", self._salt_seed, self.epoch.network_id, place)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.epochs.view import Epoch
 from protocol.messages import Body
 from protocol.report import Deviation, PoolItem, ScoredShard
+from protocol.schedule import ShardRound
 from protocol.statement import Statement
 
 
@@ -84,6 +86,37 @@ class Encoded:
     answers: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SlotBegan:
+    """A slot in which the record of the next epoch may be agreed on, named by its first shard."""
+
+    at: ShardRound
+
+
+@dataclass(frozen=True, slots=True)
+class InputsGathered:
+    """The answer to GatherInputs: canonical inputs, and the epoch that follows from them."""
+
+    data: bytes
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class InputsChecked:
+    """Inputs hold: the epoch that follows from them."""
+
+    digest: bytes
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class InputsRefused:
+    """Inputs do not hold, or cannot be checked here now."""
+
+    digest: bytes
+    reason: str
+
+
 Event = (
     Deal
     | Received
@@ -95,4 +128,8 @@ Event = (
     | ScoringFailed
     | Recomputed
     | Encoded
+    | SlotBegan
+    | InputsGathered
+    | InputsChecked
+    | InputsRefused
 )

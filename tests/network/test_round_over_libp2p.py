@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from node.store.items import ItemState
-from protocol.certificates import check_certificate
 from protocol.codec import decode
 from protocol.items import canonical_text, item_id
 from protocol.messages import Certificate
 from protocol.statement import parse
+from tests.support.epochs import check_certificate
 from tests.support.local_network import LocalNetwork, local_network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.network, pytest.mark.timeout(200)]

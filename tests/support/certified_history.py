@@ -14,6 +14,7 @@ from protocol.codec import encode
 from protocol.genesis import Genesis
 from protocol.rounds import effects as fx
 from protocol.schedule import shard_round, slot_start_ms
+from tests.support.epochs import epochs_of
 from tests.support.genesis import small_network
 from tests.support.honest_round import answers_of, plain_comparison, plain_scores
 from tests.support.memory_network import Identity, MemoryNetwork
@@ -43,7 +44,7 @@ class History:
 def certified_history(rounds: int = 6, shards: int = 1) -> History:
     """Rounds 0 and on of 4 validators and 4 encoders."""
     genesis, validators, encoders = small_network(
-        4, 4, items=ITEMS, shards_per_round=shards, chain_length=64, epoch_rounds=4
+        4, 4, items=ITEMS, shards_per_round=shards, chain_length=64, epoch_rounds=6
     )
     net = MemoryNetwork(
         genesis,
@@ -69,6 +70,6 @@ def open_store(folder: Path) -> Store:
 
 def record(store: Store, history: History, *facts: fx.RoundCertified) -> None:
     """Write certified rounds down as a node does."""
-    recorder = Recorder(history.genesis, store, Counters())
+    recorder = Recorder(epochs_of(history.genesis), store, Counters(), Path("epoch.lock"))
     for fact in facts:
         recorder._persist(fact)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from node.bundle import Bundle, make_bundle
 from node.scoring_task import compare_task, score_task
-from protocol.audit import audit_report
 from protocol.certificates import make_certificate
 from protocol.codec import encode
 from protocol.genesis import Genesis
@@ -23,9 +22,10 @@ from protocol.merkle import merkle_root
 from protocol.messages import Attestation, Body, Certificate, Report
 from protocol.report import ReportBody, ScoreTask
 from protocol.rounds import effects as fx
-from protocol.schedule import PoolSchedule, dealer_of, shard_round
+from protocol.schedule import shard_round
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
+from tests.support.epochs import audit_report, dealer_of
 from tests.support.genesis import small_network
 from tests.support.memory_network import Blobs, Encode, Identity, MemoryNetwork
 
@@ -62,7 +62,9 @@ class CertifiedRound:
     @property
     def bundle(self) -> Bundle:
         """The honest export."""
-        return make_bundle(self.genesis, self.header, encode(self.body), self.certificate, self.blobs.get)
+        return make_bundle(
+            self.genesis, (), b"", self.header, encode(self.body), self.certificate, self.blobs.get
+        )
 
     def sign(self, key: bytes, body: Body) -> bytes:
         """Envelope of a statement by any member, with its real key."""
@@ -110,7 +112,7 @@ def certified_round(seed: str = "a", *, masks: int = 1, fault: Fault = Fault.NON
     net.run(at)
     dealer = net.nodes[dealer_of(genesis, at)]
     (fact,) = [fact for fact in dealer.facts if isinstance(fact, fx.RoundCertified)]
-    audited = audit_report(genesis, fact.header, encode(fact.body), PoolSchedule(genesis))
+    audited = audit_report(genesis, fact.header, encode(fact.body))
     return CertifiedRound(
         genesis,
         {person.key: person for person in dealers},

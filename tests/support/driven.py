@@ -17,6 +17,7 @@ from protocol.rounds import AttesterMachine, DealerMachine, EncoderMachine
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
 from protocol.statement import Statement
+from tests.support.epochs import epoch_of
 from tests.support.honest_round import HonestRound, honest_round
 
 ROUND = honest_round()
@@ -63,15 +64,15 @@ def of(effects: Sequence[fx.Effect], kind: type[E]) -> list[E]:
 
 
 def dealer() -> Driven:
-    return Driven(DealerMachine(GENESIS, AT, ALICE))
+    return Driven(DealerMachine(epoch_of(GENESIS, AT), AT, ALICE))
 
 
 def attester(key: bytes = BOB) -> Driven:
-    return Driven(AttesterMachine(GENESIS, AT, key, ROUND.schedule))
+    return Driven(AttesterMachine(epoch_of(GENESIS, AT), AT, key))
 
 
 def encoder(key: bytes = CAROL) -> Driven:
-    return Driven(EncoderMachine(GENESIS, AT, key, ROUND.people[key].seed))
+    return Driven(EncoderMachine(epoch_of(GENESIS, AT), AT, key, ROUND.people[key].seed))
 
 
 def commits(wave: int, *without: bytes) -> list[ev.Event]:

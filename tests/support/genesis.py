@@ -91,6 +91,11 @@ def small_network(
         "reference_encoder": "wordllama-256",
         "tolerance_ppm": 1_000,
         "chain_length": 64,
+        "probation_shards": 4,
+        "silent_epochs_max": 4,
+        "reputation_half_life_epochs": 2,
+        "registration_work_bits": 4,
+        "registration_stake": 10,
         **changes,
     }
     people = []
@@ -110,5 +115,6 @@ def small_network(
         parameters=NetworkParameters(**parameters),  # type: ignore[arg-type]
         validators=tuple(members),
         encoders=tuple(EncoderMember(person.key, 100) for person in people[validators:]),
+        bonds=(),
     )
     return Genesis(content), people[:validators], people[validators:]

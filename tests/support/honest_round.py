@@ -19,9 +19,10 @@ from protocol.messages import Body, Certificate, Challenge, Commit, Lock, Report
 from protocol.report import DIMENSIONS, Deviation, ReportBody, ScoredShard, ScoreTask, Term
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
-from protocol.schedule import PoolSchedule, ShardRound, dealer_of, shard_of, shard_round, slot_start_ms
+from protocol.schedule import ShardRound, shard_round, slot_start_ms
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
+from tests.support.epochs import dealer_of, shard_of
 from tests.support.genesis import small_network
 from tests.support.memory_network import Blobs, Encode, Identity, MemoryNetwork
 
@@ -70,10 +71,6 @@ class HonestRound:
     def stranger(self) -> bytes:
         """An encoder that was not drawn."""
         return next(key for key in self.genesis.encoders if key not in self.shard)
-
-    @property
-    def schedule(self) -> PoolSchedule:
-        return PoolSchedule(self.genesis)
 
     def of(self, kind: type[B]) -> list[Statement[B]]:
         """All statements of one kind, in the order they were made."""

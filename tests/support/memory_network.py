@@ -20,10 +20,11 @@ from protocol.report import Deviation, PoolItem, ScoredShard, ScoreTask
 from protocol.rounds import AttesterMachine, DealerMachine, EncoderMachine
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
-from protocol.schedule import PoolSchedule, ShardRound, chain_depth, dealer_of, slot_start_ms
+from protocol.schedule import ShardRound, chain_depth, slot_start_ms
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
 from protocol.verdict import Verdict
+from tests.support.epochs import dealer_of, epoch_of, epochs_of, pool_indices
 
 Blobs = dict[bytes, bytes]
 Encode = Callable[[int, Sequence[str]], bytes]
@@ -80,7 +81,6 @@ class MemoryNetwork:
         self.comparer = comparer
         self.encode_ms = encode_ms or {}
         self.tamper = tamper  # (who provides, data) -> what it stores instead
-        self.schedule = PoolSchedule(genesis)
         self.now_ms = 0
         self._random = random.Random(seed)
         self._queue: list[tuple[int, int, bytes, ev.Event]] = []
@@ -93,13 +93,13 @@ class MemoryNetwork:
         for key, node in self.nodes.items():
             node.machines = []
             if key in self.genesis.validators:
-                attester = AttesterMachine(self.genesis, at, key, self.schedule)
+                attester = AttesterMachine(epoch_of(self.genesis, at), at, key)
                 node.machines.append(attester)
                 self._carry_out(node, attester.start())
                 if key == dealer:
-                    node.machines.append(DealerMachine(self.genesis, at, key))
+                    node.machines.append(DealerMachine(epoch_of(self.genesis, at), at, key))
             else:
-                node.machines.append(EncoderMachine(self.genesis, at, key, node.identity.seed))
+                node.machines.append(EncoderMachine(epoch_of(self.genesis, at), at, key, node.identity.seed))
         if self.nodes[dealer].alive:
             self._later(dealer, self.deal(at, dealer), 0)
         while self._queue:
@@ -115,7 +115,7 @@ class MemoryNetwork:
         identity = self.nodes[dealer].identity
         assert identity.chain is not None
         tree = MerkleTree(identity.pool)
-        indices = self.schedule.indices(at)
+        indices = pool_indices(self.genesis, at)
         scored = tuple(PoolItem(i, identity.pool[i], tuple(tree.proof(i))) for i in indices)
         return ev.Deal(identity.chain.preimage(chain_depth(self.genesis, at)), scored, ())
 
@@ -124,7 +124,12 @@ class MemoryNetwork:
         node = self.nodes[to]
         judgement = judge(
             statement.data,
-            Gossip(self.genesis, self.now_ms, node.seen.__contains__, lambda slot: node.slots.get(slot)),
+            Gossip(
+                epochs_of(self.genesis),
+                self.now_ms,
+                node.seen.__contains__,
+                lambda slot: node.slots.get(slot),
+            ),
         )
         if judgement.verdict is not Verdict.ACCEPT or judgement.statement is None:
             node.rejected.append(judgement.reason)

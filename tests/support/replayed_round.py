@@ -13,14 +13,15 @@ from protocol.hashing import content_digest, digest
 from protocol.merkle import merkle_root
 from protocol.messages import CommitRef, Report
 from protocol.report import VECTOR_BYTES, ReportBody, consensus_leaves
-from protocol.schedule import ShardRound, mask_secret, shard_of
+from protocol.schedule import ShardRound
 from protocol.sealing import wave_key
 from protocol.statement import Statement
+from tests.support.epochs import mask_secret, shard_of
 from tests.support.honest_round import honest_round
 
 HONEST = honest_round()
 AT, DEALER, BODY = HONEST.at, HONEST.dealer, HONEST.body
-SECRET = mask_secret(HONEST.genesis, AT, BODY.preimage)
+SECRET = mask_secret(HONEST.genesis, AT, HONEST.header.body.preimage)
 CAROL = HONEST.shard[1]
 
 Lie = tuple[Statement[Report], bytes]
@@ -112,7 +113,6 @@ class Replay:
             (locks[0].data, locks[1].data, locks[2].data),
             tuple(commit.data for made in commits for commit in made.values()),
             tuple(reveal.data for reveal in reveals),
-            BODY.preimage,
             tuple(self.scored),
             tuple(self.served),
             changed(BODY.scores, valid=valid, consensus=consensus, score=bytes(8 * rows)),

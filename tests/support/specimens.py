@@ -13,8 +13,14 @@ from protocol.messages import (
     Commit,
     CommitRef,
     Dispute,
+    EpochCertificate,
+    Exit,
     Kind,
     Lock,
+    Precommit,
+    Prevote,
+    Proposal,
+    Registration,
     Report,
     Reveal,
     SealedWave,
@@ -63,7 +69,14 @@ def specimens() -> dict[Kind, Statement[Body]]:
             (name("answers 1"), name("answers 2"), name("answers 3")),
         ),
         Kind.REPORT: Report(
-            AT, name("challenge"), name("lock 3"), name("body"), 1 << 20, 72, name("consensus")
+            AT,
+            name("challenge"),
+            name("lock 3"),
+            name("body"),
+            1 << 20,
+            72,
+            name("consensus"),
+            name("preimage"),
         ),
         Kind.ATTESTATION: attestation,
         Kind.CERTIFICATE: Certificate(
@@ -71,5 +84,21 @@ def specimens() -> dict[Kind, Statement[Body]]:
         ),
         Kind.DISPUTE: Dispute(AT, name("report"), "score", keys[0], 2_500, "recomputed, it lies 0.0025 away"),
         Kind.EVIDENCE: equivocation(signed(attestation), signed(Attestation(AT, name("other report")))),
+        Kind.REGISTRATION: Registration(AT, "wordllama-256", ("/ip4/192.0.2.7/tcp/4001",), name("work")),
+        Kind.EXIT: Exit(AT),
+        Kind.PROPOSAL: Proposal(
+            AT,
+            3,
+            name("inputs"),
+            70_000,
+            name("record"),
+            299,
+            tuple(AttestationRef(key, key + name("half")) for key in keys),
+        ),
+        Kind.PREVOTE: Prevote(AT, 3, name("record")),
+        Kind.PRECOMMIT: Precommit(AT, 3, name("record")),
+        Kind.EPOCH_CERTIFICATE: EpochCertificate(
+            AT, 3, name("record"), tuple(AttestationRef(key, key + name("half")) for key in keys)
+        ),
     }
     return {kind: signed(body) for kind, body in bodies.items()}

@@ -179,13 +179,13 @@ def test_answers_no_longer_held__are_named() -> None:
     names = [*named_answers(honest.bundle.body, honest.genesis.network_id)]
     kept = {name: data for name, data in honest.blobs.items() if name != names[5]}
     with pytest.raises(BundleError, match=names[5].hex()[:16]):
-        make_bundle(honest.genesis, honest.header, encode(honest.body), honest.certificate, kept.get)
+        make_bundle(honest.genesis, (), b"", honest.header, encode(honest.body), honest.certificate, kept.get)
 
 
 def test_body_that_is_none__is_refused_before_answers_are_looked_up() -> None:
     honest = certified_round()
     with pytest.raises(BundleError, match="body cannot be read"):
-        make_bundle(honest.genesis, honest.header, b"\x90", honest.certificate, {}.get)
+        make_bundle(honest.genesis, (), b"", honest.header, b"\x90", honest.certificate, {}.get)
 
 
 def test_statement_in_anothers_place__is_refused() -> None:

@@ -22,6 +22,7 @@ from protocol.messages import AttestationRef
 from protocol.rounds import effects as fx
 from protocol.schedule import slot_start_ms
 from tests.support.certified_history import History, certified_history, open_store, record
+from tests.support.epochs import epochs_of
 from tests.support.fakes import FakeExchange, FakeHost, VirtualClock, virtual_clock
 
 pytestmark = pytest.mark.anyio
@@ -62,12 +63,14 @@ class World:
         self.host = FakeHost(self.me, answer=self._answer)
         self.exchange = FakeExchange()
         self.store = stack.enter_context(open_store(folder / "me"))
-        self.recorder = Recorder(history.genesis, self.store, Counters())
+        self.recorder = Recorder(epochs_of(history.genesis), self.store, Counters(), Path("epoch.lock"))
         self.catch_up = self.node(self.host, self.store, self.exchange)
 
     def node(self, host: FakeHost, store: Store, exchange: FakeExchange) -> CatchUp:
-        recorder = Recorder(self.history.genesis, store, Counters())
-        return CatchUp(self.history.genesis, host.host, exchange, store, recorder.keep, recorder.persist)
+        recorder = Recorder(epochs_of(self.history.genesis), store, Counters(), Path("epoch.lock"))
+        return CatchUp(
+            epochs_of(self.history.genesis), host.host, exchange, store, recorder.keep, recorder.persist
+        )
 
     def peer(self, index: int, *facts: fx.RoundCertified, bodies: bool = True) -> Peer:
         """Connect a validator that holds these rounds."""

@@ -46,6 +46,7 @@ def network(
                 EncoderMember(public_key(number.to_bytes(32, "big")), stake)
                 for number in range(100, 100 + encoders)
             ),
+            bonds=(),
         )
     )
 

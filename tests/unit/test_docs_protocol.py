@@ -97,6 +97,7 @@ def test_gossip_rules__windows_and_topics_are_those_of_the_page() -> None:
         Kind.LOCK,
         Kind.CERTIFICATE,
         Kind.EVIDENCE,
+        Kind.EPOCH_CERTIFICATE,
     }
     assert [k for k, name in of.items() if name is None] == [Kind.REVEAL]
 
@@ -115,7 +116,7 @@ def test_audit__terms_of_the_code_are_in_the_page_in_its_order() -> None:
 def test_methods__are_those_the_nodes_handle() -> None:
     methods = set()
     for path in sorted((ROOT / "node").rglob("*.py")):
-        methods |= set(re.findall(r'^(?:STATEMENT_)?METHOD = "([\w.]+)"', path.read_text(), re.MULTILINE))
+        methods |= set(re.findall(r'^(?:[A-Z]+_)?METHOD = "([\w.]+)"', path.read_text(), re.MULTILINE))
     assert set(first_cells(section("Over streams"))) == methods
 
 

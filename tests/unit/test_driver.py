@@ -27,6 +27,7 @@ from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
 from protocol.schedule import ShardRound, shard_round, slot_start_ms
 from protocol.statement import Statement, parse
+from tests.support.epochs import epochs_of
 from tests.support.fakes import FakeExchange, FakeHost, VirtualClock, virtual_clock
 from tests.support.genesis import small_network
 from tests.support.memory_network import Identity
@@ -130,7 +131,7 @@ async def running(path: Path, role: Role, *, first_round: int = 0, run: bool = T
     ) as signer:
         said.clear()
         host, exchange = FakeHost(me.key), FakeExchange()
-        statements = Statements(genesis, signer, host.counters)
+        statements = Statements(epochs_of(genesis), signer, host.counters)
         async with trio.open_nursery() as nursery:
             driver = Driver(
                 host.host,

@@ -11,7 +11,7 @@ import pytest
 
 from protocol import audit
 from protocol import statement as statement_module
-from protocol.audit import AuditError, audit_report
+from protocol.audit import AuditError
 from protocol.codec import encode
 from protocol.commitments import ANSWER_BYTES
 from protocol.hashing import digest
@@ -19,6 +19,7 @@ from protocol.items import canonical_text
 from protocol.report import VECTOR_BYTES, PoolItem, Term
 from protocol.schedule import ShardRound, shard_round
 from protocol.statement import Statement
+from tests.support.epochs import audit_report
 from tests.support.honest_round import SERVED, HonestRound, honest_round
 from tests.support.replayed_round import (
     AT,
@@ -49,7 +50,7 @@ def header(**changes: object) -> Lie:
 
 def verdict(lie: Lie, honest: HonestRound = HONEST) -> AuditError:
     with pytest.raises(AuditError) as caught:
-        audit_report(honest.genesis, *lie, honest.schedule)
+        audit_report(honest.genesis, *lie)
     assert str(caught.value) == f"{caught.value.term}: {caught.value.detail}"
     return caught.value
 
@@ -93,7 +94,7 @@ LIES: dict[str, tuple[Callable[[], Lie], str, str]] = {
     "another size": (lambda: header(body_bytes=1), "body", "not the one the header names"),
     "no body": (lambda: HONEST.report(b"\x90"), "body", "not a ReportBody"),
     "a body in a longer form": (
-        lambda: HONEST.report(b"\xdc\x00\x08" + encode(BODY)[1:]), "body", "not canonically encoded",
+        lambda: HONEST.report(b"\xdc\x00\x07" + encode(BODY)[1:]), "body", "not canonically encoded",
     ),
     "no challenge": (lambda: told(challenge=b""), "challenge", "not a Envelope"),
     "a lock as challenge": (lambda: told(challenge=HONEST.locks[0].data), "challenge", "where challenge"),
@@ -116,9 +117,9 @@ LIES: dict[str, tuple[Callable[[], Lie], str, str]] = {
     "a challenge without end": (
         lambda: replayed(change_challenge={"reveal_deadline_ms": 2**50}), "challenge", "deadlines",
     ),
-    "another preimage": (lambda: told(preimage=bytes(32)), "preimage", "not the preimage"),
+    "another preimage": (lambda: HONEST.report(BODY, preimage=bytes(32)), "preimage", "not the preimage"),
     "the preimage of another round": (
-        lambda: told(preimage=HONEST.people[DEALER].chain.preimage(1)),  # type: ignore[union-attr]
+        lambda: HONEST.report(BODY, preimage=HONEST.people[DEALER].chain.preimage(1)),  # type: ignore[union-attr]
         "preimage", "not the preimage",
     ),
     "masks from a chosen secret": (
@@ -281,7 +282,7 @@ def test_every_term_of_the_audit__has_a_lie() -> None:
 
 
 def test_honest_report__passes_and_says_what_to_score() -> None:
-    audited = audit_report(HONEST.genesis, HONEST.header, encode(BODY), HONEST.schedule)
+    audited = audit_report(HONEST.genesis, HONEST.header, encode(BODY))
     assert audited.body == BODY
     assert audited.task.at == AT
     assert audited.task.encoders == HONEST.shard
@@ -292,7 +293,7 @@ def test_honest_report__passes_and_says_what_to_score() -> None:
 
 def test_replay_without_a_lie__passes() -> None:
     """Else the lies above could be found out for another reason."""
-    audited = audit_report(HONEST.genesis, *replayed(), HONEST.schedule)
+    audited = audit_report(HONEST.genesis, *replayed())
     assert audited.task.encoders == HONEST.shard
     assert None not in audited.task.answers
 
@@ -300,13 +301,13 @@ def test_replay_without_a_lie__passes() -> None:
 def test_encoders_that_miss_waves__have_no_answers_and_the_report_stands() -> None:
     first, second, *_ = HONEST.shard
     absent = {1: set(), 2: {first}, 3: {first}}
-    audited = audit_report(HONEST.genesis, *replayed(absent=absent, mute={second}), HONEST.schedule)
+    audited = audit_report(HONEST.genesis, *replayed(absent=absent, mute={second}))
     assert [answers is None for answers in audited.task.answers] == [True, True, False, False, False]
 
 
 def test_withheld_answers_called_valid__are_a_lie_about_their_encoder() -> None:
     silent = honest_round(silent=True)
-    audited = audit_report(silent.genesis, silent.header, encode(silent.body), silent.schedule)
+    audited = audit_report(silent.genesis, silent.header, encode(silent.body))
     row = audited.task.answers.index(None)
     items = len(audited.batch.items)
     valid = bytearray(silent.body.scores.valid)
@@ -328,13 +329,13 @@ def test_copied_answers__are_no_reason_to_refuse_a_report() -> None:
     def answer(key: bytes, wave: int) -> bytes:
         return answers_named(first if key == second else key, wave)
 
-    audited = audit_report(HONEST.genesis, *replayed(answers=answer), HONEST.schedule)
+    audited = audit_report(HONEST.genesis, *replayed(answers=answer))
     assert audited.task.answers[0] == audited.task.answers[1]
 
 
 def test_views_of_a_wave__have_one_size_of_answers() -> None:
     """What the attesters fetch by."""
-    audited = audit_report(HONEST.genesis, HONEST.header, encode(BODY), HONEST.schedule)
+    audited = audit_report(HONEST.genesis, HONEST.header, encode(BODY))
     sizes = [len(views) * ANSWER_BYTES for views in audited.batch.waves]
     assert sizes[0] == sizes[1] < sizes[2]
 

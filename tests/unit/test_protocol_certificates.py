@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.certificates import CertificateError, check_certificate, make_certificate
+from protocol.certificates import CertificateError, make_certificate
 from protocol.genesis import Genesis
 from protocol.messages import Attestation, AttestationRef, Certificate
 from protocol.quorum import quorum_stake
 from protocol.schedule import ShardRound
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
+from tests.support.epochs import check_certificate
 from tests.support.genesis import small_network
 
 AT = ShardRound(0, 3, 0)
@@ -117,7 +118,7 @@ def test_vote_of_an_encoder_or_stranger__is_refused_whatever_the_rest() -> None:
     genesis = with_stakes(1, 1, 1)
     for stranger in (5, 7):
         claimed = certificate(genesis, 0, 1, 2, stranger)
-        assert refused(genesis, claimed) == "an attestation by a key that is no validator of this network"
+        assert refused(genesis, claimed) == "an attestation by a key that is no validator of its epoch"
 
 
 def test_vote_for_another_report_round_or_network__is_refused() -> None:

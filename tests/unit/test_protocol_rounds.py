@@ -182,7 +182,7 @@ def test_dealer__is_where_the_events_lead(events: list[ev.Event], phase: DealerP
     assert driven.machine.phase is phase
 
 
-LIE = ROUND.report(changed(ROUND.body, preimage=bytes(32)))
+LIE = ROUND.report(ROUND.body, preimage=bytes(32))
 ATTESTER_ROWS: dict[str, tuple[list[ev.Event], AttesterPhase]] = {
     "nothing yet": ([], AttesterPhase.WAITING),
     "reported": ([HEADER], AttesterPhase.FETCHING),

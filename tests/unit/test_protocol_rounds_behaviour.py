@@ -6,7 +6,6 @@ import pytest
 
 from protocol.audit import reveal_commitment
 from protocol.commitments import ANSWER_BYTES
-from protocol.evidence import check_evidence
 from protocol.messages import (
     Attestation,
     Certificate,
@@ -52,6 +51,7 @@ from tests.support.driven import (
     reveals,
     votes,
 )
+from tests.support.epochs import check_evidence
 
 
 def test_dealer__persists_what_it_releases_before_anyone_can_read_it() -> None:

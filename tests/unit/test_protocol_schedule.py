@@ -9,25 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.chain import verify_preimage
+from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis
-from protocol.schedule import (
-    PoolSchedule,
-    ShardRound,
-    chain_depth,
-    dealer_of,
-    epoch_seed,
-    is_scheduled,
-    mask_secret,
-    round_at,
-    shard_of,
-    shard_round,
-    slot_start_ms,
-    witnesses_of,
-)
+from protocol.schedule import ShardRound, chain_depth, is_scheduled, round_at, shard_round, slot_start_ms
+from tests.support.epochs import dealer_of, mask_secret, pool_block, pool_indices, shard_of, witnesses_of
 from tests.support.genesis import small_network
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "schedule.json").read_text())
@@ -50,7 +39,6 @@ def changed(genesis: Genesis, **changes: object) -> Genesis:
 def test_vectors__give_the_same_schedule_on_any_machine() -> None:
     genesis = Genesis.from_bytes(bytes.fromhex(VECTORS["genesis"]))
     assert genesis.network_id.hex() == VECTORS["network_id"]
-    schedule = PoolSchedule(genesis)
     for row in VECTORS["shard_rounds"]:
         at = shard_round(genesis, row["round"], row["shard"])
         assert at.epoch == row["epoch"]
@@ -58,7 +46,7 @@ def test_vectors__give_the_same_schedule_on_any_machine() -> None:
         assert [key.hex() for key in shard_of(genesis, at)] == row["encoders"]
         first = shard_of(genesis, at)[0]
         assert [key.hex() for key in witnesses_of(genesis, at, first)] == row["witnesses_of_first"]
-        assert list(schedule.indices(at)) == row["indices"]
+        assert list(pool_indices(genesis, at)) == row["indices"]
         assert mask_secret(genesis, at, bytes(32)).hex() == row["mask_secret_of_zeros"]
         assert chain_depth(genesis, at) == row["depth"]
 
@@ -130,8 +118,9 @@ def test_order_of_members_in_genesis__changes_the_network_but_not_its_look_ups()
     members = GENESIS.content.encoders
     other = changed(GENESIS, encoders=members[::-1])
     assert other.network_id != GENESIS.network_id
-    assert other.encoder_stakes == GENESIS.encoder_stakes
-    assert epoch_seed(other, 0) != epoch_seed(GENESIS, 0)
+    ours, others = Epoch.first(GENESIS), Epoch.first(other)
+    assert others.sampling_stakes == ours.sampling_stakes
+    assert others.seed != ours.seed
 
 
 def test_nonce__changes_every_draw() -> None:
@@ -149,13 +138,12 @@ def test_mask_secret__is_its_rounds_and_preimages_own() -> None:
 
 
 def test_pool_blocks__never_repeat_an_item_and_end_with_the_pool() -> None:
-    schedule = PoolSchedule(GENESIS)
     picked: dict[bytes, list[int]] = {key: [] for key in GENESIS.validators}
     deals: Counter[bytes] = Counter()
     for at in ALL:
         dealer = dealer_of(GENESIS, at)
-        indices = schedule.indices(at)
-        assert schedule.block(at) == deals[dealer]
+        indices = pool_indices(GENESIS, at)
+        assert pool_block(GENESIS, at) == deals[dealer]
         deals[dealer] += 1
         size = GENESIS.validators[dealer].pool_size
         if deals[dealer] * P.scored_items <= size:
@@ -169,29 +157,17 @@ def test_pool_blocks__never_repeat_an_item_and_end_with_the_pool() -> None:
     assert any(len(indices) == GENESIS.validators[key].pool_size for key, indices in picked.items())
 
 
-@settings(max_examples=20)
-@given(order=st.permutations(ALL))
-def test_pool_schedule__does_not_depend_on_what_was_asked_before(order: list[ShardRound]) -> None:
-    schedule = PoolSchedule(GENESIS)
-    asked = {at: schedule.indices(at) for at in order[:6]}
-    straight = PoolSchedule(GENESIS)
-    assert asked == {at: straight.indices(at) for at in sorted(asked)}
-
-
-def test_last_round_of_a_long_network__is_reached_in_one_pass() -> None:
-    """Old and new rounds cost one walk together: who catches up from round 0 does not pay for it squared."""
+def test_pool_blocks__go_on_counting_from_epoch_to_epoch() -> None:
     members = GENESIS.content.validators
     long = changed(
         GENESIS,
-        parameters=msgspec.structs.replace(P, chain_length=6_000, shards_per_round=1),
+        parameters=msgspec.structs.replace(P, chain_length=600, shards_per_round=1),
         validators=members,
     )
-    schedule = PoolSchedule(long)
-    last = shard_round(long, 5_999, 0)
-    block = schedule.block(last)
-    earlier = sum(dealer_of(long, shard_round(long, n, 0)) == dealer_of(long, last) for n in range(5_999))
-    assert block == earlier
-    assert schedule.block(shard_round(long, 0, 0)) == 0
+    last = shard_round(long, 599, 0)
+    earlier = sum(dealer_of(long, shard_round(long, n, 0)) == dealer_of(long, last) for n in range(599))
+    assert pool_block(long, last) == earlier > 0
+    assert pool_block(long, shard_round(long, 0, 0)) == 0
 
 
 @pytest.mark.parametrize("text", ["1/0", "15/1"])

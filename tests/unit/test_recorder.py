@@ -29,6 +29,7 @@ from protocol.schedule import shard_round
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
 from tests.support.certified_history import certified_history, open_store
+from tests.support.epochs import epochs_of
 from tests.support.memory_network import Identity
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def recorder(store: Store) -> Recorder:
-    return Recorder(HISTORY.genesis, store, Counters())
+    return Recorder(epochs_of(HISTORY.genesis), store, Counters(), Path("epoch.lock"))
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from protocol.certificates import check_certificate
 from protocol.commitments import ANSWER_BYTES
 from protocol.genesis import Genesis
 from protocol.hashing import digest
@@ -15,7 +14,8 @@ from protocol.messages import Dispute, Evidence
 from protocol.report import DIMENSIONS, Deviation, ScoredShard, ScoreTask, Term
 from protocol.rounds import AttesterMachine, AttesterPhase
 from protocol.rounds import effects as fx
-from protocol.schedule import dealer_of, shard_round
+from protocol.schedule import shard_round
+from tests.support.epochs import check_certificate, dealer_of
 from tests.support.genesis import small_network
 from tests.support.memory_network import Blobs, Encode, Identity, MemoryNetwork
 

@@ -13,13 +13,13 @@ from node.network.counters import Counters
 from node.signer import Signer
 from node.signer.errors import EquivocationRefused, TooEarly
 from node.statements import Statements
-from protocol.evidence import check_evidence
 from protocol.genesis import Genesis
 from protocol.messages import Attestation, Body, Dispute, Evidence
 from protocol.schedule import shard_round, slot_start_ms
 from protocol.signatures import sign, verify
 from protocol.statement import Statement, assemble, parse, statement_digest
 from protocol.verdict import Verdict
+from tests.support.epochs import check_evidence, epochs_of
 from tests.support.fakes import VirtualClock, virtual_clock
 from tests.support.genesis import small_network
 from tests.support.memory_network import Identity
@@ -45,7 +45,7 @@ class Heard(Statements):
 
     def __init__(self, signer: Signer | None, genesis: Genesis = GENESIS) -> None:
         self.counters = Counters()
-        super().__init__(genesis, signer, self.counters)  # type: ignore[arg-type]
+        super().__init__(epochs_of(genesis), signer, self.counters)  # type: ignore[arg-type]
         self.accepted: list[Statement[Body]] = []
         self.evidence: list[Evidence] = []
         self.on_accepted = self.accepted.append

@@ -14,7 +14,8 @@ from node.submissions import ITEMS_MAX, METHOD, Handover, Submissions
 from protocol.codec import decode, encode
 from protocol.genesis import Genesis
 from protocol.items import canonical_text, item_id
-from protocol.schedule import dealer_of, shard_round
+from protocol.schedule import shard_round
+from tests.support.epochs import dealer_of, epochs_of
 from tests.support.fakes import FakeHost
 from tests.support.genesis import small_network
 
@@ -50,7 +51,7 @@ async def test_pending_items__go_to_the_next_dealer_in_order_within_the_bound(st
     host = FakeHost(people[0].key, answer=taken)
     submit(store, *ITEMS[:20])
     round_ = rounds_dealt_by(genesis, host.public_key, others=True)[0]
-    await Submissions(genesis, host.host, store).hand_over(round_)
+    await Submissions(epochs_of(genesis), host.host, store).hand_over(round_)
     ((to, method, payload),) = host.requested
     assert (to, method) == (dealer_of(genesis, shard_round(genesis, round_, 0)), METHOD)
     handed = decode(payload, Handover, size_bytes_max=1 << 20).items
@@ -66,7 +67,7 @@ async def taken(key: bytes, method: str, payload: bytes) -> bytes:
 async def test_nothing_pending_or_own_round__bothers_nobody(store: Store) -> None:
     genesis, people, _ = small_network(4, 4)
     host = FakeHost(people[0].key, answer=taken)
-    submissions = Submissions(genesis, host.host, store)
+    submissions = Submissions(epochs_of(genesis), host.host, store)
     await submissions.hand_over(rounds_dealt_by(genesis, host.public_key, others=True)[0])
     submit(store, *ITEMS[:3])
     await submissions.hand_over(rounds_dealt_by(genesis, host.public_key)[0])
@@ -89,7 +90,7 @@ async def test_dealers_of_several_shards__only_one_gets_the_items(store: Store) 
         return b"3"
 
     host = FakeHost(people[0].key, answer=answer)
-    await Submissions(genesis, host.host, store).hand_over(round_)
+    await Submissions(epochs_of(genesis), host.host, store).hand_over(round_)
     asked = [key for key, _, _ in host.requested]
     assert asked[0] == refusing
     assert len(asked) == len(set(asked)) == 2
@@ -99,7 +100,7 @@ async def test_unreachable_dealer__leaves_items_pending(store: Store) -> None:
     genesis, people, _ = small_network(4, 4)
     submit(store, *ITEMS[:3])
     host = FakeHost(people[0].key)
-    await Submissions(genesis, host.host, store).hand_over(
+    await Submissions(epochs_of(genesis), host.host, store).hand_over(
         rounds_dealt_by(genesis, host.public_key, others=True)[0]
     )
     assert len(host.requested) == 1
@@ -109,16 +110,16 @@ async def test_unreachable_dealer__leaves_items_pending(store: Store) -> None:
 def test_batch__holds_no_more_than_the_network_allows(store: Store) -> None:
     genesis, people, _ = small_network(1, 4, served_items_max=5)
     submit(store, *ITEMS[:20])
-    submissions = Submissions(genesis, FakeHost(people[0].key).host, store)
+    submissions = Submissions(epochs_of(genesis), FakeHost(people[0].key).host, store)
     assert submissions.pending() == tuple(ITEMS[:5])
     genesis, people, _ = small_network(1, 4, served_items_max=0)
-    assert Submissions(genesis, FakeHost(people[0].key).host, store).pending() == ()
+    assert Submissions(epochs_of(genesis), FakeHost(people[0].key).host, store).pending() == ()
 
 
 async def test_items_of_a_validator__are_queued_once_up_to_the_bound(store: Store) -> None:
     genesis, people, _ = small_network(4, 4)
     host = FakeHost(people[0].key)
-    Submissions(genesis, host.host, store)
+    Submissions(epochs_of(genesis), host.host, store)
     peer, take = people[1].key, host.handlers[METHOD]
     assert await take(peer, encode(Handover(tuple(ITEMS[:10])))) == b"10"
     assert await take(peer, encode(Handover(tuple(ITEMS[:10])))) == b"10"
@@ -142,7 +143,7 @@ async def test_items_of_a_validator__are_queued_once_up_to_the_bound(store: Stor
 async def test_nonsense__is_refused_and_costs(store: Store, payload: bytes) -> None:
     genesis, people, _ = small_network(4, 4)
     host = FakeHost(people[0].key)
-    Submissions(genesis, host.host, store)
+    Submissions(epochs_of(genesis), host.host, store)
     with pytest.raises(RequestRefused, match="canonical"):
         await host.handlers[METHOD](people[1].key, payload)
     assert [key for key, _, _ in host.penalties] == [people[1].key]
@@ -152,7 +153,7 @@ async def test_nonsense__is_refused_and_costs(store: Store, payload: bytes) -> N
 async def test_encoders_and_strangers__hand_over_nothing(store: Store) -> None:
     genesis, people, encoders = small_network(4, 4)
     host = FakeHost(people[0].key)
-    Submissions(genesis, host.host, store)
+    Submissions(epochs_of(genesis), host.host, store)
     for key in (encoders[0].key, b"s" * 32):
         with pytest.raises(RequestRefused, match="validators only"):
             await host.handlers[METHOD](key, encode(Handover((ITEMS[0],))))
@@ -162,7 +163,7 @@ async def test_encoders_and_strangers__hand_over_nothing(store: Store) -> None:
 async def test_store_that_fails__refuses_and_holds_nothing_against_the_peer(store: Store) -> None:
     genesis, people, _ = small_network(4, 4)
     host = FakeHost(people[0].key)
-    Submissions(genesis, host.host, store)
+    Submissions(epochs_of(genesis), host.host, store)
     store.close()
     with pytest.raises(RequestRefused, match="store"):
         await host.handlers[METHOD](people[1].key, encode(Handover((ITEMS[0],))))

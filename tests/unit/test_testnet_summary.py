@@ -23,8 +23,9 @@ from node.testnet.summary import VECTOR_BYTES, summarise
 from node.testnet.table import line, outcome, render
 from node.testnet.watch import RoundView, Watcher
 from protocol.rounds import effects as fx
-from protocol.schedule import dealer_of, shard_round
+from protocol.schedule import shard_round
 from tests.support.certified_history import certified_history
+from tests.support.epochs import dealer_of, epochs_of
 
 HISTORY = certified_history()
 VIEWS = 40
@@ -47,7 +48,9 @@ def plan(tmp_path: Path) -> Plan:
     plan = Plan(tmp_path, HISTORY.genesis, tuple(validators), tuple(encoders))
     for node in plan.validators:
         with Store.open(node.directory / "store.sqlite", node.directory / "blobs") as store:
-            _tell(Recorder(HISTORY.genesis, store, Counters()), node.public_key)
+            _tell(
+                Recorder(epochs_of(HISTORY.genesis), store, Counters(), Path("epoch.lock")), node.public_key
+            )
     return plan
 
 

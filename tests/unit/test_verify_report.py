@@ -233,10 +233,14 @@ def test_consensus_root_of_other_vectors__is_refused() -> None:
     assert refusal(honest.certify(honest.body, consensus_root=bytes(32))).check is Check.CONSENSUS
 
 
+def test_false_preimage_that_everybody_certified__is_refused() -> None:
+    honest = certified_round()
+    assert refusal(honest.certify(honest.body, preimage=bytes(32))).check is Check.AUDIT
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"preimage": bytes(32)},
         {"served": (b"words that nobody has ever been asked to embed",)},
         {"commits": ()},
     ],

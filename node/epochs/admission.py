@@ -1,0 +1,35 @@
+"""Who may connect: the members of the newest epochs, and a few strangers who may become some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from protocol.epochs.known import Epochs
+
+GUESTS_MAX = 64
+"""Strangers connected at a time; they can register and ask, and nothing they say about rounds counts."""
+
+
+def is_member_of_late(epochs: Epochs, key: bytes) -> bool:
+    """Whether a key is a validator of genesis, or an encoder of the newest epoch or the one before."""
+    if key in epochs.genesis.validators:
+        return True
+    newest = epochs.newest
+    before = epochs.find(newest.number - 1)
+    return key in newest.encoders or (before is not None and key in before.encoders)
+
+
+class Admission:
+    """Says whether a peer that proved its key may stay connected."""
+
+    def __init__(self, epochs: Epochs) -> None:
+        self._epochs = epochs
+        self.connected: Callable[[], Iterable[bytes]] = tuple
+        """Who is connected now."""
+
+    def __call__(self, key: bytes) -> bool:
+        """Members always, strangers while there is room for guests."""
+        if is_member_of_late(self._epochs, key):
+            return True
+        guests = sum(not is_member_of_late(self._epochs, other) for other in self.connected())
+        return guests < GUESTS_MAX

@@ -1,0 +1,78 @@
+"""The chain of epochs on disk."""
+
+from __future__ import annotations
+
+from node.store import EpochRow, Store, StoreError
+from protocol.codec import CodecError, decode, encode
+from protocol.epochs.agreed import CertifiedRecord
+from protocol.epochs.known import Epochs
+from protocol.epochs.record import RECORD_BYTES_MAX, EpochRecord, RecordError, table_of
+from protocol.epochs.view import Epoch
+from protocol.genesis import Genesis
+from protocol.messages import EpochCertificate
+
+
+def open_epochs(genesis: Genesis, store: Store | None) -> Epochs:
+    """The epochs a store holds; those of a fresh network where it holds none. Raises StoreError."""
+    if store is None:
+        return Epochs(genesis)
+
+    def load(number: int) -> Epoch | None:
+        return _load(genesis, store, number)
+
+    epochs = Epochs(genesis, load)
+    newest = load(store.newest_epoch())
+    if newest is not None:
+        epochs.resume(newest)
+    return epochs
+
+
+class ReadEpochs(Epochs):
+    """The epochs of a store that another process writes: looked up anew when a later one is asked for."""
+
+    def __init__(self, genesis: Genesis, store: Store) -> None:
+        super().__init__(genesis, lambda number: _load(genesis, store, number))
+        self._store = store
+
+    def find(self, number: int) -> Epoch | None:
+        """An epoch by its number. Raises StoreError."""
+        if number > self.newest.number:
+            newest = _load(self.genesis, self._store, self._store.newest_epoch())
+            if newest is not None:
+                self.resume(newest)
+        return super().find(number)
+
+
+def keep_epoch(store: Store, epoch: Epoch, certificate: EpochCertificate) -> None:
+    """Write an epoch down. Raises StoreError."""
+    row = EpochRow(epoch.number, encode(epoch.record), encode(certificate))
+    store.put_epoch(row, encode(epoch.table))
+
+
+def chain_to(store: Store, epoch: int) -> tuple[list[CertifiedRecord], bytes]:
+    """The records up to an epoch, each with its certificate, and the epoch's encoders. Raises StoreError."""
+    chain = [
+        CertifiedRecord(
+            row.record, decode(row.certificate, EpochCertificate, size_bytes_max=RECORD_BYTES_MAX)
+        )
+        for row in store.epoch_rows(1, epoch)
+    ]
+    encoders = store.encoders_of(epoch) if epoch else b""
+    if len(chain) != epoch or encoders is None:
+        raise StoreError(f"the record of epoch {epoch} is not held here: let the node catch up")
+    return chain, encoders
+
+
+def _load(genesis: Genesis, store: Store, number: int) -> Epoch | None:
+    rows = store.epoch_rows(number, 1) if number > 0 else []
+    encoders = store.encoders_of(number)
+    if not rows or rows[0].epoch != number or encoders is None:
+        return None
+    try:
+        record = decode(rows[0].record, EpochRecord, size_bytes_max=RECORD_BYTES_MAX)
+        return Epoch(genesis, record, table_of(record, encoders))
+    except (CodecError, RecordError) as error:
+        raise StoreError(
+            f"the record of epoch {number} in the store is damaged ({error}): move the store away and start "
+            "the node again, it catches up from its peers"
+        ) from None

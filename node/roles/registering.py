@@ -1,0 +1,93 @@
+"""An encoder that is no member yet asks to be one, and again each epoch until it is."""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from node.clock import now_ms
+from node.driver import STATEMENT_METHOD
+from node.network.errors import RequestError
+from node.network.host import Host
+from node.roles.base import Node
+from node.statements import Statements
+from protocol.epochs.known import Epochs
+from protocol.epochs.registration import NO_WORK, find_work
+from protocol.messages import Registration
+from protocol.schedule import round_at, shard_round
+from protocol.verdict import Verdict
+
+LOOK_EVERY_S = 2.0
+TRIES_AT_A_TIME = 1 << 14
+"""Nonces tried before the epoch is looked at again."""
+VALIDATORS_TOLD = 3
+
+log = structlog.get_logger(__name__)
+
+
+class Registering:
+    """Keeps one encoder registered. It works out one proof of work an epoch at most."""
+
+    def __init__(self, node: Node, epochs: Epochs, host: Host, statements: Statements) -> None:
+        self._node = node
+        self._epochs = epochs
+        self._host = host
+        self._statements = statements
+        self._asked_epoch = -1
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this node is an encoder of the newest epoch."""
+        return self._node.me in self._epochs.newest.encoders
+
+    async def run(self) -> None:
+        """Register whenever this node is no member; never returns."""
+        while True:
+            epoch = self._epoch()
+            if not self.is_member and epoch >= 0 and epoch != self._asked_epoch and self._validators():
+                await self._register(epoch)
+            await trio.sleep(LOOK_EVERY_S)
+
+    def _epoch(self) -> int:
+        return round_at(self._node.genesis, now_ms()) // self._node.genesis.parameters.epoch_rounds
+
+    def _validators(self) -> list[bytes]:
+        connected = (peer.public_key for peer in self._host.peers())
+        return [key for key in connected if key in self._node.genesis.validators][:VALIDATORS_TOLD]
+
+    async def _register(self, epoch: int) -> None:
+        work = await self._work(epoch)
+        if work is None:
+            return
+        genesis = self._node.genesis
+        at = shard_round(genesis, epoch * genesis.parameters.epoch_rounds, 0)
+        model = self._node.settings.model[:200]
+        statement = await self._statements.sign(Registration(at, model, (), work))
+        heard = 0
+        for key in self._validators():
+            try:
+                answer = await self._host.request(key, STATEMENT_METHOD, statement.data, timeout_s=10.0)
+            except RequestError as error:
+                log.info("registration.unsent", peer=key.hex()[:8], reason=str(error))
+                continue
+            heard += answer != Verdict.REJECT.value.encode()
+        if heard:
+            self._asked_epoch = epoch
+            log.info("registration.sent", epoch=epoch, validators=heard)
+
+    async def _work(self, epoch: int) -> bytes | None:
+        """The nonce; None when the epoch ended before it was found."""
+        genesis, me = self._node.genesis, self._node.me
+        if me in genesis.bonds or me in genesis.encoders:
+            return NO_WORK
+        bits = genesis.parameters.registration_work_bits
+        log.info("registration.working", epoch=epoch, bits=bits)
+        start = 0
+        while self._epoch() <= epoch + 1:
+            found = await trio.to_thread.run_sync(
+                find_work, genesis.network_id, me, epoch, bits, start, TRIES_AT_A_TIME
+            )
+            if found is not None:
+                return found
+            start += TRIES_AT_A_TIME
+        return None

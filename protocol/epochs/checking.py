@@ -1,0 +1,168 @@
+"""Gathering and checking what a record is computed from. Pure: what is certified here is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from protocol.codec import CodecError, decode
+from protocol.epochs.inputs import INPUTS_BYTES_MAX, REGISTRATIONS_MAX, CertifiedRef, EpochInputs
+from protocol.epochs.known import Epochs, UnknownEpochError
+from protocol.epochs.outcome import RoundOutcome
+from protocol.epochs.record import EVIDENCE_MAX, NOTHING
+from protocol.epochs.registration import registration_fault
+from protocol.epochs.transition import next_epoch
+from protocol.epochs.view import Epoch
+from protocol.evidence import EvidenceError, check_evidence
+from protocol.messages import Body, Evidence, Exit, Registration
+from protocol.statement import Statement, StatementError, expect
+
+B = TypeVar("B", bound=Body)
+
+
+class InputsError(ValueError):
+    """Inputs that do not hold, or that cannot be checked here now; the message is safe to log."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedOutcome:
+    """A certified shard-round as a validator keeps it."""
+
+    report: bytes
+    outcome: RoundOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a validator knows that may enter the next record."""
+
+    rounds: Sequence[CertifiedOutcome]
+    """Of the epoch before the one before, in order."""
+    registrations: Iterable[Statement[Registration]] = ()
+    exits: Iterable[Statement[Exit]] = ()
+    evidence: Iterable[Statement[Evidence]] = ()
+
+
+def gather_inputs(epochs: Epochs, known: Known) -> tuple[EpochInputs, Epoch]:
+    """The inputs of the next epoch from all that is known here, and the epoch that follows from them."""
+    members = epochs.newest
+    inputs = EpochInputs(
+        epoch=members.number + 1,
+        rounds=tuple(CertifiedRef(one.outcome.at, one.report) for one in known.rounds),
+        registrations=_by_signer(
+            one for one in known.registrations if registration_refusal(members, one) is None
+        ),
+        exits=_by_signer(one for one in known.exits if _exit_refusal(members, one) is None),
+        evidence=_by_offender(epochs, known.evidence),
+        means=NOTHING,
+        transform=NOTHING,
+    )
+    return inputs, next_epoch(members, epochs, inputs, [one.outcome for one in known.rounds])
+
+
+def check_inputs(epochs: Epochs, data: bytes, certified: Sequence[CertifiedOutcome]) -> Epoch:
+    """The epoch after the newest, from proposed inputs. `certified` are the rounds it has to take up.
+
+    Raises InputsError when anything in them does not hold, when they name a round that is not certified here,
+    and when they leave out one that is: an omission would choose the seed and the reputations.
+    """
+    members = epochs.newest
+    try:
+        inputs = decode(data, EpochInputs, size_bytes_max=INPUTS_BYTES_MAX)
+    except CodecError as error:
+        raise InputsError(str(error)) from None
+    if inputs.epoch != members.number + 1:
+        raise InputsError(f"they are for epoch {inputs.epoch}, and {members.number + 1} is next")
+    _check_rounds(inputs, certified)
+    registered = _read(epochs, inputs.registrations, Registration)
+    for registration in registered:
+        _refuse(registration_refusal(members, registration))
+    for leaving in _read(epochs, inputs.exits, Exit):
+        _refuse(_exit_refusal(members, leaving))
+    _check_evidence(epochs, inputs)
+    if (inputs.means, inputs.transform) != (NOTHING, NOTHING):
+        raise InputsError("they name means or a transform")
+    return next_epoch(members, epochs, inputs, [one.outcome for one in certified])
+
+
+def registration_refusal(members: Epoch, statement: Statement[Registration]) -> str | None:
+    """Why a registration does not enter the next record; None when it does."""
+    if any(state.public_key == statement.signer for state in members.table.encoders):
+        return "a registered key registers again"
+    return registration_fault(members.genesis, statement) or _age_refusal(members, statement.body.at.epoch)
+
+
+def _exit_refusal(members: Epoch, statement: Statement[Exit]) -> str | None:
+    if statement.signer not in members.encoders:
+        return "an exit by a key that is no encoder"
+    return _age_refusal(members, statement.body.at.epoch)
+
+
+def _age_refusal(members: Epoch, epoch: int) -> str | None:
+    # The next record is agreed on during the epoch of `members`.
+    return None if members.number - 1 <= epoch <= members.number else "a registration or exit is out of date"
+
+
+def _check_rounds(inputs: EpochInputs, certified: Sequence[CertifiedOutcome]) -> None:
+    ours = {one.outcome.at: one.report for one in certified}
+    theirs = {ref.at: ref.report for ref in inputs.rounds}
+    if [ref.at for ref in inputs.rounds] != sorted(theirs):
+        raise InputsError("their rounds are not in order or doubled")
+    for at, report in theirs.items():
+        if ours.get(at) != report:
+            raise InputsError(f"round {at} is not certified here, or with another report")
+    left_out = ours.keys() - theirs.keys()
+    if left_out:
+        raise InputsError(f"they leave out round {min(left_out)}, which is certified")
+
+
+def _read(epochs: Epochs, envelopes: Sequence[bytes], kind: type[B]) -> list[Statement[B]]:
+    try:
+        statements = [expect(data, epochs.genesis.network_id, kind) for data in envelopes]
+    except StatementError as error:
+        raise InputsError(str(error)) from None
+    signers = [statement.signer for statement in statements]
+    if signers != sorted(set(signers)):
+        raise InputsError("their statements are not in the order of the signers, or one signed twice")
+    return statements
+
+
+def _check_evidence(epochs: Epochs, inputs: EpochInputs) -> None:
+    offenders = []
+    for data in inputs.evidence:
+        try:
+            evidence = expect(data, epochs.genesis.network_id, Evidence)
+            offenders.append(check_evidence(epochs, evidence.body))
+        except (StatementError, EvidenceError, UnknownEpochError) as error:
+            raise InputsError(f"evidence that does not hold: {error}") from None
+    if offenders != sorted(set(offenders)):
+        raise InputsError("their evidence is not in the order of the offenders, or convicts one twice")
+    innocent = [key for key in offenders if not epochs.newest.is_member(key)]
+    if innocent:
+        raise InputsError(f"{innocent[0].hex()[:8]} has no stake that evidence could take")
+
+
+def _by_signer(statements: Iterable[Statement[Body]]) -> tuple[bytes, ...]:
+    # The first of each signer; whoever of them is left out may register again.
+    first: dict[bytes, bytes] = {}
+    for statement in statements:
+        first.setdefault(statement.signer, statement.data)
+    return tuple(first[key] for key in sorted(first))[:REGISTRATIONS_MAX]
+
+
+def _by_offender(epochs: Epochs, statements: Iterable[Statement[Evidence]]) -> tuple[bytes, ...]:
+    found: dict[bytes, bytes] = {}
+    for statement in statements:
+        try:
+            offender = check_evidence(epochs, statement.body)
+        except (EvidenceError, UnknownEpochError):
+            continue
+        if epochs.newest.is_member(offender):
+            found.setdefault(offender, statement.data)
+    return tuple(found[key] for key in sorted(found))[:EVIDENCE_MAX]
+
+
+def _refuse(reason: str | None) -> None:
+    if reason is not None:
+        raise InputsError(reason)

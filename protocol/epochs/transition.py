@@ -1,0 +1,165 @@
+"""From the record of one epoch to that of the next: a pure function in integers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from protocol.codec import encode
+from protocol.epochs.inputs import EpochInputs
+from protocol.epochs.known import Epochs
+from protocol.epochs.outcome import RoundOutcome
+from protocol.epochs.record import (
+    NOTHING,
+    EncoderState,
+    EncoderTable,
+    EpochRecord,
+    ValidatorState,
+    first_seed,
+)
+from protocol.epochs.registration import stake_of
+from protocol.epochs.view import PPM, Epoch
+from protocol.evidence import check_evidence
+from protocol.genesis import MEMBERS_MAX
+from protocol.hashing import content_digest, digest, uint
+from protocol.messages import Evidence
+from protocol.schedule import dealers_in
+from protocol.statement import expect, parse
+
+
+def next_epoch(
+    members: Epoch, epochs: Epochs, inputs: EpochInputs, outcomes: Sequence[RoundOutcome]
+) -> Epoch:
+    """The epoch after `members`, from inputs that were checked and the outcomes of the rounds they name.
+
+    The same bytes on every machine. Outcomes are in the order of `inputs.rounds`.
+    """
+    assert [ref.at for ref in inputs.rounds] == [outcome.at for outcome in outcomes]
+    genesis = members.genesis
+    convicted = {
+        check_evidence(epochs, expect(data, genesis.network_id, Evidence).body) for data in inputs.evidence
+    }
+    table = EncoderTable(tuple(_encoders(members, inputs, outcomes, convicted)))
+    data = encode(table)
+    number = members.number + 1
+    record = EpochRecord(
+        epoch=number,
+        previous=members.digest,
+        seed=_next_seed(members, number, outcomes),
+        validators=_validators(members, convicted),
+        encoders=content_digest(data),
+        encoders_bytes=len(data),
+        inputs=content_digest(encode(inputs)),
+        evidence=tuple(parse(data, genesis.network_id).digest for data in inputs.evidence),
+        means=inputs.means,
+        transform=inputs.transform,
+    )
+    return Epoch(genesis, record, table)
+
+
+def no_inputs(epoch: int) -> EpochInputs:
+    """The inputs of an epoch before which nothing happened."""
+    return EpochInputs(epoch, (), (), (), (), NOTHING, NOTHING)
+
+
+def _next_seed(members: Epoch, number: int, outcomes: Iterable[RoundOutcome]) -> bytes:
+    """The preimages revealed in an epoch seed the next but one: nobody knows them all while it can choose."""
+    if number < 2:
+        return first_seed(members.network_id, number)
+    preimages = (outcome.preimage for outcome in outcomes)
+    return digest("epoch-seed", members.network_id, uint(number), members.seed, *preimages)
+
+
+def _validators(members: Epoch, convicted: set[bytes]) -> tuple[ValidatorState, ...]:
+    dealers = dealers_in(members)
+    return tuple(
+        ValidatorState(
+            key,
+            0 if key in convicted else state.stake,
+            state.blocks_dealt + dealers.count(key),
+        )
+        for key, state in members.states.items()
+    )
+
+
+def _encoders(
+    members: Epoch, inputs: EpochInputs, outcomes: Sequence[RoundOutcome], convicted: set[bytes]
+) -> list[EncoderState]:
+    genesis = members.genesis
+    seen = _sightings(outcomes)
+    leaving = {parse(data, genesis.network_id).signer for data in inputs.exits}
+    rows: dict[bytes, EncoderState] = {}
+    for state in members.table.encoders:
+        key = state.public_key
+        if key in convicted:
+            state = msgspec.structs.replace(state, stake=0, weight_ppm=0)
+        if not state.stake:
+            rows[key] = msgspec.structs.replace(state, weight_ppm=0)
+            continue
+        after = _judged(members, state, seen.get(key, ()))
+        if key not in leaving and after.silent_epochs < members.parameters.silent_epochs_max:
+            rows[key] = after
+    newcomers = sorted(parse(data, genesis.network_id).signer for data in inputs.registrations)
+    for key in newcomers:
+        if key not in rows and len(rows) < MEMBERS_MAX:
+            rows[key] = EncoderState(key, stake_of(genesis, key), 0, 0, 0, 0)
+    return [rows[key] for key in sorted(rows)]
+
+
+Sighting = tuple[bytes, bool, int, int]
+"""(dealer, revealed, score ppm, weight ppm) of one encoder in one shard-round."""
+
+
+def _sightings(outcomes: Iterable[RoundOutcome]) -> dict[bytes, list[Sighting]]:
+    seen: dict[bytes, list[Sighting]] = defaultdict(list)
+    for outcome in outcomes:
+        rows = zip(outcome.encoders, outcome.revealed, outcome.score_ppm, outcome.weight_ppm, strict=True)
+        for key, revealed, score_ppm, weight_ppm in rows:
+            seen[key].append((outcome.dealer, revealed, score_ppm, weight_ppm))
+    return seen
+
+
+def _judged(members: Epoch, state: EncoderState, seen: Sequence[Sighting]) -> EncoderState:
+    p = members.parameters
+    revealed = sum(1 for _, shown, _, _ in seen if shown)
+    return msgspec.structs.replace(
+        state,
+        shards_judged=min(p.probation_shards, state.shards_judged + revealed),
+        reputation_ppm=_reputation(state.reputation_ppm, seen, p.reputation_half_life_epochs),
+        silent_epochs=0 if revealed else state.silent_epochs + bool(seen),
+        weight_ppm=sum(weight_ppm for _, _, _, weight_ppm in seen),
+    )
+
+
+def _reputation(before_ppm: int, seen: Sequence[Sighting], half_life_epochs: int) -> int:
+    """The running average after one more epoch.
+
+    One dealer can neither make nor ruin an encoder: what enters is the lower median over dealers of the mean
+    score under each, and absence counts (as a score of 0) only when two dealers saw it.
+    """
+    absent_under = {dealer for dealer, shown, _, _ in seen if not shown}
+    by_dealer: dict[bytes, list[int]] = defaultdict(list)
+    for dealer, shown, score_ppm, _ in seen:
+        if shown or len(absent_under) > 1:
+            by_dealer[dealer].append(score_ppm if shown else 0)
+    if not by_dealer:
+        return before_ppm
+    means = sorted(sum(scores) // len(scores) for scores in by_dealer.values())
+    kept_ppm = decay_ppm(half_life_epochs)
+    return (before_ppm * kept_ppm + means[(len(means) - 1) // 2] * (PPM - kept_ppm)) // PPM
+
+
+@lru_cache(maxsize=16)
+def decay_ppm(half_life_epochs: int) -> int:
+    """What is left of a score's share after one epoch: 2 ** (-1 / half life), rounded down, exactly."""
+    low, high = 0, PPM
+    while high - low > 1:
+        middle = (low + high) // 2
+        if 2 * middle**half_life_epochs <= PPM**half_life_epochs:
+            low = middle
+        else:
+            high = middle
+    return low
