@@ -16,7 +16,8 @@ from node.signer.errors import (
 )
 from node.signer.ledger import ROUNDS_KEPT, VOTES_PER_ROUND_MAX
 from node.signer.signer import Boundary, History, Signer
-from node.signer.slot import VOTE_KINDS, VoteSlot
+from node.signer.slot import VoteSlot
+from protocol.evidence import VOTE_KINDS
 
 __all__ = [
     "ROUNDS_KEPT",

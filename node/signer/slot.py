@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.evidence import VOTE_KINDS
 from protocol.hashing import digest, uint
 from protocol.messages import Kind
-
-VOTE_KINDS = frozenset({Kind.CHALLENGE, Kind.COMMIT, Kind.LOCK, Kind.REVEAL, Kind.REPORT, Kind.ATTESTATION})
-"""Kinds of which a key signs one statement a slot; the others contradict nothing and are signed freely."""
 
 _INTEGER_MAX = (1 << 63) - 1  # SQLite's
 

@@ -406,6 +406,7 @@ def test_topics__carry_every_kind_but_reveals() -> None:
         Kind.LOCK,
         Kind.CERTIFICATE,
         Kind.EVIDENCE,
+        Kind.EPOCH_CERTIFICATE,
     }
     assert set(kinds.values()) == {topic.rounds, topic.votes}
     assert Topic(bytes(32)).rounds != topic.rounds
