@@ -193,6 +193,7 @@ def _score(
         scored=torch.from_numpy(inputs.scored).to(device),
         parts=torch.from_numpy(inputs.parts).to(device),
         valid=given,
+        probation=torch.tensor(task.probation),
     )
 
 

@@ -84,7 +84,7 @@ def audit_report(epoch: Epoch, header: Statement[Report], data: bytes) -> Audite
     _shapes(epoch, report, batch, body)
     encoders = shard_of(epoch, at)
     answers = tuple(reveals[key].body.answers if key in reveals else None for key in encoders)
-    task = ScoreTask(at, epoch.parameters.rule, encoders, answers, batch)
+    task = ScoreTask(at, epoch.parameters.rule, encoders, answers, batch, probation_of(epoch, encoders))
     _withheld(task, body)
     return AuditedReport(header, body, batch, task)
 
@@ -260,6 +260,11 @@ def _withheld(task: ScoreTask, body: ReportBody) -> None:
         for name, views in zip(names, task.batch.waves, strict=True):
             if sizes_views.setdefault(name, len(views)) != len(views):
                 raise AuditError("reveals", "one blob is named as the answers to waves of two sizes", key)
+
+
+def probation_of(epoch: Epoch, encoders: tuple[bytes, ...]) -> tuple[bool, ...]:
+    """Which of a shard's encoders are too new to have weight."""
+    return tuple(epoch.is_on_probation(key) for key in encoders)
 
 
 def is_own_preimage(dealer: ValidatorMember, genesis: Genesis, report: Report) -> bool:

@@ -85,6 +85,8 @@ class ScoreTask:
     answers: tuple[tuple[bytes, bytes, bytes] | None, ...]
     """Per encoder, the digests of its answers to the three waves; None for withheld."""
     batch: Batch
+    probation: tuple[bool, ...]
+    """Per encoder, whether it is too new to have weight."""
 
 
 @dataclass(frozen=True, slots=True)

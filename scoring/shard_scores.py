@@ -68,6 +68,7 @@ def score_shard(
     scored: Tensor | None = None,
     parts: Tensor | None = None,
     valid: Tensor | None = None,
+    probation: Tensor | None = None,
 ) -> ShardScores:
     """Score N encoders on I items with K masks each.
 
@@ -77,7 +78,8 @@ def score_shard(
     that travel as full views only, whose masks are not looked at (default: mask_share in (0, 1) for every
     mask). scored [I] bool: False for served items, which enter validity, outlier factor, majority
     similarity and consensus but not discrimination, differential loss, innovation and leak (default:
-    parts). valid [N,I] bool: the dealer's mask, to recompute with. Raises ScoringError when shapes or flags
+    parts). valid [N,I] bool: the dealer's mask, to recompute with. probation [N] bool: encoders that are
+    scored like all others and have no weight (default: none). Raises ScoringError when shapes or flags
     disagree, or fewer items are scored than rule.items_min.
     """
     batch = checked_batch(
@@ -92,10 +94,10 @@ def score_shard(
         items_min=rule.items_min,
     )
     with pinned_precision(full.device):
-        return _score(batch, rule)
+        return _score(batch, rule, probation)
 
 
-def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
+def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardScores:
     views = batch.views
     means = shard_means(views) if batch.means is None else batch.means
     answers = centred(views, means)
@@ -130,8 +132,9 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
         for name, values in (measured | ramps(measured, rule)).items():
             terms[name][members] = values
         score = score_of(terms, rule) * terms["live"]
+        earning = score if probation is None else score * ~probation.to(score.device)
         weight[members] = weights(
-            score[members], alike, measured["mass"], power=rule.weight_power, cap=rule.weight_cap
+            earning[members], alike, measured["mass"], power=rule.weight_power, cap=rule.weight_cap
         )
     # Epoch 0 records zero means: its consensus is of the unit answers as they are, whatever the scores
     # centred by.

@@ -59,10 +59,11 @@ def stand_in_scores(task: ScoreTask, blob: Blob) -> ScoredShard:
     agreement = np.maximum((unit * (middle / length[:, None])).sum(2).mean(1), 0.0)  # [N]
     availability = valid.mean(1)
     score = agreement * availability**2
-    total = float((score**WEIGHT_POWER).sum())
+    earned = score**WEIGHT_POWER * ~np.array(task.probation)
+    total = float(earned.sum())
     if not total > 0:
         raise StandInError("no encoder answered anything that can be scored")
-    weight = score**WEIGHT_POWER / total
+    weight = earned / total
     shares = (weight[:, None] * valid).sum(0)
     consensus = np.full((items, DIMENSIONS), np.nan, "<f4")
     answered = shares > 0

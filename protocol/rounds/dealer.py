@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.audit import secret_commitment
+from protocol.audit import probation_of, secret_commitment
 from protocol.batch import Batch, BatchError, plan_batch
 from protocol.codec import encode
 from protocol.commitments import ANSWER_BYTES
@@ -260,7 +260,16 @@ class DealerMachine:
         missing = tuple(sorted(set(self._commits[2]) - self._revealed))
         return [
             Publish(self.at, Step.REVEALED, 0, elapsed_ms, tuple(sorted(self._revealed)), missing),
-            Score(ScoreTask(self.at, self.epoch.parameters.rule, self._shard, answers, self._batch)),
+            Score(
+                ScoreTask(
+                    self.at,
+                    self.epoch.parameters.rule,
+                    self._shard,
+                    answers,
+                    self._batch,
+                    probation_of(self.epoch, self._shard),
+                )
+            ),
         ]
 
     # -- ends ----------------------------------------------------------------------------------------------

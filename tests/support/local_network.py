@@ -20,7 +20,7 @@ from config.settings import load_settings
 from node.clock import now_ms
 from node.encoders.strategy import WaveAnswer
 from node.keys import load_key, peer_id
-from node.membership import assemble_genesis, prepare_encoder, prepare_validator
+from node.membership import assemble_genesis, ensure_key, prepare_encoder, prepare_validator
 from node.roles.base import Node
 from node.roles.encoder import run_encoder_node
 from node.roles.validator import run_validator_node
@@ -134,10 +134,15 @@ class LocalNetwork:
 
 
 @asynccontextmanager
-async def local_network(root: Path, validators: int = 3, encoders: int = 3) -> AsyncIterator[LocalNetwork]:
-    """A network that runs until the end of the block; then every node has stopped in time."""
-    genesis, nodes = _prepare(root, validators, encoders)
-    strategies = {name: WordBag(node.me) for name, node in nodes.items() if node.me in genesis.encoders}
+async def local_network(
+    root: Path, validators: int = 3, encoders: int = 3, strangers: int = 0, **changes: int
+) -> AsyncIterator[LocalNetwork]:
+    """A network that runs until the end of the block; then every node has stopped in time.
+
+    Strangers are encoders that genesis does not know. `changes` are parameters unlike the preset's.
+    """
+    genesis, nodes = _prepare(root, validators, encoders, strangers, changes)
+    strategies = {name: WordBag(node.me) for name, node in nodes.items() if not name.startswith("validator")}
     with ExitStack() as stack:
         async with trio.open_nursery() as nursery:
             network = LocalNetwork(genesis, nodes, strategies, nursery)
@@ -153,18 +158,21 @@ async def local_network(root: Path, validators: int = 3, encoders: int = 3) -> A
                 nursery.cancel_scope.cancel()
 
 
-def _parameters() -> NetworkParameters:
-    return msgspec.structs.replace(
+def _parameters(changes: dict[str, int]) -> NetworkParameters:
+    base = msgspec.structs.replace(
         preset(NETWORK).parameters,
         slot_ms=SLOT_MS,
         wave_deadline_ms=SLOT_MS // 2,
         reveal_deadline_ms=SLOT_MS // 2,
         masks_per_item=1,
     )
+    return msgspec.structs.replace(base, **changes)
 
 
-def _prepare(root: Path, validators: int, encoders: int) -> tuple[Genesis, dict[str, Node]]:
-    parameters = _parameters()
+def _prepare(
+    root: Path, validators: int, encoders: int, strangers: int, changes: dict[str, int]
+) -> tuple[Genesis, dict[str, Node]]:
+    parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
     members: list[ValidatorMember] = []
     flags: dict[str, dict[str, object]] = {}
@@ -178,6 +186,9 @@ def _prepare(root: Path, validators: int, encoders: int) -> tuple[Genesis, dict[
         members.append(msgspec.structs.replace(member, addresses=(address,)))
         flags[name] = {"listen": [listen]}
     directories |= {f"encoder-{n}": DataDir.open(root / f"e{n}", NETWORK) for n in range(encoders)}
+    directories |= {f"stranger-{n}": DataDir.open(root / f"s{n}", NETWORK) for n in range(strangers)}
+    for n in range(strangers):
+        ensure_key(directories[f"stranger-{n}"])
     encoding = [
         prepare_encoder(directory, stake=100)
         for name, directory in directories.items()

@@ -303,3 +303,13 @@ def test_score_shard__wrong_shapes_and_means_are_refused() -> None:
         score_shard(*SHARD.arguments, valid=torch.ones(64, 6, dtype=torch.bool))
     with pytest.raises(ScoringError, match="NaN or Inf"):
         score_shard(*SHARD.arguments, means=torch.full((6, 96), torch.nan))
+
+
+def test_encoders_on_probation__are_scored_alike_and_have_no_weight() -> None:
+    plain = score_shard(*SHARD.arguments)
+    new = torch.tensor([index == int(plain.weight.argmax()) for index in range(len(plain.weight))])
+    held = score_shard(*SHARD.arguments, probation=new)
+    assert torch.equal(held.score, plain.score)
+    assert held.weight[new].sum() == 0
+    assert float(held.weight.sum()) == pytest.approx(1.0)
+    assert score_shard(*SHARD.arguments, probation=torch.ones_like(new)).weight.sum() == 0

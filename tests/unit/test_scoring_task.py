@@ -52,7 +52,9 @@ def make_task(masks: int, withheld: tuple[int, ...] = (), scale: float = 1.0) ->
         blobs |= dict(zip((first_wave, second_wave, third_wave), data, strict=True))
         answers.append(None if number in withheld else (first_wave, second_wave, third_wave))
     keys = tuple(bytes([number]) * 32 for number in range(ENCODERS))
-    return ScoreTask(ShardRound(0, 0, 0), "hardened", keys, tuple(answers), batch), blobs
+    return ScoreTask(
+        ShardRound(0, 0, 0), "hardened", keys, tuple(answers), batch, (False,) * len(keys)
+    ), blobs
 
 
 def floats(data: bytes) -> npt.NDArray[np.float64]:

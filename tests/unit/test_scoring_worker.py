@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -67,13 +68,7 @@ async def test_worker__scores_compares_and_tells_errors(round_: CertifiedRound, 
         first = pid(scoring)
         encoders = round_.task.encoders
         unknown = ((b"?" * 32,) * 3,) * len(encoders)
-        missing = type(round_.task)(
-            round_.task.at,
-            round_.task.rule,
-            encoders,
-            unknown,
-            round_.task.batch,
-        )
+        missing = replace(round_.task, answers=unknown)
         with pytest.raises(ScoringUnavailable, match="not here: fetch them"):
             await scoring.score(missing)
         # An error is an answer: the process goes on.
