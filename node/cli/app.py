@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 from node.cli import (
     bench,
     embeddings,
+    epochs,
     genesis,
     init,
     keys,
+    leave,
     plan,
     rounds,
     run,
@@ -72,11 +74,13 @@ app.command("init")(init.init)
 app.add_typer(genesis.app, name="genesis")
 app.add_typer(keys.app, name="keys")
 app.add_typer(run.app, name="run")
+app.command("leave")(leave.leave)
 app.command("submit")(submit.submit)
 app.command("status")(status.status)
 app.command("peers")(status.peers)
 app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)
+app.add_typer(epochs.app, name="epochs")
 app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")

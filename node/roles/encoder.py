@@ -139,8 +139,11 @@ class EncoderNode:
         self._answering.forget_before(at.round - ROUNDS_KEPT)
 
     async def _decided(self, fact: fx.EpochDecided) -> None:
+        before = self._epochs.newest
         self._epochs.add(fact.epoch)
         mine = fact.epoch.encoders.get(self._node.me)
+        if mine is None and self._node.me in before.encoders:
+            log.info("epoch.left", epoch=fact.epoch.number)
         log.info(
             "epoch.begins",
             epoch=fact.epoch.number,

@@ -1,10 +1,11 @@
-"""An encoder that is no member yet asks to be one, and again each epoch until it is."""
+"""An encoder that is no member yet asks to be one, each epoch until it is; one that is told to leave does."""
 
 from __future__ import annotations
 
 import structlog
 import trio
 
+from config.datadir import DataDir
 from node.clock import now_ms
 from node.driver import STATEMENT_METHOD
 from node.network.errors import RequestError
@@ -13,10 +14,11 @@ from node.roles.base import Node
 from node.statements import Statements
 from protocol.epochs.known import Epochs
 from protocol.epochs.registration import NO_WORK, find_work
-from protocol.messages import Registration
-from protocol.schedule import round_at, shard_round
+from protocol.messages import Exit, Registration
+from protocol.schedule import ShardRound, round_at, shard_round
 from protocol.verdict import Verdict
 
+LEAVING_FILE_NAME = "leaving"
 LOOK_EVERY_S = 2.0
 TRIES_AT_A_TIME = 1 << 14
 """Nonces tried before the epoch is looked at again."""
@@ -25,8 +27,22 @@ VALIDATORS_TOLD = 3
 log = structlog.get_logger(__name__)
 
 
+def is_leaving(directory: DataDir) -> bool:
+    """Whether this encoder was told to leave its network."""
+    return (directory.root / LEAVING_FILE_NAME).exists()
+
+
+def set_leaving(directory: DataDir, *, wished: bool) -> None:
+    """Tell the encoder of a data directory to leave its network, or to stay."""
+    path = directory.root / LEAVING_FILE_NAME
+    if wished:
+        path.touch()
+    else:
+        path.unlink(missing_ok=True)
+
+
 class Registering:
-    """Keeps one encoder registered. It works out one proof of work an epoch at most."""
+    """Keeps one encoder registered, or has it leave. It works out one proof of work an epoch at most."""
 
     def __init__(self, node: Node, epochs: Epochs, host: Host, statements: Statements) -> None:
         self._node = node
@@ -41,11 +57,15 @@ class Registering:
         return self._node.me in self._epochs.newest.encoders
 
     async def run(self) -> None:
-        """Register whenever this node is no member; never returns."""
+        """Register whenever this node is no member and was not told to leave; never returns."""
         while True:
             epoch = self._epoch()
-            if not self.is_member and epoch >= 0 and epoch != self._asked_epoch and self._validators():
-                await self._register(epoch)
+            leaving = is_leaving(self._node.directory)
+            if leaving == self.is_member and epoch >= 0 and epoch != self._asked_epoch and self._validators():
+                if leaving:
+                    await self._say(epoch, Exit(self._place(epoch)))
+                else:
+                    await self._register(epoch)
             await trio.sleep(LOOK_EVERY_S)
 
     def _epoch(self) -> int:
@@ -59,21 +79,26 @@ class Registering:
         work = await self._work(epoch)
         if work is None:
             return
-        genesis = self._node.genesis
-        at = shard_round(genesis, epoch * genesis.parameters.epoch_rounds, 0)
         model = self._node.settings.model[:200]
-        statement = await self._statements.sign(Registration(at, model, (), work))
+        await self._say(epoch, Registration(self._place(epoch), model, (), work))
+
+    def _place(self, epoch: int) -> ShardRound:
+        genesis = self._node.genesis
+        return shard_round(genesis, epoch * genesis.parameters.epoch_rounds, 0)
+
+    async def _say(self, epoch: int, body: Registration | Exit) -> None:
+        statement = await self._statements.sign(body)
         heard = 0
         for key in self._validators():
             try:
                 answer = await self._host.request(key, STATEMENT_METHOD, statement.data, timeout_s=10.0)
             except RequestError as error:
-                log.info("registration.unsent", peer=key.hex()[:8], reason=str(error))
+                log.info(f"{statement.kind.value}.unsent", peer=key.hex()[:8], reason=str(error))
                 continue
             heard += answer != Verdict.REJECT.value.encode()
         if heard:
             self._asked_epoch = epoch
-            log.info("registration.sent", epoch=epoch, validators=heard)
+            log.info(f"{statement.kind.value}.sent", epoch=epoch, validators=heard)
 
     async def _work(self, epoch: int) -> bytes | None:
         """The nonce; None when the epoch ended before it was found."""
