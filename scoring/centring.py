@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.compiled.rows import Floats, Indices, centred_norms, gather, unit_sums
-from scoring.memory import Strided, strided
+from scoring.memory import Strided, chunk_encoders, strided
 from scoring.views import Role, Views
 
 _NORM_MIN = 1e-12
@@ -64,14 +64,14 @@ class Answers:
             self.centre.gather(np.array([self.place]), items.numpy(), encoders.numpy(), out.numpy())
             return out[0]
         at = (encoders[None, :], items[:, None])
-        raw, means = self.raw[at], self.centre.means[encoders]
+        rows, means = self.raw[at], self.centre.means[encoders]
         factor, scale = (x[self.place][at][..., None] for x in (self.centre.factors, self.centre.scales))
-        return torch.where((factor > 0) & (scale > 0), (raw * factor - means) * scale, 0.0)
+        return rows.mul_(factor).sub_(means).mul_(scale).masked_fill_((factor <= 0) | (scale <= 0), 0.0)
 
     def every_row(self) -> Tensor:
         """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
-        encoders, items, _ = self.raw.shape
-        return self.rows(torch.arange(items), torch.arange(encoders)).transpose(0, 1)
+        encoders, items = (torch.arange(size, device=self.raw.device) for size in self.raw.shape[:2])
+        return self.rows(items, encoders).transpose(0, 1)
 
     def uncentred(self) -> Answers:
         """The same answers around zero: only their length is taken out."""
@@ -105,10 +105,12 @@ def shard_means(views: Views) -> Tensor:
         unit_sums(*_sources(views), _NORM_MIN, dealt.numpy(), norms.numpy(), total.numpy())
     else:
         for role, here, norm in zip(roles, dealt, norms, strict=True):
-            factor, norm[:] = directions(views.answers(role))
-            known = torch.where(norm.isfinite()[:, :, None], views.answers(role), 0.0)
-            # [N, 1, I] @ [N, I, D] -> [N, D]
-            total += torch.bmm((factor * here)[:, None, :], known)[:, 0].double()
+            for some in chunk_encoders(views.full):
+                raw = views.answers(role)[some]
+                factor, norm[some] = directions(raw)
+                known = torch.where(norm[some].isfinite()[:, :, None], raw, 0.0)
+                # [n, 1, I] @ [n, I, D] -> [n, D]
+                total[some] += torch.bmm((factor * here)[:, None, :], known)[:, 0].double()
     count = (norms.isfinite() & dealt[:, None]).sum((0, 2))  # [N]
     return (total / count.clamp_min(1)[:, None]).float()
 
@@ -126,11 +128,13 @@ def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
         centred_norms(full, mask, inverse, _NORM_MIN, *arrays)
     else:
         for place, role in enumerate(roles):
-            raw = views.answers(role)
-            factors[place], norms[place] = directions(raw)
-            known = torch.where(norms[place].isfinite()[:, :, None], raw, 0.0)
-            off = torch.addcmul(-means[:, None, :], known, factors[place][:, :, None])
-            rests[place] = torch.linalg.vector_norm(off, dim=2)
+            for some in chunk_encoders(views.full):
+                raw = views.answers(role)[some]
+                factor, norm = directions(raw)
+                off = torch.where(norm.isfinite()[:, :, None], raw, 0.0)
+                off.mul_(factor[:, :, None]).sub_(means[some, None, :])
+                factors[place, some], norms[place, some] = factor, norm
+                rests[place, some] = torch.linalg.vector_norm(off, dim=2)
     # No direction before centring, none after: hat(0) less the mean is not an answer.
     scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
     centre = Centre(means, factors, scales, sources)

@@ -18,11 +18,14 @@ def blocks_of(items: int, block_items: int) -> list[slice]:
 
 
 def block_cosines(mask: Tensor, inverse: Tensor, out: Tensor) -> None:
-    """Cosines of every mask of a block with every inverse: unit rows [b, D] each -> out [b, b]."""
+    """Cosines of every mask of a block with every inverse: unit rows [..., b, D] each -> out [..., b, b].
+
+    On the CPU of one encoder, without leading dimensions.
+    """
     if compiled.serves(mask):
         products(mask.numpy(), inverse.numpy(), out.numpy())
     else:
-        torch.mm(mask, inverse.T, out=out)
+        torch.matmul(mask, inverse.mT, out=out)
 
 
 def discrimination(
@@ -54,17 +57,17 @@ def discrimination(
 
 def _info_nce(cosine: Tensor, counted: Tensor, temperatures: tuple[float, ...]) -> Tensor:
     """Mean InfoNCE of both directions over counted items, 0 where none is. [n, b, b], [n, b] -> [n, T]."""
-    loss = torch.empty(len(cosine), len(temperatures), dtype=torch.float64, device=cosine.device)
     if compiled.serves(cosine):
+        loss = torch.empty(len(cosine), len(temperatures), dtype=torch.float64)
         arrays = (np.asarray(temperatures, np.float64), loss.numpy())
         info_nce(cosine.contiguous().numpy(), counted.contiguous().numpy(), *arrays)
         return loss
     # The largest cosine is 1: shifted by it, no exponential overflows, and both directions share one.
     shifted = (cosine.double() - 1).masked_fill_(~(counted[:, :, None] & counted[:, None, :]), -torch.inf)
-    for column, temperature in enumerate(temperatures):
-        own = shifted.diagonal(dim1=1, dim2=2) / temperature  # [n, b]
-        likely = (shifted / temperature).exp_()
-        per_item = (likely.sum(2).log() + likely.sum(1).log()) / 2 - own
-        total = torch.where(counted, per_item, 0.0).sum(1)
-        loss[:, column] = total / counted.sum(1).clamp_min(1)
-    return loss
+    scales = torch.tensor(temperatures, dtype=torch.float64, device=cosine.device)
+    scaled = shifted / scales[:, None, None, None]  # [T, n, b, b]
+    own = scaled.diagonal(dim1=2, dim2=3)  # [T, n, b]
+    likely = scaled.exp()
+    per_item = (likely.sum(3).log() + likely.sum(2).log()) / 2 - own
+    total = torch.where(counted, per_item, 0.0).sum(2)  # [T, n]
+    return (total / counted.sum(1).clamp_min(1)).T

@@ -15,8 +15,9 @@ from scoring import compiled
 
 CHUNK_NUMBERS: Final = 1 << 17
 """float32 numbers of a chunk on the CPU: half a megabyte, half of a core's L2 cache."""
-_DEVICE_NUMBERS = 1 << 24
-"""float32 numbers of a chunk on other devices, which want many items at once."""
+DEVICE_NUMBERS: Final = 1 << 22
+"""float32 numbers of a chunk on other devices: 16 MB, so many that launches cost little beside the work, so
+few that all copies of a chunk together stay small."""
 PAIR_NUMBERS: Final = 12
 """float32 numbers of working memory that torch takes for a pair of rows."""
 
@@ -67,6 +68,12 @@ def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20) -> Iterator[Te
     if compiled.serves(x):
         step = cached_items(count, dimension)
     else:
-        step = min(_DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
+        step = min(DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
     everything = torch.arange(items, device=x.device)
     return (everything[part] for part in slices_of(items, max(1, step)))
+
+
+def chunk_encoders(x: Tensor) -> Iterator[slice]:
+    """Cut the encoders of answers [N, I, D] for work by torch on all their items; at least one each."""
+    encoders, items, dimension = x.shape
+    return slices_of(encoders, max(1, DEVICE_NUMBERS // max(1, items * dimension)))

@@ -17,14 +17,16 @@ def majority_similarity(pairs: Pairs, majority: int | Tensor, peers: Tensor | No
     is present by default. A peer that is missing agrees with nobody: it counts as cosine 0, so that an item
     which fewer than `majority` peers answered shows no majority at all.
     """
-    items, count = pairs.present.shape
+    count = pairs.present.shape[1]
     if count < 2:
         return torch.zeros_like(pairs.squared_norm)
     agreeing = pairs.both if peers is None else pairs.both & peers[:, None, :]
     cosine = torch.where(agreeing, pairs.product, 0.0)
     # A row is no peer of its own: -inf keeps it out of the largest.
     cosine.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
-    wanted = torch.as_tensor(majority, device=cosine.device).clamp(1, count - 1).expand(items)
+    if isinstance(majority, int):
+        return cosine.topk(min(max(majority, 1), count - 1), dim=2).values[..., -1]
+    wanted = majority.clamp(1, count - 1)
     largest = cosine.topk(int(wanted.max()), dim=2).values
     return largest.gather(2, (wanted - 1)[:, None, None].expand(-1, count, 1))[..., 0]
 
