@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -63,10 +64,7 @@ class Answers:
             out = torch.empty(1, len(items), len(encoders), self.raw.shape[2])
             self.centre.gather(np.array([self.place]), items.numpy(), encoders.numpy(), out.numpy())
             return out[0]
-        at = (encoders[None, :], items[:, None])
-        rows, means = self.raw[at], self.centre.means[encoders]
-        factor, scale = (x[self.place][at][..., None] for x in (self.centre.factors, self.centre.scales))
-        return rows.mul_(factor).sub_(means).mul_(scale).masked_fill_((factor <= 0) | (scale <= 0), 0.0)
+        return rows_of_roles([self], items, encoders)[0]
 
     def every_row(self) -> Tensor:
         """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
@@ -78,6 +76,19 @@ class Answers:
         one = torch.where(self.centre.factors > 0, 1.0, 0.0)
         around_zero = self.centre._replace(means=torch.zeros_like(self.centre.means), scales=one)
         return replace(self, centred_norm=one[self.place], centre=around_zero)
+
+
+def rows_of_roles(roles: Sequence[Answers], items: Tensor, encoders: Tensor) -> Tensor:
+    """`Answers.rows` of several roles by torch. -> [R, b, n, D]."""
+    centre = roles[0].centre
+    at = encoders[None, :], items[:, None]
+    rows = torch.stack([answers.raw[at] for answers in roles])
+    factor, scale = (
+        torch.stack([x[answers.place] for answers in roles])[:, *at][..., None]
+        for x in (centre.factors, centre.scales)
+    )
+    rows.mul_(factor).sub_(centre.means[encoders]).mul_(scale)
+    return rows.masked_fill_((factor <= 0) | (scale <= 0), 0.0)  # also what is not finite
 
 
 def directions(rows: Tensor) -> tuple[Tensor, Tensor]:

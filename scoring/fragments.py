@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.centring import Answers
+from scoring.centring import Answers, rows_of_roles
 from scoring.differential import differential, recomposed
 from scoring.discrimination import block_cosines, blocks_of, discrimination
 from scoring.item_terms import median_terms_of
@@ -79,12 +79,12 @@ def median_terms(
 def _group_size(some: Fragments) -> int:
     if compiled.serves(some.full.raw):
         return _GROUP
-    return min(_GROUP_MAX, max(1, DEVICE_NUMBERS // (len(some.items) * some.full.raw.shape[2])))
+    return min(_GROUP_MAX, max(1, DEVICE_NUMBERS // (3 * len(some.items) * some.full.raw.shape[2])))
 
 
 def _rows_of_all(some: Fragments, members: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
     """The encoders' full views, masks and inverses at once, [n, I', D] each."""
-    yield slice(None), [role.rows(some.items, members).transpose(0, 1) for role in some[:3]]
+    yield slice(None), list(rows_of_roles(some[:3], some.items, members).transpose(1, 2))
 
 
 def _rows_of_each(some: Fragments, members: Tensor) -> Iterator[tuple[int, list[Tensor]]]:

@@ -67,13 +67,15 @@ def coordinate_median(rows: Tensor, present: Tensor) -> Tensor:
         arrays = (present.contiguous().numpy(), median_network(present), middle.numpy())
         medians(rows.contiguous().numpy(), *arrays)
         return middle
-    return middle_of(torch.where(present[:, :, None], rows, torch.nan)).nan_to_num_(0.0)
+    return middle_of(torch.where(present[:, :, None], rows, torch.inf), present.sum(1)[:, None])
 
 
-def middle_of(values: Tensor) -> Tensor:
-    """Median over the second axis of what is not NaN, true median of an even count too; NaN where all is.
+def middle_of(values: Tensor, count: Tensor) -> Tensor:
+    """Median of the `count` smallest along the second axis, true median of an even count too; 0 of none.
 
-    [B, n, ...] -> [B, ...]; the values are negated in place. torch's own is the lower of the two middle ones.
+    [B, n, ...], count [B, ...] or of size 1 -> [B, ...].
     """
-    lower = values.nanmedian(1).values
-    return (lower - values.neg_().nanmedian(1).values) / 2
+    order = values.sort(1).values
+    ends = (count - 1).clamp_min(0) // 2, count // 2
+    low, high = (order.gather(1, end.expand_as(order[:, 0])[:, None])[:, 0] for end in ends)
+    return torch.where(count > 0, (low + high) / 2, 0.0)

@@ -14,18 +14,16 @@ def weights(score: Tensor, alike: Tensor, mass: Tensor, *, power: float, cap: fl
 
     score [N] in [0, 1]; alike [N, N] and mass [N] from `clones`. The cap is max(cap, 1 / sum of s/mass), s an
     encoder's score over the best one's: with fewer independent encoders than 1/cap somebody must have more.
-    The sum counts an encoder by its score, or one that hardly scores would be lifted to fill the cap. All of
-    it on the CPU: whether to go on capping is decided round by round, and a GPU would wait for each.
+    The sum counts an encoder by its score, or one that hardly scores would be lifted to fill the cap. All on
+    the CPU: whether to go on capping is decided round by round, and a GPU would wait for each.
     """
-    device = score.device
-    score, alike, mass = score.cpu(), alike.cpu(), mass.cpu()
     raw = score.double().clamp_min(0).pow(power) / mass
     raw = torch.where(score > 0, raw, 0.0)  # 0 ** 0 is 1
     total = raw.sum()
     if not bool(total > 0):
-        return torch.zeros_like(raw, device=device)
+        return torch.zeros_like(raw)
     independent = (score.double() / score.max() / mass).sum()
-    return capped(raw / total, alike, max(cap, 1 / float(independent))).to(device)
+    return capped(raw / total, alike, max(cap, 1 / float(independent)))
 
 
 def capped(share: Tensor, alike: Tensor, cap: float) -> Tensor:

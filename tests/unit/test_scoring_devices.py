@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scoring import HARDENED, LITERAL, ScoringRule, ShardScores, compiled, distances, pair_median, score_shard
+from scoring import HARDENED, LITERAL, ScoringRule, ShardScores, compiled, pair_median, score_shard
 from scoring import local_outlier_factor as outlier_factor
 from scoring.cross_fit import cross_fitted_weights
 from scoring.median import coordinate_median
@@ -44,8 +45,7 @@ class Elsewhere:
         """Inside, no compiled kernel serves any tensor."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(compiled, "serves", lambda _: False)
-            patch.setattr(distances, "_DIRECT_ROWS_MAX", self.rows_max)
-            patch.setattr(pair_median, "_SELECTED_ROWS_MAX", self.rows_max)
+            patch.setattr(pair_median, "_SORTED_ROWS_MAX", self.rows_max)
             yield
 
     def to(self, x: Tensor | None) -> Tensor | None:
@@ -209,6 +209,7 @@ def poisoned(shard: Shard) -> Shard:
     return Shard(full, mask, shard.inverse, shard.share)
 
 
+@cache
 def shard_of(count: int, kind: str) -> Shard:
     """`count` encoders, of whom a third may be something else than honest."""
     others = count // 3
@@ -232,9 +233,10 @@ def assert_same(ours: ShardScores, theirs: ShardScores, tolerance: float) -> Non
     assert theirs.terms.keys() == ours.terms.keys()
     for name, (there, here) in numbers.items():
         where = lambda why, name=name: f"{name}: {why}"  # noqa: E731
-        torch.testing.assert_close(
-            there.cpu(), here, rtol=tolerance, atol=tolerance, equal_nan=True, msg=where
-        )
+        # A zero row is as far from all others; of many rows now and then two tie for the k-th place in float32.
+        loose = name.startswith("local_outlier_factor") and (len(here) >= 64 or ours.rule is LITERAL)
+        within = 3e-3 if loose else tolerance
+        torch.testing.assert_close(there.cpu(), here, rtol=within, atol=within, equal_nan=True, msg=where)
 
 
 @pytest.mark.parametrize("kind", ["noise", "copies", "cabal", "poisoned"])
@@ -267,12 +269,13 @@ def test_cross_fit_and_shaping__are_those_of_the_cpu(device: str) -> None:
     shard = shard_of(9, "noise")
     scores = score_shard(*shard.arguments)
     arguments = shard.mask, shard.inverse, scores.valid, scores.score
-    ours, theirs = (
-        cross_fitted_weights(*(x.to(to) for x in arguments), torch.Generator().manual_seed(1)).cpu()
-        for to in ("cpu", device)
-    )
-    torch.testing.assert_close(theirs, ours, rtol=0.0, atol=1e-3)
-    shapes = (
+
+    def fitted(to: str) -> Tensor:
+        mask, inverse, valid, score = (x.to(to) for x in arguments)
+        return cross_fitted_weights(mask, inverse, valid, score, torch.Generator().manual_seed(1)).cpu()
+
+    torch.testing.assert_close(fitted(device), fitted("cpu"), rtol=0.0, atol=1e-3)
+    shaped = (
         fit_shaping(scores.consensus.to(to)).apply(scores.consensus.to(to)).cpu() for to in ("cpu", device)
     )
-    torch.testing.assert_close(*shapes, rtol=0.0, atol=1e-5)
+    torch.testing.assert_close(*shaped, rtol=0.0, atol=1e-5)
