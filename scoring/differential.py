@@ -59,6 +59,7 @@ def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: T
         return mean_over(loss, counted, 0.0)
     for some in chunk_encoders(full):
         for k in range(masks):
-            residual = full[some] - mask[some, :, k] - inverse[some, :, k]  # [n, I, D]
+            residual = torch.sub(full[some], mask[some, :, k]).sub_(inverse[some, :, k])  # [n, I, D]
             loss[some] += torch.linalg.vector_norm(residual, dim=2).double() / masks
+            del residual  # or the next is made beside it
     return mean_over(loss, counted, 0.0)

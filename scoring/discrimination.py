@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import groupby
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,18 +45,26 @@ def discrimination(
     loss = torch.zeros(encoders, len(temperatures), dtype=torch.float64, device=counted.device)
     rows = torch.zeros(encoders, dtype=torch.float64, device=counted.device)
     start = 0
-    for cosine in cosines:
-        here = counted[:, start : start + cosine.shape[1]]  # [N, b]
-        start += cosine.shape[1]
-        answered = here.sum(1)  # [N]
+    for cosine in cosines if compiled.serves(counted) else _stacked(cosines):  # [N, b, b] or [N, B, b, b]
+        blocks, size = math.prod(cosine.shape[1:-2]), cosine.shape[-1]
+        here = counted[:, start : start + blocks * size].reshape(-1, blocks, size)  # [N, B, b]
+        start += blocks * size
+        answered = here.sum(2)  # [N, B]
         measured = torch.where(answered >= block_items_min, answered, 0).double()
         scale = measured / answered.double().clamp_min(block_items_min).log()
-        rows += measured
-        loss += scale[:, None] * _info_nce(cosine, here, temperatures)
+        rows += measured.sum(1)
+        each = _info_nce(cosine.reshape(-1, size, size), here.flatten(0, 1), temperatures)
+        loss += (scale[..., None] * each.view(*scale.shape, -1)).sum(1)
     normalised = loss / rows.clamp_min(1)[:, None]
     # A temperature is each encoder's best: a space may be narrow or wide.
     best = normalised.min(1).values
     return torch.where(rows > 0, (1 - best).clamp_min(0), 0.0)
+
+
+def _stacked(cosines: list[Tensor]) -> Iterator[Tensor]:
+    """Neighbouring blocks of one size as one tensor: [N, b, b] each -> [N, B, b, b]."""
+    for _, run in groupby(cosines, key=lambda cosine: cosine.shape[-1]):
+        yield torch.stack(list(run), 1)
 
 
 def _info_nce(cosine: Tensor, counted: Tensor, temperatures: tuple[float, ...]) -> Tensor:

@@ -13,8 +13,8 @@ NORM_MAX: Final = 1e15
 """Rows longer than this would overflow a float32 square; they count as missing."""
 _RESOLUTION: Final = 1e-14
 """d^2 below this x (|a|^2 + |b|^2) is what a float64 product leaves of identical rows: they are."""
-_EXACT_NUMBERS: Final = DEVICE_NUMBERS // 4
-"""Coordinates, or distances, that are held in float64 at a time."""
+_EXACT_NUMBERS: Final = DEVICE_NUMBERS // 2
+"""Coordinates that are held in float64 at a time, and twice as many as distances."""
 
 
 class Pairs(NamedTuple):
@@ -68,7 +68,7 @@ def _measure(rows: Tensor, length: Tensor, present: Tensor, distance: Tensor) ->
     pivot = exact[torch.arange(items, device=rows.device), middle]
     exact.sub_(pivot[:, None]).masked_fill_(~present[:, :, None], 0.0)
     norms = torch.linalg.vector_norm(exact, dim=2).square_()  # [b, N]
-    for part in slices_of(count, max(1, _EXACT_NUMBERS // (items * count))):
+    for part in slices_of(count, max(1, _EXACT_NUMBERS // (2 * items * count))):
         both = norms[:, part, None] + norms[:, None, :]
         squared = torch.baddbmm(both, exact[:, part], exact.mT, alpha=-2.0)  # [b, n, D] @ [b, D, N]
         squared.masked_fill_(squared < both.mul_(_RESOLUTION), 0.0)

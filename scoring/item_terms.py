@@ -27,8 +27,8 @@ _ROLES = 5
 """Roles of an item taken at a time: more would bound the encoders that fit in memory."""
 _NUMBERS = 1 << 19
 """float32 numbers of rows taken at a time: so many that calls cost little, so few that they stay near."""
-_SORT_COPIES = 5
-"""Copies of their rows that torch holds while it takes medians."""
+_SORT_COPIES = 3
+"""How often the rows are held while torch takes their medians, and half as often again for a moment."""
 _NONE = np.empty((0, 1, 1), np.float32)
 """No distances known."""
 
@@ -118,13 +118,13 @@ def median_terms_of(
     for places in chunk_items(roles[0].raw[:, : len(items)], len(members), roles=3 * _SORT_COPIES):
         rows = rows_of_roles(roles, items[places], members)  # [3, b, n, D]
         present = counted[places] & heard[:, None]  # [3, b, n]
-        middles = coordinate_median(rows.flatten(0, 1), present.flatten(0, 1))  # [3b, D]
-        full, mask, inverse = rows
-        middle, of_mask, of_inverse = unit(middles).view(3, len(places), -1)
-        found.innovation[0, places] = innovation(mask, full, of_mask, middle)
-        found.innovation[1, places] = innovation(inverse, full, of_inverse, middle)
-        found.leak[0, places] = leak(mask, of_mask, of_inverse)
-        found.leak[1, places] = leak(inverse, of_inverse, of_mask)
+        medians_of = unit(coordinate_median(rows.flatten(0, 1), present.flatten(0, 1)))  # [3b, D]
+        middle, *of_parts = medians_of.view(3, len(places), -1)
+        # Masks and inverses in one go: [2b, n, D] and [2b, D].
+        full, parts, others = rows[0].repeat(2, 1, 1), rows[1:].flatten(0, 1), torch.cat(of_parts[::-1])
+        own, shape = torch.cat(of_parts), (2, len(places), len(members))
+        found.innovation[:, places] = innovation(parts, full, own, middle.repeat(2, 1)).view(shape)
+        found.leak[:, places] = leak(parts, own, others).view(shape)
     return found
 
 
