@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoring import compiled
 from scoring.median import middle_of
 from scoring.memory import slices_of
 
@@ -52,7 +51,7 @@ def _median_by_bisection(distance: Tensor, both: Tensor) -> Tensor:
 def _numbers_up_to(bits: Tensor, both: Tensor, most: Tensor) -> Tensor:
     """How many of an item's distances are at most `most` [B]. [B, N, N] -> [B]."""
     count = torch.zeros(len(bits), dtype=torch.int64, device=bits.device)
-    rows = _COUNTED_ROWS if compiled.serves(bits) else bits.shape[1]
+    rows = bits.shape[1] if bits.is_cuda else _COUNTED_ROWS
     for part in slices_of(bits.shape[1], rows):
         count += ((bits[:, part] <= most[:, None, None]) & both[:, part]).sum((1, 2))
     return count

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,21 +49,19 @@ class Elsewhere:
             patch.setattr(pair_median, "_SORTED_ROWS_MAX", self.rows_max)
             yield
 
-    def to(self, x: Tensor | None) -> Tensor | None:
-        """Bring `x` there."""
-        return None if x is None else x.to(self.device)
-
     def factors(self, rows: Rows, reach_floor: float = 0.0, max_bytes: int = 64 << 20) -> Tensor:
         """The outlier factors as computed there, brought back."""
         with self.used():
-            there = rows.x.to(self.device), self.to(rows.valid), rows.neighbors
-            return outlier_factor(*there, reach_floor, max_bytes).cpu()
+            valid = None if rows.valid is None else rows.valid.to(self.device)
+            there = rows.x.to(self.device)
+            return outlier_factor(there, valid, rows.neighbors, reach_floor, max_bytes).cpu()
 
     def scores(self, shard: Shard, rule: ScoringRule = HARDENED, **options: Tensor) -> ShardScores:
         """The shard's scores as computed there."""
         with self.used():
-            given = {name: self.to(value) for name, value in options.items()}
-            return score_shard(*(x.to(self.device) for x in shard.arguments), rule, **given)  # type: ignore[arg-type]
+            full, mask, inverse, share = (x.to(self.device) for x in shard.arguments)
+            given: dict[str, Any] = {name: value.to(self.device) for name, value in options.items()}
+            return score_shard(full, mask, inverse, share, rule, **given)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -223,6 +222,12 @@ def shard_of(count: int, kind: str) -> Shard:
     return poisoned(honest) if kind == "poisoned" else honest
 
 
+@cache
+def cpu_scores(count: int, kind: str, rule: ScoringRule) -> ShardScores:
+    """What the compiled kernels say."""
+    return score_shard(*shard_of(count, kind).arguments, rule)
+
+
 def assert_same(ours: ShardScores, theirs: ShardScores, tolerance: float) -> None:
     """The same decisions, and numbers within a tolerance."""
     for name in ("valid", "borderline", "contested"):
@@ -233,7 +238,7 @@ def assert_same(ours: ShardScores, theirs: ShardScores, tolerance: float) -> Non
     assert theirs.terms.keys() == ours.terms.keys()
     for name, (there, here) in numbers.items():
         where = lambda why, name=name: f"{name}: {why}"  # noqa: E731
-        # A zero row is as far from all others; of many rows now and then two tie for the k-th place in float32.
+        # To a zero row all others are equally far; of many rows now and then two tie for the k-th place.
         loose = name.startswith("local_outlier_factor") and (len(here) >= 64 or ours.rule is LITERAL)
         within = 3e-3 if loose else tolerance
         torch.testing.assert_close(there.cpu(), here, rtol=within, atol=within, equal_nan=True, msg=where)
@@ -248,19 +253,19 @@ def test_score_shard__every_term_is_that_of_the_cpu(elsewhere: Elsewhere, count:
     # Cosines near 1 make the leak's denominator a small difference.
     tolerance = 1e-4 if kind == "copies" else 2e-5
     for rule in (HARDENED, LITERAL):
-        assert_same(score_shard(*shard.arguments, rule), elsewhere.scores(shard, rule), tolerance)
+        assert_same(cpu_scores(count, kind, rule), elsewhere.scores(shard, rule), tolerance)
 
 
 def test_score_shard__means_flags_and_a_dealers_mask_are_heeded_there_too(elsewhere: Elsewhere) -> None:
     shard = shard_of(12, "poisoned")
     parts = torch.arange(66) != 65
-    options = {
+    options: dict[str, Any] = {
         "means": shard.inverse[:, :, 0].mean(1),
         "scored": parts & (torch.arange(66) != 0),
         "parts": parts,
         "valid": score_shard(*shard.arguments).valid.roll(1, 0),
     }
-    ours = score_shard(*shard.arguments, **options)  # type: ignore[arg-type]
+    ours = score_shard(*shard.arguments, **options)
     assert ours.contested.any()
     assert_same(ours, elsewhere.scores(shard, **options), 2e-5)
 

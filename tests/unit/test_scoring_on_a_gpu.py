@@ -1,4 +1,4 @@
-"""On a GPU: a validator's task from bytes to scores, in and out of the scoring process, and what memory it takes."""
+"""On a GPU: a task from bytes to scores, in and out of the scoring process, and the memory it takes."""
 
 from __future__ import annotations
 
