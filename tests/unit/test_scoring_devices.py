@@ -81,7 +81,7 @@ def few(device: str) -> Elsewhere:
 
 
 @pytest.mark.parametrize("reach_floor", [0.0, 0.75])
-@pytest.mark.parametrize("count", [8, 16, 30, 64, 256])
+@pytest.mark.parametrize("count", [8, 16, 30, 64, pytest.param(256, marks=pytest.mark.gpu)])
 def test_local_outlier_factor__of_hostile_rows_is_that_of_the_cpu(
     elsewhere: Elsewhere, count: int, reach_floor: float
 ) -> None:
@@ -246,7 +246,7 @@ def assert_same(ours: ShardScores, theirs: ShardScores, tolerance: float) -> Non
 
 @pytest.mark.parametrize("kind", ["noise", "copies", "cabal", "poisoned"])
 @pytest.mark.parametrize(
-    "count", [8, 16, 30, pytest.param(64, marks=pytest.mark.gpu), pytest.param(256, marks=pytest.mark.gpu)]
+    "count", [8, 16, *(pytest.param(count, marks=pytest.mark.gpu) for count in (30, 64, 256))]
 )
 def test_score_shard__every_term_is_that_of_the_cpu(elsewhere: Elsewhere, count: int, kind: str) -> None:
     shard = shard_of(count, kind)
