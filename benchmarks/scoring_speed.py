@@ -188,20 +188,24 @@ def memory() -> dict[str, int]:
     return factors | steps
 
 
-def outlier_factor_attacked(rounds: int, encoders: int, items: int, device: str) -> list[Figure]:
-    """Outlier factor on rows made to be slow, against its own benign time: 0.2 is five times slower."""
-    benign = answers(encoders, items, 1)[:, :, 0].transpose(0, 1)
-    half = encoders // 2
-    groups = torch.arange(encoders) % 4
-    jitter = 1e-5 * answers(encoders, items, 1)[:, :, 0].transpose(0, 1)
-    attacks = {
+def hostile_variants(benign: Tensor) -> dict[str, Tensor]:
+    """The same rows [items, N, D] made to be slow."""
+    encoders = benign.shape[1]
+    half, groups, jitter = encoders // 2, torch.arange(encoders) % 4, 1e-5 * benign
+    return {
         "all identical": benign[:, :1].expand_as(benign).contiguous(),
         "all within 1e-5": benign[:, :1] + jitter,
         "half identical": torch.cat([benign[:, :1].expand(-1, half, -1), benign[:, half:]], 1),
         "four tight groups": benign[:, groups] + jitter,
     }
+
+
+def outlier_factor_attacked(rounds: int, encoders: int, items: int, device: str) -> list[Figure]:
+    """Outlier factor on rows made to be slow, against its own benign time: 0.2 is five times slower."""
+    benign = answers(encoders, items, 1)[:, :, 0].transpose(0, 1)
+    half = encoders // 2
     figures, here = [], benign.to(device)
-    for name, attack in attacks.items():
+    for name, attack in hostile_variants(benign).items():
         rows = attack.to(device)
         attacked, plain = medians(
             rounds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.compiled.rows import Floats, Indices, centred_norms, gather, unit_sums
-from scoring.memory import Strided, strided
+from scoring.memory import Strided, chunk_encoders, strided
 from scoring.views import Role, Views
 
 _NORM_MIN = 1e-12
@@ -48,7 +49,7 @@ class Answers:
     norm: Tensor
     """[N, I] norm of the answer as it came; NaN or Inf where it is withheld or overflows."""
     centred_norm: Tensor
-    """[N, I] norm of the unit answer less the mean."""
+    """[N, I] norm of the unit answer less the mean; of no meaning where the answer is not finite."""
     raw: Tensor
     """[N, I, D] answers as they came."""
     place: int
@@ -63,15 +64,12 @@ class Answers:
             out = torch.empty(1, len(items), len(encoders), self.raw.shape[2])
             self.centre.gather(np.array([self.place]), items.numpy(), encoders.numpy(), out.numpy())
             return out[0]
-        at = (encoders[None, :], items[:, None])
-        raw, means = self.raw[at], self.centre.means[encoders]
-        factor, scale = (x[self.place][at][..., None] for x in (self.centre.factors, self.centre.scales))
-        return torch.where((factor > 0) & (scale > 0), (raw * factor - means) * scale, 0.0)
+        return rows_of_roles([self], items, encoders)[0]
 
     def every_row(self) -> Tensor:
         """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
-        encoders, items, _ = self.raw.shape
-        return self.rows(torch.arange(items), torch.arange(encoders)).transpose(0, 1)
+        encoders, items = (torch.arange(size, device=self.raw.device) for size in self.raw.shape[:2])
+        return self.rows(items, encoders).transpose(0, 1)
 
     def uncentred(self) -> Answers:
         """The same answers around zero: only their length is taken out."""
@@ -80,14 +78,26 @@ class Answers:
         return replace(self, centred_norm=one[self.place], centre=around_zero)
 
 
-def directions(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Answers [N, I, D] -> (factors [N, I] that give them unit norm, norms [N, I]).
+def rows_of_roles(roles: Sequence[Answers], items: Tensor, encoders: Tensor) -> Tensor:
+    """`Answers.rows` of several roles by torch. -> [R, b, n, D]."""
+    centre = roles[0].centre
+    at = encoders[None, :], items[:, None]
+    rows = torch.stack([answers.raw[at] for answers in roles])
+    factors = torch.stack([centre.factors[answers.place] for answers in roles])[:, *at][..., None]
+    scales = torch.stack([centre.scales[answers.place] for answers in roles])[:, *at][..., None]
+    rows.mul_(factors).sub_(centre.means[encoders]).mul_(scales)
+    return rows.masked_fill_((factors <= 0) | (scales <= 0), 0.0)  # also what is not finite
 
-    A factor is 0 where the answer is not finite or has no direction.
-    """
-    norm = torch.linalg.vector_norm(rows, dim=2)
-    known = norm.isfinite() & (norm > _NORM_MIN)
-    return torch.where(known, 1 / norm.clamp_min(_NORM_MIN), 0.0), norm
+
+def _norms(views: Views, roles: Sequence[Role]) -> Tensor:
+    """Norms of the answers in each role, [R, N, I]."""
+    return torch.stack([torch.linalg.vector_norm(views.answers(role), dim=2) for role in roles])
+
+
+def _unit_factors(norms: Tensor) -> Tensor:
+    """What gives unit norm; 0 where the answer is not finite or has no direction."""
+    known = norms.isfinite() & (norms > _NORM_MIN)
+    return torch.where(known, 1 / norms.clamp_min(_NORM_MIN), 0.0)
 
 
 def shard_means(views: Views) -> Tensor:
@@ -100,15 +110,17 @@ def shard_means(views: Views) -> Tensor:
     roles = list(views.roles())
     dealt = torch.stack([views.dealt(role) for role in roles])  # [R, I]
     total = torch.zeros(encoders, dimension, dtype=torch.float64, device=views.full.device)
-    norms = torch.empty(len(roles), encoders, items, device=views.full.device)
-    if compiled.serves(norms):
+    if compiled.serves(views.full):
+        norms = torch.empty(len(roles), encoders, items)
         unit_sums(*_sources(views), _NORM_MIN, dealt.numpy(), norms.numpy(), total.numpy())
     else:
-        for role, here, norm in zip(roles, dealt, norms, strict=True):
-            factor, norm[:] = directions(views.answers(role))
-            known = torch.where(norm.isfinite()[:, :, None], views.answers(role), 0.0)
-            # [N, 1, I] @ [N, I, D] -> [N, D]
-            total += torch.bmm((factor * here)[:, None, :], known)[:, 0].double()
+        norms = _norms(views, roles)
+        factors, finite = _unit_factors(norms) * dealt[:, None], norms.isfinite()[..., None]
+        for place, role in enumerate(roles):
+            for some in chunk_encoders(views.full):
+                known = torch.where(finite[place, some], views.answers(role)[some], 0.0)
+                # [n, 1, I] @ [n, I, D] -> [n, 1, D]
+                total[some] += torch.bmm(factors[place, some, None], known)[:, 0]
     count = (norms.isfinite() & dealt[:, None]).sum((0, 2))  # [N]
     return (total / count.clamp_min(1)[:, None]).float()
 
@@ -116,21 +128,20 @@ def shard_means(views: Views) -> Tensor:
 def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
     """Measure the answers of every role around `means` [N, D]."""
     roles = list(views.roles())
-    norms, factors, rests = (
-        torch.empty(len(roles), *views.full.shape[:2], device=views.full.device) for _ in range(3)
-    )
+    rests = torch.empty(len(roles), *views.full.shape[:2], device=views.full.device)
     sources: tuple[Strided, ...] = ()
-    if compiled.serves(norms):
+    if compiled.serves(rests):
+        norms, factors = torch.empty_like(rests), torch.empty_like(rests)
         full, mask, inverse = sources = _sources(views)
         arrays = (means.numpy(), norms.numpy(), factors.numpy(), rests.numpy())
         centred_norms(full, mask, inverse, _NORM_MIN, *arrays)
     else:
+        norms = _norms(views, roles)
+        factors = _unit_factors(norms)
         for place, role in enumerate(roles):
-            raw = views.answers(role)
-            factors[place], norms[place] = directions(raw)
-            known = torch.where(norms[place].isfinite()[:, :, None], raw, 0.0)
-            off = torch.addcmul(-means[:, None, :], known, factors[place][:, :, None])
-            rests[place] = torch.linalg.vector_norm(off, dim=2)
+            for some in chunk_encoders(views.full):
+                off = views.answers(role)[some] * factors[place, some, :, None]
+                rests[place, some] = torch.linalg.vector_norm(off.sub_(means[some, None]), dim=2)
     # No direction before centring, none after: hat(0) less the mean is not an answer.
     scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
     centre = Centre(means, factors, scales, sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,12 +32,14 @@ def mass(alike: Tensor) -> Tensor:
 def heard_by_medians(cosine_sum: Tensor, cosine_count: Tensor, rule: ScoringRule) -> Tensor:
     """As many of each kind as the rule says, whoever of it agrees most with all others. -> [n] bool.
 
-    Sums and counts [n, n] of one role's cosines, 0 on the diagonal. Medians over these cannot be dragged by
+    Sums and counts [n, n] of one role's cosines, 0 on the diagonal, on the CPU: one decision hangs on
+    another, and a GPU would wait for each. Medians over these cannot be dragged by
     copies, whatever their number. More than one, and role by role, so that one cheat with an honest
     encoder's model never speaks in its place.
     """
-    copies = likeness(cosine_sum, cosine_count, rule.clone_ramp).fill_diagonal_(0) >= rule.copy_likeness_min
-    kept = torch.zeros(len(copies), dtype=torch.bool, device=copies.device)
-    for one in cosine_sum.sum(1).argsort(descending=True, stable=True):
+    alike = likeness(cosine_sum, cosine_count, rule.clone_ramp).fill_diagonal_(0) >= rule.copy_likeness_min
+    copies = alike.numpy()
+    kept = np.zeros(len(copies), bool)
+    for one in cosine_sum.sum(1).argsort(descending=True, stable=True).tolist():
         kept[one] = (copies[one] & kept).sum() < rule.heard_of_a_kind
-    return kept
+    return torch.from_numpy(kept)

@@ -8,7 +8,7 @@ from torch import Tensor
 from scoring import compiled
 from scoring.compiled.fragments import recompose
 from scoring.compiled.rows import literal_losses
-from scoring.memory import strided
+from scoring.memory import chunk_encoders, strided
 from scoring.projection import dot, mean_over, unit
 
 _CHANCE = 1.0
@@ -31,10 +31,10 @@ def differential(own: Tensor, across: Tensor, counted: Tensor) -> Tensor:
 def recomposed(
     full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor, counted: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One encoder's f_i . r_i and sum over counted j of f_j . r_i, r = hat(s m + (1-s) v). -> [I] each.
+    """An encoder's f_i . r_i and sum over counted j of f_j . r_i, r = hat(s m + (1-s) v). -> [..., I] each.
 
-    full, mask, inverse: unit rows [I, D]; share s [I] of the mask in its item; counted [I]. As |f_j| = |r_i|
-    = 1, the products say all residuals at once.
+    full, mask, inverse: unit rows [..., I, D], of one encoder on the CPU; share s [I] of the mask in its
+    item; counted [..., I]. As |f_j| = |r_i| = 1, the products say all residuals at once.
     """
     if compiled.serves(full):
         own, across = torch.empty(len(full)), torch.empty(len(full))
@@ -42,7 +42,8 @@ def recomposed(
         recompose(*(x.contiguous().numpy() for x in tensors))
         return own, across
     whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r
-    return dot(full, whole), torch.mv(whole, counted.to(full.dtype) @ full)
+    everything = counted[..., None, :].to(full.dtype) @ full  # [..., 1, I] @ [..., I, D]
+    return dot(full, whole), (whole @ everything.mT)[..., 0]  # [..., I, D] @ [..., D, 1]
 
 
 def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
@@ -56,7 +57,9 @@ def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: T
         sources = strided(full), strided(mask), strided(inverse)
         literal_losses(*sources, masks, full.shape[2], loss.numpy())
         return mean_over(loss, counted, 0.0)
-    for k in range(masks):
-        residual = full - mask[:, :, k] - inverse[:, :, k]  # [N, I, D]
-        loss += torch.linalg.vector_norm(residual, dim=2).double() / masks
+    for some in chunk_encoders(full):
+        for k in range(masks):
+            residual = torch.sub(full[some], mask[some, :, k]).sub_(inverse[some, :, k])  # [n, I, D]
+            loss[some] += torch.linalg.vector_norm(residual, dim=2).double() / masks
+            del residual  # or the next is made beside it
     return mean_over(loss, counted, 0.0)

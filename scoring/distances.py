@@ -1,26 +1,20 @@
-"""Euclidean distances between the encoders of each item, exact where vectors are close."""
+"""Euclidean distances between the encoders of each item, by torch: exact where vectors are close."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from scoring.memory import slices_of
+from scoring.memory import DEVICE_NUMBERS, slices_of
 
-_TRUSTED_RATIO = 4e-3
-"""A float32 Gram matrix is trusted for a pair if d^2 >= this x (|a|^2 + |b|^2): d is then right to 2e-5."""
-_CLOSE_SHARE = 0.02
-"""An item with a larger share of close pairs is done again whole, around one of its own rows."""
-_PAIRS_CHUNK = 256
-"""Close pairs subtracted at a time: bounds the working memory to this x D numbers."""
-_ROWS_CHUNK = 128
-"""Rows whose pairs are counted or ranked at a time."""
-_CROWDED_NUMBERS = 1 << 24
-"""Distances of crowded items that are made again at a time."""
-NORM_MAX = 1e15
+NORM_MAX: Final = 1e15
 """Rows longer than this would overflow a float32 square; they count as missing."""
+_RESOLUTION: Final = 1e-14
+"""d^2 below this x (|a|^2 + |b|^2) is what a float64 product leaves of identical rows: they are."""
+_EXACT_NUMBERS: Final = DEVICE_NUMBERS // 2
+"""Coordinates that are held in float64 at a time, and twice as many as distances."""
 
 
 class Pairs(NamedTuple):
@@ -49,71 +43,34 @@ class Pairs(NamedTuple):
 def pairwise(rows: Tensor, valid: Tensor | None = None) -> Pairs:
     """Rows [B, N, D] (any batch and row strides), valid [B, N] -> their pairwise distances.
 
-    Missing, non-finite and overflowing rows leave the distances of all other rows unchanged. Distances come
-    from a float32 Gram matrix, except close pairs, whose digits it cancels: those come from differences in
-    float64.
+    Missing, non-finite and overflowing rows leave the distances of all other rows unchanged. |a|^2 + |b|^2 -
+    2ab cancels half of the digits, so it is taken in float64 and around a row of the item: distances are
+    right to 1e-5 down to a millionth of the rows' length, and cost the same whatever the rows hold.
     """
-    present = torch.linalg.vector_norm(rows, dim=2) < NORM_MAX  # NaN and Inf compare false
+    items, count, dimension = rows.shape
+    length = torch.linalg.vector_norm(rows, dim=2)
+    present = length < NORM_MAX  # NaN and Inf compare false
     if valid is not None:
         present = present & valid
-    if not bool(present.all()):
-        rows = torch.where(present[:, :, None], rows, 0.0)
-    squared, norms = _squared_from_gram(rows)
-    close = _close(squared, norms, present)
-    if bool(close.any()):
-        _refine(rows, squared, close, present)
-    squared.diagonal(dim1=1, dim2=2).zero_()
-    return Pairs(squared.clamp_min_(0).sqrt_(), norms, present)
+    length = torch.where(present, length, torch.nan)
+    distance = torch.empty(items, count, count, device=rows.device)
+    for part in slices_of(items, max(1, _EXACT_NUMBERS // max(1, count * dimension))):
+        _measure(rows[part], length[part], present[part], distance[part])
+    return Pairs(distance, length.square().nan_to_num_(0.0), present)
 
 
-def _squared_from_gram(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """|a|^2 + |b|^2 - 2ab. [B, N, D] -> [B, N, N] and the squared norms [B, N]."""
-    gram = torch.bmm(rows, rows.transpose(1, 2))  # [B, N, D] @ [B, D, N] -> [B, N, N]
-    norms = gram.diagonal(dim1=1, dim2=2).clone()
-    return gram.mul_(-2).add_(norms[:, :, None]).add_(norms[:, None, :]), norms
-
-
-def _close(squared: Tensor, norms: Tensor, present: Tensor) -> Tensor:
-    """Pairs i < j of present rows whose Gram distance has lost its digits. -> [B, N, N] bool."""
-    least = _TRUSTED_RATIO * norms
-    near = torch.empty(squared.shape, dtype=torch.bool, device=squared.device)
-    for part in slices_of(squared.shape[1], _ROWS_CHUNK):
-        near[:, part] = squared[:, part] < least[:, part, None] + least[:, None, :]
-        near[:, part] &= present[:, part, None] & present[:, None, :]
-    return near.triu_(1)
-
-
-def _refine(rows: Tensor, squared: Tensor, close: Tensor, present: Tensor) -> None:
-    """Replace, in place, the squared distances of close pairs by exact ones."""
-    count = rows.shape[1]
-    parts = list(slices_of(count, _ROWS_CHUNK))
-    pairs = torch.stack([close[:, part].sum((1, 2)) for part in parts]).sum(0)  # [B]
-    crowded = (pairs > _CLOSE_SHARE * count * count).nonzero()[:, 0]
-    for group in slices_of(len(crowded), max(1, _CROWDED_NUMBERS // (count * count))):
-        items = crowded[group]
-        # Around a row of the densest half, near-copies are short vectors again and keep their digits. The
-        # pivot is one row, not the mean, which one long row could drag away from all others.
-        some, here = rows[items], present[items]
-        middle = torch.cat([_middle_distance(squared[items, part], here, part) for part in parts], 1)
-        at = torch.arange(len(items), device=rows.device)
-        centred = some.sub_(some[at, middle.argmin(1)][:, None]).masked_fill_(~here[:, :, None], 0.0)
-        measured, norms = _squared_from_gram(centred)
-        close[items] = _close(measured, norms, here)
-        squared[items] = measured
-    _subtract(rows, squared, close)
-
-
-def _middle_distance(squared: Tensor, here: Tensor, part: slice) -> Tensor:
-    """Squared distance of some rows to the middle one of all, inf for the absent. [B, n, N] -> [B, n]."""
-    apart = squared.masked_fill(~(here[:, part, None] & here[:, None, :]), torch.inf)
-    return apart.kthvalue(max(1, here.shape[1] // 2), dim=2).values
-
-
-def _subtract(rows: Tensor, squared: Tensor, pairs: Tensor) -> None:
-    """Write |a - b|^2 of every marked pair, differences first, on both sides of the diagonal."""
-    listed = pairs.nonzero()
-    for start in range(0, len(listed), _PAIRS_CHUNK):
-        item, a, b = listed[start : start + _PAIRS_CHUNK].unbind(1)
-        exact = (rows[item, a] - rows[item, b]).square_().sum(1)
-        squared[item, a, b] = exact
-        squared[item, b, a] = exact
+def _measure(rows: Tensor, length: Tensor, present: Tensor, distance: Tensor) -> None:
+    """Write the distances [b, N, N] of rows [b, N, D], lengths [b, N] NaN where not present."""
+    items, count, _ = rows.shape
+    # Around the row of middle length: one row, not the mean, which a single long one could drag away from all
+    # others.
+    exact, middle = rows.double(), length.nanmedian(1).indices
+    pivot = exact[torch.arange(items, device=rows.device), middle]
+    exact.sub_(pivot[:, None]).masked_fill_(~present[:, :, None], 0.0)
+    norms = torch.linalg.vector_norm(exact, dim=2).square_()  # [b, N]
+    for part in slices_of(count, max(1, _EXACT_NUMBERS // (2 * items * count))):
+        both = norms[:, part, None] + norms[:, None, :]
+        squared = torch.baddbmm(both, exact[:, part], exact.mT, alpha=-2.0)  # [b, n, D] @ [b, D, N]
+        squared.masked_fill_(squared < both.mul_(_RESOLUTION), 0.0)
+        distance[:, part] = squared.sqrt_()
+    distance.diagonal(dim1=1, dim2=2).zero_()

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.centring import Answers
+from scoring.centring import Answers, rows_of_roles
 from scoring.differential import differential, recomposed
 from scoring.discrimination import block_cosines, blocks_of, discrimination
 from scoring.item_terms import median_terms_of
-from scoring.memory import slices_of
+from scoring.memory import DEVICE_NUMBERS, slices_of
 from scoring.projection import mean_over, quantile_over
 from scoring.rule import ScoringRule
 
 _GROUP = 16
-"""Encoders whose cosines of masks with inverses are held at once."""
+"""Encoders whose cosines of masks with inverses are held at once on the CPU."""
+_GROUP_MAX = 64
+"""The most of them on other devices, where they are also worked on at once."""
 
 
 class Fragments(NamedTuple):
@@ -39,16 +41,15 @@ def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRu
     blocks = blocks_of(len(some.items), rule.block_items)
     own, across = (torch.empty(counted.shape, device=counted.device) for _ in range(2))
     found = []
-    each = _rows_of_each(some, members)
-    for group in slices_of(len(members), _GROUP):
+    rows_of = _rows_of_each if compiled.serves(counted) else _rows_of_all
+    for group in slices_of(len(members), _group_size(some)):
         size = group.stop - group.start
         cosines = [members.new_empty(size, *2 * [b.stop - b.start], dtype=torch.float32) for b in blocks]
-        for place, here in enumerate(counted[group]):
-            full, mask, inverse = next(each)  # [I', D]
+        for at, (full, mask, inverse) in rows_of(some, members[group]):
             for block, cosine in zip(blocks, cosines, strict=True):
-                block_cosines(mask[block], inverse[block], cosine[place])
-            at = group.start + place
-            own[at], across[at] = recomposed(full, mask, inverse, some.share, here)
+                block_cosines(mask[..., block, :], inverse[..., block, :], cosine[at])
+            here = recomposed(full, mask, inverse, some.share, counted[group][at])
+            own[group][at], across[group][at] = here
         found.append(
             discrimination(
                 cosines,
@@ -75,13 +76,21 @@ def median_terms(
     }
 
 
-def _rows_of_each(some: Fragments, members: Tensor) -> Iterator[list[Tensor]]:
+def _group_size(some: Fragments) -> int:
+    if compiled.serves(some.full.raw):
+        return _GROUP
+    return min(_GROUP_MAX, max(1, DEVICE_NUMBERS // (3 * len(some.items) * some.full.raw.shape[2])))
+
+
+def _rows_of_all(some: Fragments, members: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
+    """The encoders' full views, masks and inverses at once, [n, I', D] each."""
+    yield slice(None), list(rows_of_roles(some[:3], some.items, members).transpose(1, 2))
+
+
+def _rows_of_each(some: Fragments, members: Tensor) -> Iterator[tuple[int, list[Tensor]]]:
     """Each encoder's full views, masks and inverses, [I', D] each; the memory is that of the one before."""
-    if not compiled.serves(some.full.raw):
-        yield from ([role.rows(some.items, one)[:, 0] for role in some[:3]] for one in members[:, None])
-        return
     items, dimension = some.items.numpy(), some.full.raw.shape[2]
     rows, roles = torch.empty(3, len(items), 1, dimension), np.array([role.place for role in some[:3]])
-    for member in members.numpy()[:, None]:
+    for place, member in enumerate(members.numpy()[:, None]):
         some.full.centre.gather(roles, items, member, rows.numpy())
-        yield list(rows[:, :, 0])
+        yield place, list(rows[:, :, 0])

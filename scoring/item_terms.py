@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.centring import Answers
+from scoring.centring import Answers, rows_of_roles
 from scoring.compiled import fragments, medians, pairs
 from scoring.compiled.rows import Indices
 from scoring.distances import pairwise
@@ -27,6 +27,8 @@ _ROLES = 5
 """Roles of an item taken at a time: more would bound the encoders that fit in memory."""
 _NUMBERS = 1 << 19
 """float32 numbers of rows taken at a time: so many that calls cost little, so few that they stay near."""
+_SORT_COPIES = 3
+"""How often the rows are held while torch takes their medians, and half as often again for a moment."""
 _NONE = np.empty((0, 1, 1), np.float32)
 """No distances known."""
 
@@ -63,14 +65,16 @@ def pair_terms(roles: Sequence[Answers], members: Tensor, present: Tensor, rule:
         _compiled_pair_terms(roles, members.numpy(), here, rule, found)
         return found
     majority, neighbors = rule.majority(count), rule.neighbors(count)
-    for place, answers in enumerate(roles):
-        for items in chunk_items(answers.raw, count, rule.lof_max_bytes):
-            between = pairwise(answers.rows(items, members), here[place, items])
-            cosines = torch.where(between.both, between.product, 0.0)
-            cosine_sum[place] += cosines.sum(0, dtype=torch.float64)
-            factors = outlier_factor_of(between, neighbors, rule.reach_floor, rule.lof_max_bytes)
-            found.outlier_factor[place, items] = factors
-            found.majority_similarity[place, items] = majority_similarity(between, majority)
+    # A launch costs the same for one role as for all of them.
+    for items in chunk_items(roles[0].raw, count, rule.lof_max_bytes, len(roles)):
+        shape = len(roles), len(items), count
+        flags = here[:, items]  # [R, b, n]
+        between = pairwise(rows_of_roles(roles, items, members).flatten(0, 1), flags.flatten(0, 1))
+        cosines = torch.where(between.both, between.product, 0.0)
+        cosine_sum += cosines.view(*shape, count).sum(1, dtype=torch.float64)
+        factors = outlier_factor_of(between, neighbors, rule.reach_floor, rule.lof_max_bytes)
+        found.outlier_factor[:, items] = factors.view(shape)
+        found.majority_similarity[:, items] = majority_similarity(between, majority).view(shape)
     return found
 
 
@@ -111,16 +115,16 @@ def median_terms_of(
     if compiled.serves(counted):
         _compiled_median_terms(roles, members.numpy(), items.numpy(), counted, heard, found)
         return found
-    for places in chunk_items(roles[0].raw[:, : len(items)], len(members)):
-        full, mask, inverse = (role.rows(items[places], members) for role in roles)
-        middle, of_mask, of_inverse = (
-            unit(coordinate_median(rows, counted[places] & one))  # [b, n, D] -> [b, D]
-            for rows, one in zip((full, mask, inverse), heard, strict=True)
-        )
-        found.innovation[0, places] = innovation(mask, full, of_mask, middle)
-        found.innovation[1, places] = innovation(inverse, full, of_inverse, middle)
-        found.leak[0, places] = leak(mask, of_mask, of_inverse)
-        found.leak[1, places] = leak(inverse, of_inverse, of_mask)
+    for places in chunk_items(roles[0].raw[:, : len(items)], len(members), roles=3 * _SORT_COPIES):
+        rows = rows_of_roles(roles, items[places], members)  # [3, b, n, D]
+        present = counted[places] & heard[:, None]  # [3, b, n]
+        medians_of = unit(coordinate_median(rows.flatten(0, 1), present.flatten(0, 1)))  # [3b, D]
+        middle, *of_parts = medians_of.view(3, len(places), -1)
+        # Masks and inverses in one go: [2b, n, D] and [2b, D].
+        full, parts, others = rows[0].repeat(2, 1, 1), rows[1:].flatten(0, 1), torch.cat(of_parts[::-1])
+        own, shape = torch.cat(of_parts), (2, len(places), len(members))
+        found.innovation[:, places] = innovation(parts, full, own, middle.repeat(2, 1)).view(shape)
+        found.leak[:, places] = leak(parts, own, others).view(shape)
     return found
 
 

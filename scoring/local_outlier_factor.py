@@ -12,12 +12,13 @@ from scoring.distances import NORM_MAX, Pairs, pairwise
 from scoring.errors import ScoringError
 from scoring.median import sorting_network
 from scoring.memory import CHUNK_NUMBERS, PAIR_NUMBERS, slices_of, strided
+from scoring.pair_median import median_distance
 from scoring.precision import pinned_precision
 
 IDENTICAL = 1e-4
 """Unit vectors this close are the same answer, give or take float32: cosine 1 - 5e-9."""
-_INFINITY_BITS = 0x7F800000
-_COUNTED_ROWS = 128
+_ROW_COPIES = 2
+"""How often torch holds a chunk's rows beside the answers themselves."""
 _EPSILON = 1e-10
 """Added to a mean reach distance, as scikit-learn does: k + 1 identical rows score 1, not NaN."""
 
@@ -43,15 +44,16 @@ def local_outlier_factor(
         raise ScoringError(
             f"local outlier factor of rows {tuple(x.shape)}: give rows [B, N, D] and valid [B, N] or none"
         )
-    items, count, _ = x.shape
+    items, count, dimension = x.shape
     neighbors = max(1, count // 2) if n_neighbors is None else n_neighbors
     if neighbors < 1:
         raise ScoringError(f"{neighbors} neighbors: the local outlier factor needs at least 1")
     if compiled.serves(x):
         return _on_cpu(x.float(), valid, neighbors, reach_floor, max_bytes)
     factors = torch.empty(items, count, device=x.device)
+    item_numbers = max(1, count * count * PAIR_NUMBERS + _ROW_COPIES * count * dimension)
     with pinned_precision(x.device):
-        for chunk in slices_of(items, max(1, max_bytes // (4 * max(1, count * count) * PAIR_NUMBERS))):
+        for chunk in slices_of(items, max(1, max_bytes // (4 * item_numbers))):
             pairs = pairwise(x[chunk].float(), None if valid is None else valid[chunk])
             factors[chunk] = outlier_factor_of(pairs, neighbors, reach_floor, max_bytes)
     return factors
@@ -85,7 +87,9 @@ def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float, max_byte
     wanted = min(neighbors, count - 1)
     peers = present.sum(1, keepdim=True)  # [B, 1]
     used = (peers - 1).clamp(1, wanted)  # [B, 1] neighbors this item can offer
-    farthest = torch.cat([_kth_nearest(pairs.distance[:, part], both[:, part], used) for part in parts], 1)
+    farthest = torch.cat(
+        [_kth_nearest(pairs.distance[:, part], both[:, part], used, wanted) for part in parts], 1
+    )
     least = farthest  # [B, N] the least reach distance of a neighbor
     if reach_floor > 0:
         # Without a floor, near-copies of one encoder are so dense that everyone else looks far out. Identical
@@ -108,43 +112,13 @@ def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float, max_byte
     return torch.where(present, factor, torch.inf).float()
 
 
-def _kth_nearest(distance: Tensor, both: Tensor, used: Tensor) -> Tensor:
-    """Distance of some rows to their neighbor number `used` [B, 1]. [B, n, N] -> [B, n]."""
+def _kth_nearest(distance: Tensor, both: Tensor, used: Tensor, most: int) -> Tensor:
+    """Distance of some rows to their neighbor number `used` [B, 1], at most `most`. [B, n, N] -> [B, n]."""
     apart = distance.masked_fill(~both, torch.inf)
-    nearest = torch.topk(apart, int(used.max()), dim=2, largest=False).values
+    nearest = torch.topk(apart, most, dim=2, largest=False).values
     return nearest.gather(2, (used - 1)[:, :, None].expand(-1, apart.shape[1], 1))[..., 0]
 
 
 def _within(distance: Tensor, both: Tensor, farthest: Tensor, part: slice) -> Tensor:
     """Who are the neighbors of some rows: whoever ties for the k-th place counts. -> [B, n, N] bool."""
     return (distance[:, part] <= farthest[:, part, None]) & both[:, part]
-
-
-def median_distance(distance: Tensor, both: Tensor) -> Tensor:
-    """Median over an item's pairs, true median of an even count too. [B, N, N] -> [B]; 0 without pairs.
-
-    By bisection on the bits of the numbers, which have their order: sorting would take many times the memory.
-    """
-    bits, items = distance.contiguous().view(torch.int32), len(distance)
-    pairs = _pairs_up_to(bits, both, torch.full((items,), _INFINITY_BITS, device=bits.device))
-    ends = []
-    for rank in ((pairs - 1) // 2, pairs // 2):
-        low = torch.zeros(len(pairs), dtype=torch.int32, device=distance.device)
-        high = torch.full_like(low, _INFINITY_BITS)
-        for _ in range(31):
-            middle = low + (high - low) // 2
-            enough = _pairs_up_to(bits, both, middle) > rank
-            low, high = torch.where(enough, low, middle + 1), torch.where(enough, middle, high)
-        ends.append(high.view(torch.float32))
-    return torch.where(pairs > 0, (ends[0] + ends[1]) / 2, 0.0)
-
-
-def _pairs_up_to(bits: Tensor, both: Tensor, most: Tensor) -> Tensor:
-    """How many of an item's pairs are at most `most` [B]. [B, N, N] -> [B].
-
-    Some rows at a time: a sum of flags takes eight bytes for each.
-    """
-    count = torch.zeros(len(bits), dtype=torch.int64, device=bits.device)
-    for part in slices_of(bits.shape[1], _COUNTED_ROWS):
-        count += ((bits[:, part] <= most[:, None, None]) & both[:, part]).sum((1, 2))
-    return count // 2  # each stands on both sides of the diagonal

@@ -15,8 +15,8 @@ from scoring import compiled
 
 CHUNK_NUMBERS: Final = 1 << 17
 """float32 numbers of a chunk on the CPU: half a megabyte, half of a core's L2 cache."""
-_DEVICE_NUMBERS = 1 << 24
-"""float32 numbers of a chunk on other devices, which want many items at once."""
+DEVICE_NUMBERS: Final = 1 << 24
+"""float32 numbers of a chunk on other devices: 64 MB, or launching kernels takes longer than they do."""
 PAIR_NUMBERS: Final = 12
 """float32 numbers of working memory that torch takes for a pair of rows."""
 
@@ -61,12 +61,19 @@ def shaped(memory: npt.NDArray[np.float32], *shape: int) -> npt.NDArray[np.float
     return memory[: math.prod(shape)].reshape(shape)
 
 
-def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20) -> Iterator[Tensor]:
-    """Cut the items of answers [N, I, D] for work on `count` encoders at a time; at least one item each."""
+def chunk_items(x: Tensor, count: int, max_bytes: int = 64 << 20, roles: int = 1) -> Iterator[Tensor]:
+    """Cut the items of answers [N, I, D] for work on `count` encoders in so many roles; at least one each."""
     items, dimension = x.shape[1:]
     if compiled.serves(x):
         step = cached_items(count, dimension)
     else:
-        step = min(_DEVICE_NUMBERS // (count * dimension), max_bytes // (4 * count * count * PAIR_NUMBERS))
+        rows = roles * count
+        step = min(DEVICE_NUMBERS // (rows * dimension), max_bytes // (4 * rows * count * PAIR_NUMBERS))
     everything = torch.arange(items, device=x.device)
     return (everything[part] for part in slices_of(items, max(1, step)))
+
+
+def chunk_encoders(x: Tensor) -> Iterator[slice]:
+    """Cut the encoders of answers [N, I, D] for work by torch on all their items; at least one each."""
+    encoders, items, dimension = x.shape
+    return slices_of(encoders, max(1, DEVICE_NUMBERS // max(1, items * dimension)))

@@ -37,14 +37,13 @@ class PeerTerms(NamedTuple):
 
 def peer_terms(found: PairTerms, roles: Sequence[Answers], present: Tensor) -> PeerTerms:
     """The terms of n encoders, which answered where present [n, I], from those of each item."""
-    heres = [present & answers.dealt for answers in roles]  # [n, I] each
+    here = present & torch.stack([answers.dealt for answers in roles])[:, None]  # [R, n, I]
     # A role that the encoder answered nowhere says nothing, rather than the worst.
-    outlier = [mean_over(x.T, here, -torch.inf) for x, here in zip(found.outlier_factor, heres, strict=True)]
-    similarity = found.majority_similarity
-    agreement = [mean_over(x.T, here, torch.inf) for x, here in zip(similarity, heres, strict=True)]
-    cosine_count = torch.stack([(here.double() @ here.double().T).fill_diagonal_(0) for here in heres])
-    worst = torch.stack(outlier).amax(0), torch.stack(agreement).amin(0)
-    return PeerTerms(*worst, found.cosine_sum, cosine_count)
+    outlier = mean_over(found.outlier_factor.mT, here, -torch.inf)  # [R, n]
+    agreement = mean_over(found.majority_similarity.mT, here, torch.inf)
+    cosine_count = here.double() @ here.double().mT  # [R, n, I] @ [R, I, n]
+    cosine_count.diagonal(dim1=1, dim2=2).zero_()
+    return PeerTerms(outlier.amax(0), agreement.amin(0), found.cosine_sum, cosine_count)
 
 
 def full_agreement(

@@ -110,14 +110,15 @@ def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardSc
     if len(members) >= rule.encoders_min:
         roles, present = list(answers.values()), valid[members]
         peers = peer_terms(pair_terms(roles, members, present, rule), roles, present)
-        alike = likeness(peers.cosine_sum.sum(0), peers.cosine_count.sum(0), rule.clone_ramp)
+        cosine_sum, cosine_count = peers.cosine_sum.cpu(), peers.cosine_count.cpu()
+        alike = likeness(cosine_sum.sum(0), cosine_count.sum(0), rule.clone_ramp)
         items = batch.scored.nonzero()[:, 0]
         full, mask, inverse = (answers[role] for role in FIRST)
         some = Fragments(full, mask, inverse, batch.share[items], items)
         counted = present[:, items]
         places = [list(answers).index(role) for role in FIRST]
-        by_role = zip(peers.cosine_sum[places], peers.cosine_count[places], strict=True)
-        heard = torch.stack([heard_by_medians(*cosines, rule) for cosines in by_role])
+        by_role = zip(cosine_sum[places], cosine_count[places], strict=True)
+        heard = torch.stack([heard_by_medians(*cosines, rule) for cosines in by_role]).to(members.device)
         measured = own_terms(some, members, counted, rule)
         measured |= median_terms(some, members, counted, heard, rule)
         if rule.leak_gate is not None:
@@ -128,14 +129,14 @@ def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardSc
         measured |= {name: values[members] for name, values in literal_terms(batch, valid).items()}
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity
-        measured["mass"] = mass(alike)
+        together = mass(alike)
+        measured["mass"] = together.to(members.device)
         for name, values in (measured | ramps(measured, rule)).items():
             terms[name][members] = values
         score = score_of(terms, rule) * terms["live"]
         earning = score if probation is None else score * ~probation.to(score.device)
-        weight[members] = weights(
-            earning[members], alike, measured["mass"], power=rule.weight_power, cap=rule.weight_cap
-        )
+        share = weights(earning[members].cpu(), alike, together, power=rule.weight_power, cap=rule.weight_cap)
+        weight[members] = share.to(members.device)
     # Epoch 0 records zero means: its consensus is of the unit answers as they are, whatever the scores
     # centred by.
     full = answers[Role("full", 0)]

@@ -58,9 +58,9 @@ def validity(roles: Sequence[Answers], given: Tensor | None, rule: ScoringRule) 
 
 def _well_formed(roles: Sequence[Answers], rule: ScoringRule, slack: float) -> Tensor:
     """Every view of the item finite, of a sane norm, and not the encoder's constant. -> [N, I] bool."""
-    decisions = []
-    for answers in roles:
-        norm, centred_norm = answers.norm, answers.centred_norm
-        good = norm.isfinite() & (norm > rule.norm_min + slack) & (norm < rule.norm_max - slack)
-        decisions.append((good & (centred_norm >= rule.centred_norm_min + slack)) | ~answers.dealt)
-    return torch.stack(decisions).all(0)
+    norm = torch.stack([answers.norm for answers in roles])
+    centred_norm = torch.stack([answers.centred_norm for answers in roles])
+    dealt = torch.stack([answers.dealt for answers in roles])  # [R, I]
+    good = norm.isfinite() & (norm > rule.norm_min + slack) & (norm < rule.norm_max - slack)  # [R, N, I]
+    good &= centred_norm >= rule.centred_norm_min + slack
+    return (good | ~dealt[:, None]).all(0)

@@ -14,7 +14,8 @@ def weights(score: Tensor, alike: Tensor, mass: Tensor, *, power: float, cap: fl
 
     score [N] in [0, 1]; alike [N, N] and mass [N] from `clones`. The cap is max(cap, 1 / sum of s/mass), s an
     encoder's score over the best one's: with fewer independent encoders than 1/cap somebody must have more.
-    The sum counts an encoder by its score, or one that hardly scores would be lifted to fill the cap.
+    The sum counts an encoder by its score, or one that hardly scores would be lifted to fill the cap. All on
+    the CPU: whether to go on capping is decided round by round, and a GPU would wait for each.
     """
     raw = score.double().clamp_min(0).pow(power) / mass
     raw = torch.where(score > 0, raw, 0.0)  # 0 ** 0 is 1

@@ -16,8 +16,8 @@ from scoring.discrimination import blocks_of, discrimination
 from scoring.distances import pairwise
 from scoring.innovation import innovation
 from scoring.leak import leak
-from scoring.local_outlier_factor import median_distance
 from scoring.median import coordinate_median, sorting_network
+from scoring.pair_median import median_distance
 from scoring.projection import mean_over
 from scoring.similarity import majority_similarity
 
