@@ -10,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.batch import PPM, Batch, Role, View
-from protocol.report import DIMENSIONS, VECTOR_BYTES, Deviation, ScoredShard, ScoreTask, Term
+from protocol.report import (
+    DIMENSIONS,
+    INCOMPARABLE_PPM,
+    VECTOR_BYTES,
+    Deviation,
+    ScoredShard,
+    ScoreTask,
+    Term,
+)
 
 if TYPE_CHECKING:  # torch takes a second to import: only who scores pays for it
     from scoring import ShardScores
 
 SLAB_BYTES_MAX: Final = 8 << 30
 """Largest answers of one shard that are scored at once."""
-INCOMPARABLE_PPM: Final = 10**9
-"""Deviation of a number that is finite on one side only, or of a term that one side does not have."""
 
 Answers: TypeAlias = Callable[[bytes], bytes | memoryview | None]
 """The answers of a digest, None if they are not held."""

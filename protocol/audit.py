@@ -6,6 +6,7 @@ digest when they are fetched) and the numbers (recomputed from them).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.batch import Batch, BatchError, plan_batch
@@ -57,6 +58,10 @@ class AuditedReport:
     body: ReportBody
     batch: Batch
     task: ScoreTask
+
+
+Audit = Callable[[Epoch, Statement[Report], bytes], AuditedReport]
+"""`audit_report`, or the same with a memory, where one process audits the same report for many nodes."""
 
 
 def audit_report(epoch: Epoch, header: Statement[Report], data: bytes) -> AuditedReport:

@@ -57,7 +57,7 @@ from protocol.schedule import (
     shard_of,
     slot_start_ms,
 )
-from protocol.statement import Statement, StatementError, parse, verify_signature
+from protocol.statement import Read, Statement, StatementError, parse, verify_signature
 from protocol.verdict import Verdict
 
 ROUNDS_KEPT = 3
@@ -113,6 +113,7 @@ class Gossip:
     """The statement accepted first for a slot of `known_slot`."""
     topic: str | None = None
     """Where it was gossiped; None for a stream, which carries every kind."""
+    read: Read = parse
 
 
 def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
@@ -140,7 +141,7 @@ def judge(data: bytes, gossip: Gossip) -> Judgement:
     """The verdict on one received envelope. Never raises, whatever the bytes are."""
     epochs, network_id = gossip.epochs, gossip.epochs.genesis.network_id
     try:
-        statement = parse(data, network_id)
+        statement = gossip.read(data, network_id)
     except StatementError as error:
         return Judgement(Verdict.REJECT, str(error))
     if gossip.topic is not None and gossip.topic != Topic(network_id).of(statement.kind):

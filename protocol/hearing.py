@@ -14,7 +14,7 @@ from protocol.evidence import equivocation, vote_slot
 from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
 from protocol.messages import Body, Evidence
 from protocol.schedule import ShardRound
-from protocol.statement import Statement
+from protocol.statement import Read, Statement, parse
 from protocol.verdict import Verdict
 
 SEEN_MAX = 65_536
@@ -34,8 +34,9 @@ class Heard:
 class Hearing:
     """The memory of one node about what members have said."""
 
-    def __init__(self, epochs: Epochs) -> None:
+    def __init__(self, epochs: Epochs, read: Read = parse) -> None:
         self._epochs = epochs
+        self._read = read
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._slots: OrderedDict[tuple[object, ...], Statement[Body]] = OrderedDict()
         self._accused: OrderedDict[tuple[ShardRound, bytes], None] = OrderedDict()
@@ -47,7 +48,7 @@ class Hearing:
 
     def hear(self, data: bytes, now_ms: int, topic: str | None = None) -> Heard:
         """Judge bytes received on a topic or a stream; what is accepted is remembered. Never raises."""
-        gossip = Gossip(self._epochs, now_ms, self._seen.__contains__, self._slots.get, topic)
+        gossip = Gossip(self._epochs, now_ms, self._seen.__contains__, self._slots.get, topic, self._read)
         judgement = judge(data, gossip)
         statement = judgement.statement
         if statement is None:

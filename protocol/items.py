@@ -24,7 +24,8 @@ def canonical_text(text: str) -> bytes:
 
     Raises ItemError for text without words, with lone surrogates, or above 8 KiB.
     """
-    spaced = "".join(" " if _is_control(character) else character for character in text)
+    # Printable text has no control characters, and nearly every text is printable.
+    spaced = text if text.isprintable() else "".join(" " if _is_control(c) else c for c in text)
     joined = " ".join(unicodedata.normalize("NFC", spaced).split())
     try:
         data = joined.encode()
@@ -44,7 +45,7 @@ def check_canonical_text(data: BytesLike) -> str:
         text = bytes(data).decode()
     except UnicodeDecodeError as error:
         raise ItemError(f"the item is not UTF-8 at byte {error.start}: {_NEXT_STEP}") from error
-    if any(map(_is_control, text)):
+    if not text.isprintable() and any(map(_is_control, text)):
         raise ItemError(f"the item has a control character: {_NEXT_STEP}")
     if " ".join(text.split()) != text:
         raise ItemError(f"the item has whitespace other than single spaces between words: {_NEXT_STEP}")

@@ -24,6 +24,8 @@ BODY_BYTES_MAX = 256 << 20
 DIMENSIONS = 1024
 VECTOR_BYTES = 4 * DIMENSIONS
 TERMS_MAX = 64
+INCOMPARABLE_PPM = 10**9
+"""Deviation of a number that is finite on one side only, or of a term that one side does not have."""
 PROOF_MAX = 32
 """Siblings of a Merkle proof: a tree has at most 2**32 leaves."""
 

@@ -6,6 +6,7 @@ version can never be taken for one of another.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -70,6 +71,10 @@ def assemble(network_id: bytes, signer: bytes, body: B, signature: bytes) -> Sta
     """The statement of a body and the signature over its digest."""
     envelope = Envelope(VERSION, network_id, KINDS[type(body)], signer, encode(body), signature)
     return Statement(body, signer, statement_digest(network_id, signer, body), encode(envelope), signature)
+
+
+Read = Callable[[bytes, bytes], Statement[Body]]
+"""`parse`, or the same with a memory, where one process reads the same bytes for many nodes."""
 
 
 def parse(data: bytes, network_id: bytes) -> Statement[Body]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from node.cli.dispute_view import DisputeDetail, disputes_of, print_disputes
 from node.cli.output import (
     counted,
     moment,
@@ -16,11 +17,11 @@ from node.cli.output import (
     short_key,
     span,
 )
-from node.store import DisputeRecord, RoundRecord, ScoreRecord, StepRecord, Store
+from node.store import RoundRecord, ScoreRecord, StepRecord, Store
 from protocol.codec import CodecError, decode
 from protocol.genesis import Genesis
-from protocol.messages import Certificate, Dispute, Report
-from protocol.statement import ENVELOPE_BYTES_MAX, Statement, StatementError, expect, parse
+from protocol.messages import Certificate, Report
+from protocol.statement import ENVELOPE_BYTES_MAX, Statement, StatementError, expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class RoundDetail:
     scores: tuple[ScoreRecord, ...]
     signers: Mapping[bytes, int]
     """Validator -> stake, of the certificate."""
-    disputes: tuple[Mapping[str, Any], ...]
+    disputes: tuple[DisputeDetail, ...]
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -44,7 +45,7 @@ class RoundDetail:
                 for one in self.scores
             ],
             "signers": [{"validator": key, "stake": stake} for key, stake in self.signers.items()],
-            "disputes": list(self.disputes),
+            "disputes": [one.document() for one in self.disputes],
         }
 
 
@@ -94,7 +95,7 @@ def detail(store: Store, genesis: Genesis, record: RoundRecord) -> RoundDetail:
         steps=tuple(store.steps(record.round, record.shard)),
         scores=tuple(store.scores_of(record.round, record.shard)),
         signers={key: stakes.get(key, 0) for key in voters},
-        disputes=tuple(_dispute(one, genesis) for one in store.disputes(record.round, record.shard)),
+        disputes=tuple(disputes_of(store, genesis, record.round, record.shard)),
     )
 
 
@@ -121,13 +122,7 @@ def print_round(found: RoundDetail, genesis: Genesis) -> None:
     if found.signers:
         rows = [[short_key(key), f"{one:,}"] for key, one in found.signers.items()]
         print_table("Attestations", ["validator", "stake"], rows, right=frozenset({"stake"}))
-    if found.disputes:
-        columns = ["disputer", "term", "encoder", "difference (ppm)", "detail"]
-        names = ("disputer", "term", "encoder", "difference_ppm", "detail")
-        rows = [[_cell(one[name]) for name in names] for one in found.disputes]
-        print_table("Disputes", columns, rows)
-    else:
-        say("No disputes.")
+    print_disputes(found.disputes, genesis)
 
 
 def _print_steps(found: RoundDetail) -> None:
@@ -157,21 +152,6 @@ def _print_scores(found: RoundDetail) -> None:
     print_table("Scores", ["encoder", "score", "weight"], rows, right=frozenset({"score", "weight"}))
 
 
-def _dispute(one: DisputeRecord, genesis: Genesis) -> dict[str, Any]:
-    document: dict[str, Any] = {"disputer": one.disputer.hex(), "received_ms": one.received_ms}
-    try:
-        body = parse(one.envelope, genesis.network_id).body
-    except StatementError as error:
-        return document | {"term": "", "encoder": "", "difference_ppm": 0, "detail": f"unreadable: {error}"}
-    assert isinstance(body, Dispute)
-    return document | {
-        "term": body.term,
-        "encoder": body.encoder.hex(),
-        "difference_ppm": body.difference_ppm,
-        "detail": body.detail,
-    }
-
-
 def _step_document(step: StepRecord) -> dict[str, Any]:
     return {
         "step": step.step,
@@ -186,8 +166,3 @@ def _step_document(step: StepRecord) -> dict[str, Any]:
 
 def _keys(keys: tuple[bytes, ...]) -> str:
     return " ".join(short_key(key) for key in keys) or "-"
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    return short_key(text) if len(text) == 64 else text or "-"

@@ -20,7 +20,9 @@ from node.cli.options import (
 from node.cli.output import counted, moment, note, print_json, print_table, progress, say, short_key
 
 if TYPE_CHECKING:
+    from config.datadir import DataDir
     from node.store import RoundRecord, Store
+    from protocol.genesis import Genesis
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -79,6 +81,14 @@ def rounds(
 @app.command("show")
 def show(
     round_: RoundArgument,
+    disputes: Annotated[
+        bool,
+        typer.Option(
+            "--disputes",
+            help="Only who disputes its report: which term, whose, by how much.",
+            show_default=False,
+        ),
+    ] = False,
     home: HomeOption = None,
     network: NetworkOption = None,
     json_: JsonOption = False,
@@ -88,6 +98,9 @@ def show(
 
     directory = existing_directory(settings_of(home, network))
     genesis = genesis_of(directory)
+    if disputes:
+        _show_disputes(directory, genesis, round_, json_)
+        return
     with reading_store(directory) as store:
         shards = _shards(store, round_)
         assert store is not None
@@ -152,6 +165,24 @@ def export(
         f"Wrote {size_bytes / 1e6:,.1f} MB. Anyone can check it: "
         f"deltamesh verify {to} --network-id {genesis.network_id.hex()}"
     )
+
+
+def _show_disputes(directory: DataDir, genesis: Genesis, round_: int, json_: bool) -> None:
+    """Disputes may be here before anything else of their round."""
+    from node.cli.dispute_view import disputes_of, print_disputes
+
+    with reading_store(directory) as store:
+        found = [] if store is None else disputes_of(store, genesis, round_)
+        if not found:
+            _shards(store, round_)
+    if json_:
+        print_json([one.document() for one in found])
+        return
+    for shard in sorted({one.shard for one in found}):
+        say(f"round {round_}, shard {shard}")
+        print_disputes([one for one in found if one.shard == shard], genesis)
+    if not found:
+        print_disputes([], genesis)
 
 
 def _shards(store: Store | None, round_: int) -> list[RoundRecord]:

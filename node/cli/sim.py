@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from node.sim.run import Outcome
     from node.sim.scenario import Wishes
 
+SAY_EVERY = 1_000
+"""Seeds after which a long run says how far it has come."""
 _PANEL_DRAWN = "What is otherwise drawn from the seed"
 
 
@@ -22,6 +24,9 @@ def sim(
         int, typer.Option("--seeds", metavar="N", min=1, help="Run so many scenarios, from --first on.")
     ] = 200,
     first: Annotated[int, typer.Option("--first", metavar="N", min=0, help="The first seed.")] = 0,
+    processes: Annotated[
+        int, typer.Option("--processes", metavar="N", min=1, help="Share the seeds among so many processes.")
+    ] = 1,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Run this one only.")] = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="With --seed: print every event, one a line.")
@@ -73,9 +78,9 @@ def sim(
 
     Each seed is a scenario: a network, lossy links, crashes, partitions, wrong clocks, failing disks, members
     that lie. The same seed gives the same trace, whose hash is printed. Exits with 5 when an invariant broke,
-    and prints the command that shows how.
+    and prints the command that shows how. Every 1,000 seeds it says where to go on after an interruption.
     """
-    from node.sim.run import simulate
+    from node.sim.many import simulate_many
     from node.sim.scenario import ScenarioError, Wishes, draw_scenario
 
     if seed is None and (trace or explain):
@@ -95,18 +100,19 @@ def sim(
         return
     outcomes = []
     with progress("simulating", len(scenarios)) as bar:
-        for scenario in scenarios:
-            outcomes.append(simulate(scenario, keep_trace=trace))
+        for outcome in simulate_many(scenarios, processes, keep_trace=trace):
+            outcomes.append(outcome)
             bar.step()
+            if outcome.violation:
+                note(f"seed {outcome.scenario.seed}: {outcome.violation}")
+                note(f"replay: {_replay(outcome.scenario.seed, wishes)}")
+            if len(outcomes) % SAY_EVERY == 0:
+                note(f"{len(outcomes):,} seeds are done; go on with --first {outcome.scenario.seed + 1}")
     if json_:
         print_json([outcome.document() for outcome in outcomes])
     else:
         _print(outcomes, trace)
-    broken = [outcome for outcome in outcomes if outcome.violation]
-    for outcome in broken:
-        note(f"seed {outcome.scenario.seed}: {outcome.violation}")
-        note(f"replay: {_replay(outcome.scenario.seed, wishes)}")
-    if broken:
+    if any(outcome.violation for outcome in outcomes):
         raise typer.Exit(ExitCode.REFUSED)
 
 

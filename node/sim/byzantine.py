@@ -184,8 +184,9 @@ class ByzantineValidator(SimValidator):
         values[0] ^= 1
         scores = msgspec.structs.replace(body.scores, terms=(Term(first.name, bytes(values)), *rest))
         other = encode(msgspec.structs.replace(body, scores=scores))
-        self.keep(other)
-        return msgspec.structs.replace(report, body=content_digest(other), body_bytes=len(other))
+        name = content_digest(other)
+        self.keep(name, other)
+        return msgspec.structs.replace(report, body=name, body_bytes=len(other))
 
     def scored(self, task: ScoreTask) -> ev.Event:
         """The scores, or what it would like them to be."""

@@ -26,7 +26,7 @@ class Cheat(StrEnum):
     LATE = "late"
     """Answers half a second after the deadline."""
     FALSE_REVEAL = "false-reveal"
-    """Shows another salt than it committed with."""
+    """Shows another salt than it committed with, then the right one."""
     TWO_COMMITS = "two-commits"
     """One commit for the dealer, another for the witnesses."""
     WITHHOLD = "withhold"
@@ -61,6 +61,7 @@ class CheatingEncoder(SimEncoder):
             case Cheat.FALSE_REVEAL, fx.Send(Reveal() as reveal, to):
                 other = (digest("sim-cheat", reveal.salts[0]), *reveal.salts[1:])
                 super().one(at, fx.Send(msgspec.structs.replace(reveal, salts=other), to))
+                super().one(at, effect)
             case Cheat.TWO_COMMITS, fx.Send(Commit() as commit, to):
                 other_commit = msgspec.structs.replace(
                     commit, commitment=digest("sim-cheat", commit.commitment)

@@ -8,7 +8,6 @@ from enum import Enum
 
 from node.store.errors import StoreError
 from protocol.evidence import Slot
-from protocol.hashing import content_digest
 from protocol.rounds import effects as fx
 
 
@@ -55,9 +54,8 @@ class Disk:
         if self.state is DiskState.UNSURE:
             raise DiskError("the disk reports an error after writing: look at its log")
 
-    def keep(self, data: bytes) -> None:
+    def keep(self, name: bytes, data: bytes) -> None:
         """Make a blob durable. Raises DiskError, Crash."""
-        name = content_digest(data)
         if name not in self.blobs:
             self.write(lambda: self.blobs.update({name: data}))
 

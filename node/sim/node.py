@@ -15,6 +15,7 @@ from node.sim.disk import Crash, Disk
 from node.sim.network import Network
 from node.sim.observer import Observer
 from node.sim.scheduler import Scheduler
+from node.sim.shared import Shared
 from node.sim.signer import SimSigner
 from node.sim.trace import Trace
 from node.sim.vectors import StandInError, stand_in_comparison, stand_in_scores
@@ -60,6 +61,7 @@ class SimNode:
         network: Network,
         trace: Trace,
         observer: Observer,
+        shared: Shared,
     ) -> None:
         self.member = member
         self.key = member.key
@@ -69,6 +71,7 @@ class SimNode:
         self.network = network
         self.trace = trace
         self.observer = observer
+        self.shared = shared
         self.disk = Disk()
         self.alive = False
         self.skew_ms = 0
@@ -76,7 +79,7 @@ class SimNode:
         """Boundaries left until the process ends."""
         self.machines: dict[ShardRound, list[Machine]] = {}
         self.epochs: Epochs = CarriedEpochs(self.genesis)
-        self.hearing = Hearing(self.epochs)
+        self.hearing = Hearing(self.epochs, self.shared.read)
         self.signer: SimSigner | None = None
         self._topics = Topic(self.genesis.network_id)
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
@@ -94,7 +97,7 @@ class SimNode:
     def start(self) -> None:
         """Begin a process: open the signer, waiting as the node does, then take part."""
         self._life += 1
-        self.machines, self.hearing, self.signer = {}, Hearing(self.epochs), None
+        self.machines, self.hearing, self.signer = {}, Hearing(self.epochs, self.shared.read), None
         self._memory.clear()
         self._own.clear()
         self.observer.restarted(self)
@@ -270,7 +273,9 @@ class SimNode:
         """One event for the machines of a round; a failure of disk or signer costs this round only."""
         for machine in self.machines.get(at, ()):
             try:
-                self.carry_out(at, machine.handle(event, self.now_ms))
+                effects = machine.handle(event, self.now_ms)
+                self.observer.handled(self, machine)
+                self.carry_out(at, effects)
             except (SignerError, StoreError) as error:
                 self.note(f"abandons round {at}: {error}")
                 self.machines.pop(at, None)
@@ -299,7 +304,7 @@ class SimNode:
                 for key in to:
                     self.network.hand(self.key, key, statement.data)
             case fx.Provide(data, _):
-                self.keep(data)
+                self.keep(content_digest(data), data)
             case fx.Fetch(name, size_bytes, sources, _):
                 self._fetch(at, name, size_bytes, [key for key in sources if key != self.key])
             case fx.SetTimer(timer, at_ms):
@@ -346,12 +351,12 @@ class SimNode:
         """A blob for somebody who asks."""
         return self.blob(digest)
 
-    def keep(self, data: bytes) -> None:
-        """Keep bytes for whoever asks; a validator's are durable before they count. Raises StoreError."""
-        self._memory[content_digest(data)] = data
+    def keep(self, name: bytes, data: bytes) -> None:
+        """Keep bytes under their digest; a validator makes them durable first. Raises StoreError."""
+        self._memory[name] = data
         while len(self._memory) > BLOBS_IN_MEMORY_MAX:
             self._memory.popitem(last=False)
-        self.observer.provided(data)
+        self.observer.provided(name, data)
 
     def _fetch(self, at: ShardRound, name: bytes, size_bytes: int, sources: Sequence[bytes]) -> None:
         here = self.blob(name)
@@ -378,7 +383,7 @@ class SimNode:
 
     def _fetched(self, at: ShardRound, name: bytes, data: bytes) -> None:
         try:
-            self.keep(data)
+            self.keep(name, data)
         except StoreError as error:
             self.note(f"abandons round {at}: {error}")
             self.machines.pop(at, None)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from node.signer import VOTE_KINDS
 from node.sim.vectors import StandInError, stand_in_comparison
 from node.sim.world import World
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.codec import encode
 from protocol.epochs.carried import CarriedEpochs
-from protocol.evidence import EvidenceError, Slot, check_evidence, vote_slot
+from protocol.evidence import EvidenceError, Slot, check_evidence
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
 from protocol.hearing import SEEN_MAX, Heard
@@ -52,6 +53,8 @@ class Observer:
         self._byzantine = byzantine
         self._names = {member.key: member.name for member in (*world.validators, *world.encoders)}
         self._said: dict[Slot, bytes] = {}  # by honest members
+        self._voted: dict[bytes, int] = {}  # highest round in which an honest key has voted
+        self._closed: dict[bytes, int] = {}  # and of these, of its processes that have ended
         self._locks: set[bytes] = set()
         self._first: dict[tuple[bytes, Slot], bytes] = {}  # (listener, slot) -> digest
         self._accused: dict[bytes, set[tuple[ShardRound, bytes]]] = {}
@@ -93,15 +96,23 @@ class Observer:
             self._locks.add(statement.digest)
         if node.key in self._byzantine:
             return
-        slot = vote_slot(statement)
+        slot = _slot(statement)
         if slot is None:
             return
+        is_new = slot not in self._said
         if self._said.setdefault(slot, statement.digest) != statement.digest:
             raise Violation("one vote a slot", f"{node.member.name} signs a second {self.named(statement)}")
         if node.disk.votes.get(slot) != statement.digest:
             raise Violation(
                 "durable before said", f"{self.named(statement)} leaves before its vote is on the disk"
             )
+        round_ = slot[1].round
+        if is_new and round_ <= self._closed.get(node.key, -1):
+            raise Violation(
+                "earlier rounds are closed",
+                f"{self.named(statement)}, though a process of {node.member.name} that has ended voted later",
+            )
+        self._voted[node.key] = max(round_, self._voted.get(node.key, -1))
         self._check_order(node, statement)
 
     def _check_order(self, node: SimNode, statement: Statement[Body]) -> None:
@@ -119,12 +130,13 @@ class Observer:
             if sorted(kinds) != [1, 2, 3] or body.lock not in self._locks:
                 raise Violation("no reveal without commit and lock", name)
 
-    def provided(self, data: bytes) -> None:
+    def provided(self, name: bytes, data: bytes) -> None:
         """Bytes that somebody can be asked for."""
-        self._archive.setdefault(content_digest(data), data)
+        self._archive.setdefault(name, data)
 
     def restarted(self, node: SimNode) -> None:
-        """A process has begun: what the one before it heard is forgotten."""
+        """A process has begun: what the one before it heard is forgotten, where it voted is not."""
+        self._closed[node.key] = self._voted.get(node.key, -1)
         self._accepted.pop(node.key, None)
         self._accused.pop(node.key, None)
         for place in [place for place in self._first if place[0] == node.key]:
@@ -145,7 +157,7 @@ class Observer:
             accused.add((body.at, statement.signer))
         if heard.judgement.verdict is Verdict.ACCEPT:
             self._accept(node, statement)
-        slot = vote_slot(statement)
+        slot = _slot(statement)
         if slot is None:
             return
         first = self._first.setdefault((node.key, slot), statement.digest)
@@ -229,22 +241,31 @@ class Observer:
                 "certified scores recompute", f"{node.member.name} kept another body of {fact.at}"
             )
 
+    def handled(self, node: SimNode, machine: object) -> None:
+        """A machine has handled an event: it may have certified its round by itself."""
+        if not isinstance(machine, AttesterMachine) or machine.certificate is None:
+            return
+        if node.key not in self._byzantine and node.key not in self.certified_by.get(machine.at, ()):
+            self._certificate(node, machine.certificate)
+
     # -- after every event ---------------------------------------------------------------------------------
 
     def after_event(self, node: SimNode) -> None:
-        """Bounds, and what a machine has certified by itself."""
+        """Bounds."""
         if node.key in self._byzantine:
             return
         if len(node.machines) > ROUNDS_OPEN_MAX:
             raise Violation("bounded", f"{node.member.name} has {len(node.machines)} rounds open")
         if node.hearing.entries_max > SEEN_MAX:
             raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")
-        for machines in node.machines.values():
-            for machine in machines:
-                if isinstance(machine, AttesterMachine) and machine.certificate is not None:
-                    known = self.certified_by.get(machine.at)
-                    if known is None or node.key not in known:
-                        self._certificate(node, machine.certificate)
+
+
+def _slot(statement: Statement[Body]) -> Slot | None:
+    """Where a key may say one thing only: counted here, so that the machines' own rule can be wrong."""
+    body = statement.body
+    if isinstance(body, Evidence) or statement.kind not in VOTE_KINDS:
+        return None
+    return (statement.kind, body.at, getattr(body, "wave", 0), statement.signer)
 
 
 def _has(node: SimNode, kind: type[fx.ReleasedItems] | type[fx.ReportMade], at: ShardRound) -> bool:

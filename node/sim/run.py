@@ -13,6 +13,7 @@ from node.sim.node import SimNode
 from node.sim.observer import Observer, Violation
 from node.sim.scenario import Scenario
 from node.sim.scheduler import Flooded, Scheduler
+from node.sim.shared import Shared
 from node.sim.trace import Trace
 from node.sim.validator import SimValidator
 from node.sim.world import GENESIS_TIME_MS, Size, world_of
@@ -136,7 +137,7 @@ class Simulation:
 
 def _nodes(simulation: Simulation, plot: Plot) -> list[SimNode]:
     s, world = simulation, simulation.world
-    parts = (s.scheduler, s.network, s.trace, s.observer)
+    parts = (s.scheduler, s.network, s.trace, s.observer, Shared())
     nodes: list[SimNode] = []
     for index, member in enumerate(world.validators):
         if index < len(s.scenario.lies):

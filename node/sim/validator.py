@@ -49,7 +49,7 @@ class SimValidator(SimNode):
 
     def _open(self, at: ShardRound) -> None:
         epoch = self.epochs.of(at.epoch)
-        attester = AttesterMachine(epoch, at, self.key)
+        attester = AttesterMachine(epoch, at, self.key, self.shared.audit)
         deals = dealer_of(epoch, at) == self.key
         self.machines[at] = [DealerMachine(epoch, at, self.key), attester] if deals else [attester]
         for effect in attester.start():
@@ -99,10 +99,10 @@ class SimValidator(SimNode):
         self.disk.record(fact)
         self.observer.persisted(self, fact)
 
-    def keep(self, data: bytes) -> None:
+    def keep(self, name: bytes, data: bytes) -> None:
         """Make bytes durable, then serve them. Raises StoreError."""
-        self.disk.keep(data)
-        super().keep(data)
+        self.disk.keep(name, data)
+        super().keep(name, data)
 
     def blob(self, digest: bytes) -> bytes | None:
         """A blob of memory or disk."""

@@ -20,7 +20,8 @@ GENESIS_TIME_MS = 1_000_000_000
 """Far enough from zero for a clock that is an hour behind."""
 WORDS_PER_ITEM = 12
 VOCABULARY = 400
-WORLDS_KEPT = 32
+WORLDS_KEPT = 96
+"""More than seeds draw by themselves: 4 numbers of validators, 3 of encoders, 6 variants."""
 
 
 @dataclass(frozen=True)

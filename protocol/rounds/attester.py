@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.audit import AuditedReport, AuditError, audit_report
+from protocol.audit import Audit, AuditedReport, AuditError, audit_report
 from protocol.batch import PPM
 from protocol.certificates import make_certificate
 from protocol.codec import CodecError, decode
@@ -46,10 +46,11 @@ ANNOUNCE_AFTER_MS = 2_000
 class AttesterMachine:
     """One shard-round as a validator that attests lives it. Votes are bounded by the number of validators."""
 
-    def __init__(self, epoch: Epoch, at: ShardRound, me: bytes) -> None:
+    def __init__(self, epoch: Epoch, at: ShardRound, me: bytes, audit: Audit = audit_report) -> None:
         self.epoch = epoch
         self.at = at
         self.me = me
+        self._audit = audit
         self._phases = Phases(AttesterPhase.WAITING, ATTESTER_TABLE)
         self._dealer = dealer_of(epoch, at)
         self._header: Statement[Report] | None = None
@@ -126,7 +127,7 @@ class AttesterMachine:
         if digest != self._header.body.body:
             return self._recompute_if_complete()
         try:
-            audited = audit_report(self.epoch, self._header, data)
+            audited = self._audit(self.epoch, self._header, data)
         except AuditError as error:
             return [*self._keep(data, ()), *self._disagree(error)]
         self._audited = audited

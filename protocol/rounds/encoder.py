@@ -8,13 +8,13 @@ from protocol.codec import CodecError
 from protocol.commitments import ANSWER_BYTES
 from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest, digest
-from protocol.messages import WAVES, Challenge, Commit, Lock, Reveal
+from protocol.messages import WAVES, Challenge, Commit, CommitRef, Lock, Reveal
 from protocol.rounds.effects import Effect, Encode, Fetch, Penalise, Provide, Publish, Purpose, Send, Step
 from protocol.rounds.events import Encoded, Event, Fetched, Received, Unavailable
 from protocol.rounds.phases import ENCODER_TABLE, EncoderMove, EncoderPhase, Phases
 from protocol.schedule import ShardRound, dealer_of, shard_of, witnesses_of
 from protocol.sealing import SealError
-from protocol.statement import Statement
+from protocol.statement import Statement, statement_digest
 
 
 class EncoderMachine:
@@ -33,6 +33,7 @@ class EncoderMachine:
         self._wave = 1
         self._challenge: Challenge | None = None
         self._answered = b""  # digest of the statement the current wave's commit answers
+        self._committed = b""  # digest of that commit
         self._key = b""
         self._sealed: dict[bytes, bytes] = {}
         self._answers: dict[int, bytes] = {}
@@ -106,6 +107,7 @@ class EncoderMachine:
             self.epoch.network_id, self.me, unopened, self._salt(wave), content_digest(answers)
         )
         commit = Commit(self.at, wave, self._answered, commitment)
+        self._committed = statement_digest(self.epoch.network_id, self.me, commit)
         return [Send(commit, (self._dealer, *witnesses_of(self.epoch, self.at, self.me)))]
 
     def _lock(self, statement: Statement[Lock], lock: Lock) -> list[Effect]:
@@ -118,8 +120,8 @@ class EncoderMachine:
             return self._quit("the wave closed before its views were here")
         if self.phase is not EncoderPhase.COMMITTED:
             return []
-        if self.me not in {ref.encoder for ref in lock.commits}:
-            return self._quit(f"the lock of wave {lock.wave} came without this encoder")
+        if CommitRef(self.me, self._committed) not in lock.commits:
+            return self._quit(f"the lock of wave {lock.wave} came without this encoder's commit")
         self._answered = statement.digest
         if lock.wave == WAVES[-1]:
             return self._reveal(lock)

@@ -23,8 +23,19 @@ def test_seeds__are_told_as_json() -> None:
     assert all(one["scenario"]["links"].startswith("30 % lost") for one in ended.json)
 
 
+def test_processes__share_the_seeds_and_change_nothing() -> None:
+    alone, shared = (deltamesh("sim", "--seeds", 4, "--processes", n, "--json").json for n in (1, 2))
+    assert alone == shared
+
+
+def test_long_run__says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.cli.sim.SAY_EVERY", 2)
+    ended = deltamesh("sim", "--seeds", 3, "--first", 7, "--rounds", 1)
+    assert ended.err == "2 seeds are done; go on with --first 9\n"
+
+
 def test_explain__runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.sim.run.simulate", None)
+    monkeypatch.setattr("node.sim.many.simulate", None)
     ended = deltamesh("sim", "--seed", 7, "--explain", "--validators", 9)
     assert ended.code == ExitCode.OK
     assert "9 validators" in ended.out

@@ -101,7 +101,7 @@ def test_bad_disk__writes_whole_or_not_at_all(
 ) -> None:
     disk = Disk(state)
     with pytest.raises(error):
-        disk.keep(b"answers")
+        disk.keep(A, b"answers")
     assert bool(disk.blobs) is written
 
 

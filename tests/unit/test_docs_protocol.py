@@ -8,6 +8,7 @@ import re
 import pytest
 
 from config.presets import PRESETS
+from node.cli.dispute_view import TOLERANCE_REASON
 from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, NetworkParameters
 from protocol.gossip_rules import CLOCK_SKEW_MS, EVIDENCE_ROUNDS_KEPT, ROUNDS_KEPT, Topic
 from protocol.items import ITEM_BYTES_MAX
@@ -155,3 +156,8 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(str(p.value) if isinstance(p, ast.Constant) else "n" for p in node.values)
     return ""
+
+
+def test_tolerance__has_the_reason_that_the_command_gives() -> None:
+    assert TOLERANCE_REASON in flat("Audit")
+    assert f"The network's {PRESETS['testnet'].parameters.tolerance_ppm / 1e6:g} " in flat("Audit")

@@ -1,0 +1,29 @@
+# What a change must pass, and what takes longer. `just` is optional: each line works by hand as it stands here.
+# `python` is the interpreter that has the `dev` extra: activate its environment, or put it first in PATH.
+
+# Format, lint, types, import contracts, the default tests.
+check: static test
+
+# Format, lint, types and import contracts.
+static:
+    .ci/checks
+
+# Format the code and mend what the linter can.
+format:
+    python -m ruff format node protocol scoring config tests && python -m ruff check --fix node protocol scoring config tests
+
+# The default tests.
+test:
+    python -m pytest
+
+# The tests that the default run leaves out and that need nothing but time.
+test-slow:
+    python -m pytest -m "(slow or chaos) and not (docker or browser or gpu or minilm)"
+
+# 20,000 scenarios on two cores. It says every 1,000 how far it is: `just sim-long 7000 13000` does the rest.
+sim-long first="0" seeds="20000":
+    python -m node.cli sim --first {{first}} --seeds {{seeds}} --processes 2
+
+# The command reference, after a change of the commands.
+docs:
+    PYTHONPATH=. python docs/generate_cli_reference.py

@@ -1,0 +1,36 @@
+"""What all members of a simulation would compute alike, computed once: pure functions of the same arguments.
+
+Many nodes in one process read the same bytes many times. What is refused is computed anew each time, and the
+observer, who checks the members, shares nothing with them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from typing import cast
+
+from protocol.audit import AuditedReport, audit_report
+from protocol.epochs.view import Epoch
+from protocol.messages import Report
+from protocol.statement import Read, Statement, parse
+
+STATEMENTS_KEPT = 2_048
+REPORTS_KEPT = 8
+
+
+class Shared:
+    """Of one simulation, hence of one network. Bounded: the oldest go first."""
+
+    def __init__(self) -> None:
+        self.read = cast(Read, lru_cache(maxsize=STATEMENTS_KEPT)(parse))
+        self._audited: OrderedDict[tuple[bytes, bytes], AuditedReport] = OrderedDict()
+
+    def audit(self, epoch: Epoch, header: Statement[Report], data: bytes) -> AuditedReport:
+        """As `audit_report`, once for a header and a body. Raises AuditError."""
+        audited = self._audited.get((header.digest, data))
+        if audited is None:
+            audited = self._audited[header.digest, data] = audit_report(epoch, header, data)
+            while len(self._audited) > REPORTS_KEPT:
+                self._audited.popitem(last=False)
+        return audited

@@ -1,0 +1,167 @@
+"""Canaries for each single rule of the one-vote rule: switched off alone, each is caught within a few seeds.
+
+The signer's rules stand behind each other, so that one of them off does no harm that could be seen from
+outside. What the observer checks is therefore nearer: no statement leaves before its vote is on the disk, and
+no process votes in rounds in which an earlier one has. What even that cannot show has its own test below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import protocol.evidence
+import protocol.hearing
+from node.signer import VOTE_KINDS
+from node.signer.errors import EquivocationRefused
+from node.sim.run import simulate
+from node.sim.scenario import Wishes, draw_scenario
+from node.sim.signer import SimSigner
+from protocol.evidence import Slot
+from protocol.gossip_rules import known_slot
+from protocol.messages import Body, Kind
+from protocol.statement import Statement
+
+pytestmark = pytest.mark.slow
+KINDS = [Kind.CHALLENGE, Kind.COMMIT, Kind.LOCK, Kind.REVEAL, Kind.REPORT, Kind.ATTESTATION]
+"""Those of a round. Proposals, prevotes and precommits are not simulated: membership is what genesis says."""
+CRASHES = Wishes(validators=4, encoders=5, byzantine=0, cheaters=0, crashes=40, rounds=8)
+"""Honest validators that keep dying and coming back, often with a clock that was set back."""
+
+
+def caught(seeds: int, wishes: Wishes = Wishes()) -> str:  # noqa: B008 (frozen)
+    """The first invariant that broke within so many seeds; the empty string when none did."""
+    for seed in range(seeds):
+        violation = simulate(draw_scenario(seed, wishes)).violation
+        if violation:
+            return violation.split(":")[0]
+    return ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_without_slot__is_caught_in_one_seed(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
+    """The protocol's rule off for one kind: it is signed freely, and two of it are no evidence."""
+    monkeypatch.setattr(protocol.evidence, "VOTE_KINDS", VOTE_KINDS - {kind})
+    assert caught(1) == "durable before said"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_that_is_not_recorded__is_caught_in_one_seed(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """The signer's rule off for one kind."""
+    honest = SimSigner.sign
+
+    def sign(self: SimSigner, slot: Slot | None, name: bytes) -> bytes:
+        return honest(self, None if slot is not None and slot[0] is kind else slot, name)
+
+    monkeypatch.setattr(SimSigner, "sign", sign)
+    assert caught(1) == "durable before said"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_whose_first_is_forgotten__is_caught_in_five_seeds(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """The memory's rule off for one kind: somebody lies in each, and both lies are believed."""
+
+    def forgets(statement: Statement[Body], network_id: bytes) -> Slot | None:
+        return None if statement.kind is kind else known_slot(statement, network_id)
+
+    monkeypatch.setattr(protocol.hearing, "known_slot", forgets)
+    assert caught(5) == "one statement a slot"
+
+
+def open_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signer that opens though its clock is behind what the key was used for."""
+    honest = SimSigner.open
+
+    def open_anyway(self: SimSigner, first_round: int) -> None:
+        closed_round, self._disk.closed_round = self._disk.closed_round, -1
+        try:
+            honest(self, first_round)
+        finally:
+            self._disk.closed_round = max(self._disk.closed_round, closed_round)
+
+    monkeypatch.setattr(SimSigner, "open", open_anyway)
+
+
+def test_honest_signers__break_nothing_however_often_they_crash() -> None:
+    assert caught(40, CRASHES) == ""
+
+
+def test_clock_behind_the_last_vote__is_caught_in_forty_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_behind(monkeypatch)
+    assert caught(40, CRASHES) == "earlier rounds are closed"
+
+
+def test_write_failure_taken_for_success__is_caught_in_thirty_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = SimSigner._write
+
+    def write(self: SimSigner, change: Callable[[], None]) -> None:
+        try:
+            honest(self, change)
+        except Exception:
+            self._usable = True
+
+    monkeypatch.setattr(SimSigner, "_write", write)
+    assert (
+        caught(30, Wishes(validators=4, byzantine=1, cheaters=0, crashes=10, rounds=6))
+        == "durable before said"
+    )
+
+
+def second_digest_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signer that signs another statement for a slot it has voted in."""
+    honest = SimSigner._vote
+
+    def vote(self: SimSigner, slot: Slot, name: bytes) -> None:
+        try:
+            honest(self, slot, name)
+        except EquivocationRefused:
+            self._disk.votes[slot] = name
+
+    monkeypatch.setattr(SimSigner, "_vote", vote)
+
+
+def early_votes_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signer that votes in rounds before its first."""
+    honest = SimSigner._vote
+
+    def vote(self: SimSigner, slot: Slot, name: bytes) -> None:
+        first_round, self.first_round = self.first_round, -1
+        try:
+            honest(self, slot, name)
+        finally:
+            self.first_round = first_round
+
+    monkeypatch.setattr(SimSigner, "_vote", vote)
+
+
+def votes_after_a_failure_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signer that goes on after a write has failed, without reading its records again."""
+    honest = SimSigner._vote
+
+    def vote(self: SimSigner, slot: Slot, name: bytes) -> None:
+        try:
+            honest(self, slot, name)
+        finally:
+            self._usable = True
+
+    monkeypatch.setattr(SimSigner, "_vote", vote)
+
+
+@pytest.mark.parametrize(
+    "switch_off",
+    [second_digest_allowed, early_votes_allowed, votes_after_a_failure_allowed],
+    ids=lambda rule: rule.__name__,
+)
+def test_rule_that_nobody_leans_on_alone__changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, switch_off: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """Not a single event: no machine asks for a second statement, no role for an early one, and the simulated
+    disk can be read at once after it has failed. What the rules forbid is tested on the signer itself."""
+    healthy = [simulate(draw_scenario(seed, CRASHES)).trace_hash for seed in range(5)]
+    switch_off(monkeypatch)
+    assert [simulate(draw_scenario(seed, CRASHES)).trace_hash for seed in range(5)] == healthy
