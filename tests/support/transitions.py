@@ -138,7 +138,7 @@ def _name(effect: fx.Effect) -> str:
 
 def remembered(machine: Any) -> object:
     """All a machine knows, as values that later changes leave alone."""
-    return {name: _frozen(value) for name, value in vars(machine).items() if name not in ("genesis", "epoch")}
+    return {name: _frozen(value) for name, value in vars(machine).items() if name not in ("epoch", "epochs")}
 
 
 def _frozen(value: object) -> object:
