@@ -75,7 +75,9 @@ class SimNode:
         self.crash_in: int | None = None
         """Boundaries left until the process ends."""
         self.machines: dict[ShardRound, list[Machine]] = {}
-        self.epochs: Epochs = CarriedEpochs(self.genesis)
+        self.touched: set[ShardRound] = set()
+        """Shard-rounds whose machines have had an event since the observer looked."""
+        self.epochs = self.known_epochs()
         self.hearing = Hearing(self.epochs)
         self.signer: SimSigner | None = None
         self._topics = Topic(self.genesis.network_id)
@@ -83,6 +85,10 @@ class SimNode:
         self._own: deque[tuple[ShardRound, ev.Event]] = deque()
         self.on_death: Callable[[], None] = lambda: None
         self._life = 0  # processes so far: what an earlier one began is over
+
+    def known_epochs(self) -> Epochs:
+        """What this node knows of epochs when it is made."""
+        return CarriedEpochs(self.genesis)
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -268,6 +274,7 @@ class SimNode:
 
     def handle(self, at: ShardRound, event: ev.Event) -> None:
         """One event for the machines of a round; a failure of disk or signer costs this round only."""
+        self.touched.add(at)
         for machine in self.machines.get(at, ()):
             try:
                 self.carry_out(at, machine.handle(event, self.now_ms))

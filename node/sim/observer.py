@@ -19,7 +19,7 @@ from protocol.evidence import EvidenceError, Slot, check_evidence, vote_slot
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
 from protocol.hearing import SEEN_MAX, Heard
-from protocol.messages import Body, Certificate, Challenge, Evidence, Lock, Report, Reveal
+from protocol.messages import WAVES, Body, Certificate, Challenge, Evidence, Kind, Lock, Report, Reveal
 from protocol.rounds import AttesterMachine
 from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from node.sim.node import SimNode
 
 ROUNDS_OPEN_MAX = 2 * (ROUNDS_KEPT + 2)
+"""Rounds of which a node may have machines, each with all its shards."""
 WEIGHT_SUM_TOLERANCE = 1e-9
 
 
@@ -113,10 +114,8 @@ class Observer:
         if isinstance(body, Report) and not _has(node, fx.ReportMade, body.at):
             raise Violation("durable before said", f"{name} leaves before the report is on the disk")
         if isinstance(body, Reveal):
-            kinds = [
-                slot[2] for slot in self._said if slot[0] == "commit" and slot[1::2] == (body.at, node.key)
-            ]
-            if sorted(kinds) != [1, 2, 3] or body.lock not in self._locks:
+            commits = [(Kind.COMMIT, body.at, wave, node.key) for wave in WAVES]
+            if not all(slot in self._said for slot in commits) or body.lock not in self._locks:
                 raise Violation("no reveal without commit and lock", name)
 
     def provided(self, data: bytes) -> None:
@@ -234,17 +233,19 @@ class Observer:
     def after_event(self, node: SimNode) -> None:
         """Bounds, and what a machine has certified by itself."""
         if node.key in self._byzantine:
+            node.touched.clear()
             return
-        if len(node.machines) > ROUNDS_OPEN_MAX:
-            raise Violation("bounded", f"{node.member.name} has {len(node.machines)} rounds open")
+        if len(node.machines) > ROUNDS_OPEN_MAX * self._genesis.parameters.shards_per_round:
+            raise Violation("bounded", f"{node.member.name} has {len(node.machines)} shard-rounds open")
         if node.hearing.entries_max > SEEN_MAX:
             raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")
-        for machines in node.machines.values():
-            for machine in machines:
+        for at in sorted(node.touched):
+            for machine in node.machines.get(at, ()):
                 if isinstance(machine, AttesterMachine) and machine.certificate is not None:
                     known = self.certified_by.get(machine.at)
                     if known is None or node.key not in known:
                         self._certificate(node, machine.certificate)
+        node.touched.clear()
 
 
 def _has(node: SimNode, kind: type[fx.ReleasedItems] | type[fx.ReportMade], at: ShardRound) -> bool:
