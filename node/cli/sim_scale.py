@@ -129,6 +129,10 @@ def _print(report: ScaleReport) -> None:
             "Exponents: load ~ size^p", exponents, report.growth_rows(), right=frozenset(exponents[3:])
         )
     say(
+        f"once an epoch every node makes its record: {point.epoch_ns / 1e6:,.0f} ms of CPU at "
+        f"{counted(size.encoders, 'encoder')}"
+    )
+    say(
         f"all together {report.elapsed_s:,.0f} s, {report.cpu_s:,.0f} s of CPU, at most "
         f"{report.memory_bytes_max / 1e6:,.0f} MB of memory"
     )

@@ -93,6 +93,7 @@ def _point(point: ScalePoint) -> dict[str, object]:
         "elapsed_s": point.elapsed_s,
         "cpu_s": point.cpu_s,
         "draws_ms": point.draw_ns / 1e6,
+        "epoch_ms": point.epoch_ns / 1e6,
         "nodes": {
             part.value: {
                 "node_rounds": point.nodes[part],

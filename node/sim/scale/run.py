@@ -16,9 +16,10 @@ from node.sim.scale.observer import ScaleObserver
 from node.sim.scheduler import Scheduler
 from node.sim.trace import Trace
 from node.sim.world import GENESIS_TIME_MS, Size, World, world_of
+from protocol.epochs.transition import next_epoch, no_inputs
 from protocol.hashing import digest
 from protocol.hearing import Hearing
-from protocol.schedule import dealer_of, shard_of, shard_round, slot_start_ms
+from protocol.schedule import dealer_of, first_place, shard_of, shard_round, slot_start_ms
 from protocol.signatures import public_key, sign, verify
 
 START_BEFORE_MS = 1_000
@@ -75,6 +76,8 @@ class ScalePoint:
     """Encoders that were opened at least once."""
     draw_ns: float
     """CPU of one node for drawing a round's dealers and shards."""
+    epoch_ns: float
+    """CPU of one node for the next epoch's record and what it draws from: once an epoch, not in the means."""
     elapsed_s: float
     cpu_s: float
 
@@ -164,6 +167,14 @@ class ScaleNetworkRun:
                 shard_of.__wrapped__(epoch, at)
         return (time.thread_time_ns() - began_ns) / rounds
 
+    def epoch_ns(self) -> float:
+        """CPU of making the record of epoch 1 from no inputs, and of a draw from it."""
+        epochs = self.observer.epochs
+        began_ns = time.thread_time_ns()
+        following = next_epoch(epochs.of(0), epochs, no_inputs(1), ())
+        shard_of.__wrapped__(following, first_place(following))
+        return time.thread_time_ns() - began_ns
+
 
 @contextmanager
 def _garbage_kept() -> Iterator[None]:
@@ -206,6 +217,7 @@ def measure(size: ScaleSize, on_work: Callable[[int], None] = lambda _: None) ->
         drawn=run.drawn / size.rounds,
         opened=run.opened,
         draw_ns=run.draw_ns(),
+        epoch_ns=run.epoch_ns(),
         elapsed_s=time.monotonic() - began_s,
         cpu_s=time.process_time() - began_cpu_s,
     )
