@@ -27,12 +27,12 @@ def draw_dealer(seed: bytes, round: int, shard: int, stakes: Sequence[tuple[byte
 
 
 def draw_shard(
-    seed: bytes, round: int, shard: int, stakes: Sequence[tuple[bytes, int]], size: int
+    seed: bytes, round: int, shard: int, stakes: Sequence[tuple[bytes, int]] | StakeTable, size: int
 ) -> tuple[bytes, ...]:
     """Return `size` different encoders in the order drawn, each by stake among those not drawn yet.
 
     Everybody with stake when there are fewer than `size`. The order of `stakes` does not matter, zero stake
-    is never drawn. Raises SamplingError.
+    is never drawn; who draws often makes a StakeTable of them once. Raises SamplingError.
     """
     if size < 1:
         raise SamplingError(f"a shard has at least one encoder, not {size}: raise the shard size in genesis")
@@ -66,18 +66,11 @@ def _stream(purpose: str, *parts: bytes) -> Xof:
     return keyed_stream(digest(f"sampling {purpose}", *parts), purpose)
 
 
-def _draw_by_stake(stream: Xof, stakes: Sequence[tuple[bytes, int]], size: int) -> tuple[bytes, ...]:
-    """Draw up to `size` keys without replacement in O((n + size) log n)."""
-    members = sorted(member for member in stakes if _checked_stake(member))
-    keys = [key for key, _ in members]
-    if len(set(keys)) != len(keys):
-        raise SamplingError(
-            "a key appears twice among the stakes: each member is listed once, with all its stake"
-        )
-    if not members:
-        raise SamplingError("nobody has stake: wait for an epoch with at least one bonded member")
-    tree = _StakeTree([stake for _, stake in members])
-    return tuple(keys[tree.remove_at(stream.below(tree.total))] for _ in range(min(size, len(keys))))
+def _draw_by_stake(
+    stream: Xof, stakes: Sequence[tuple[bytes, int]] | StakeTable, size: int
+) -> tuple[bytes, ...]:
+    table = stakes if isinstance(stakes, StakeTable) else StakeTable(stakes)
+    return table.draw(stream, size)
 
 
 def _checked_stake(member: tuple[bytes, int]) -> bool:
@@ -87,29 +80,52 @@ def _checked_stake(member: tuple[bytes, int]) -> bool:
     return stake > 0
 
 
-class _StakeTree:
-    """Fenwick tree of stakes: finds and removes the member at a point of the cumulated stake in O(log n)."""
+class StakeTable:
+    """Members by stake, prepared once in O(n log n) for draws of O(size log n) each. Immutable."""
 
-    def __init__(self, stakes: Sequence[int]) -> None:
-        self.total = sum(stakes)
-        self._stakes = stakes
-        self._sums = [0, *stakes]  # number i, from 1, holds the sum of the last (i & -i) stakes up to i
+    def __init__(self, stakes: Sequence[tuple[bytes, int]]) -> None:
+        """The order of `stakes` does not matter, zero stake is never drawn. Raises SamplingError."""
+        members = sorted(member for member in stakes if _checked_stake(member))
+        self._keys = [key for key, _ in members]
+        if len(set(self._keys)) != len(self._keys):
+            raise SamplingError(
+                "a key appears twice among the stakes: each member is listed once, with all its stake"
+            )
+        if not members:
+            raise SamplingError("nobody has stake: wait for an epoch with at least one bonded member")
+        self._stakes = [stake for _, stake in members]
+        self._total = sum(self._stakes)
+        # A Fenwick tree: number i, from 1, holds the sum of the last (i & -i) stakes up to i.
+        self._sums = [0, *self._stakes]
         for i in range(1, len(self._sums)):
             parent = i + (i & -i)
             if parent < len(self._sums):
                 self._sums[parent] += self._sums[i]
 
-    def remove_at(self, point: int) -> int:
-        """Remove the member whose stretch of range(total) holds `point`; return its index."""
+    def draw(self, stream: Xof, size: int) -> tuple[bytes, ...]:
+        """Up to `size` different keys in the order drawn, each by stake among those not drawn yet."""
+        total, drawn = self._total, []
+        taken: dict[int, int] = {}  # place in the tree -> stake drawn of its sum: the tree itself is shared
+        for _ in range(min(size, len(self._keys))):
+            index = self._at(stream.below(total), taken)
+            stake = self._stakes[index]
+            total -= stake
+            i = index + 1
+            while i < len(self._sums):
+                taken[i] = taken.get(i, 0) + stake
+                i += i & -i
+            drawn.append(self._keys[index])
+        return tuple(drawn)
+
+    def _at(self, point: int, taken: dict[int, int]) -> int:
+        """Index of the member whose stretch of range(what is left) holds `point`, in O(log n)."""
         index, step = 0, 1 << (len(self._stakes).bit_length() - 1)
         while step:
-            if index + step < len(self._sums) and self._sums[index + step] <= point:
-                index += step
-                point -= self._sums[index]
+            place = index + step
+            if place < len(self._sums):
+                left = self._sums[place] - taken.get(place, 0)
+                if left <= point:
+                    index = place
+                    point -= left
             step //= 2
-        stake, i = self._stakes[index], index + 1
-        self.total -= stake
-        while i < len(self._sums):
-            self._sums[i] -= stake
-            i += i & -i
         return index

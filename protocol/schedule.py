@@ -10,14 +10,14 @@ from protocol.codec import Natural, Record, encode
 from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis
 from protocol.hashing import digest
-from protocol.sampling import draw_dealer, draw_indices, draw_shard
+from protocol.sampling import StakeTable, draw_dealer, draw_indices, draw_shard
 
 EPOCHS_DRAWN = 8
-"""Epochs whose dealers are remembered."""
+"""Epochs whose dealers are remembered, and whose members are prepared for draws."""
 NOBODY = b""
 """The dealer of a shard for which no validator is left."""
 DRAWS_KEPT = 256
-"""Draws remembered: they cost time in proportion to the members, and every statement asks for one."""
+"""Draws remembered: every statement asks for one."""
 
 
 class ShardRound(Record, frozen=True, order=True):
@@ -80,7 +80,12 @@ def shard_of(epoch: Epoch, at: ShardRound) -> tuple[bytes, ...]:
     if not stakes:
         return ()
     size = min(epoch.parameters.shard_size, len(stakes))
-    return tuple(sorted(draw_shard(epoch.seed, at.round, at.shard, stakes, size)))
+    return tuple(sorted(draw_shard(epoch.seed, at.round, at.shard, _stake_table(epoch), size)))
+
+
+@lru_cache(maxsize=EPOCHS_DRAWN)
+def _stake_table(epoch: Epoch) -> StakeTable:
+    return StakeTable(epoch.sampling_stakes)
 
 
 def witnesses_of(epoch: Epoch, at: ShardRound, encoder: bytes, count: int = 2) -> tuple[bytes, ...]:

@@ -85,7 +85,7 @@ app.add_typer(embeddings.app, name="embeddings")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")
 app.add_typer(plan.app, name="plan")
-app.command("sim")(sim.sim)
+app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
 app.command("version")(version.version)
 

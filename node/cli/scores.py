@@ -100,7 +100,7 @@ def _document(average: ScoreAverage, rows: Sequence[ScoreRecord]) -> dict[str, o
 
 
 def _print(averages: Sequence[ScoreAverage], latest: Mapping[bytes, ScoreRecord], last: int) -> None:
-    columns = ["encoder", "score", "weight", "rounds", "last score", "last weight", *_WITH_AVERAGES.values()]
+    columns = ["encoder", "score", "weight", "shards", "last score", "last weight", *_WITH_AVERAGES.values()]
     rows = []
     for average in averages:
         row = latest[average.encoder]

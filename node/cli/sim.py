@@ -9,6 +9,7 @@ import typer
 from node.cli.errors import CommandError, ExitCode
 from node.cli.options import JsonOption
 from node.cli.output import counted, note, print_facts, print_json, progress, say
+from node.cli.sim_scale import scale
 
 if TYPE_CHECKING:
     from node.sim.run import Outcome
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 
 SAY_EVERY = 1_000
 """Seeds after which a long run says how far it has come."""
+
+app = typer.Typer(invoke_without_command=True)
+app.command("scale")(scale)
+
 _PANEL_DRAWN = "What is otherwise drawn from the seed"
 
 
+@app.callback()
 def sim(
+    ctx: typer.Context,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", min=1, help="Run so many scenarios, from --first on.")
     ] = 200,
@@ -39,6 +46,16 @@ def sim(
     ] = None,
     encoders: Annotated[
         int | None, typer.Option("--encoders", metavar="N", help="So many.", rich_help_panel=_PANEL_DRAWN)
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            "--shards",
+            metavar="N",
+            min=1,
+            help="Shards of each round, each with a dealer of its own.",
+            rich_help_panel=_PANEL_DRAWN,
+        ),
     ] = None,
     rounds: Annotated[
         int | None,
@@ -80,12 +97,18 @@ def sim(
     that lie. The same seed gives the same trace, whose hash is printed. Exits with 5 when an invariant broke,
     and prints the command that shows how. Every 1,000 seeds it says where to go on after an interruption.
     """
+    if ctx.invoked_subcommand is not None:
+        sources = [ctx.get_parameter_source(name) for name in ctx.params]
+        if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+            # They would be lost, and another network measured.
+            raise CommandError(f"put the options after `sim {ctx.invoked_subcommand}`", ExitCode.USAGE)
+        return
     from node.sim.many import simulate_many
     from node.sim.scenario import ScenarioError, Wishes, draw_scenario
 
     if seed is None and (trace or explain):
         raise CommandError("--trace and --explain are about one seed: add --seed N", ExitCode.BAD_INPUT)
-    wishes = Wishes(validators, encoders, rounds, loss, byzantine, cheaters, crashes)
+    wishes = Wishes(validators, encoders, rounds, loss, byzantine, cheaters, crashes, shards)
     chosen = range(first, first + seeds) if seed is None else range(seed, seed + 1)
     try:
         scenarios = [draw_scenario(one, wishes) for one in chosen]
@@ -127,7 +150,7 @@ def _print(outcomes: list[Outcome], trace: bool) -> None:
     rounds = sum(outcome.rounds for outcome in outcomes)
     broken = sum(bool(outcome.violation) for outcome in outcomes)
     say(
-        f"{counted(len(outcomes), 'seed')}, {certified:,} of {counted(rounds, 'round')} certified, "
+        f"{counted(len(outcomes), 'seed')}, {certified:,} of {counted(rounds, 'shard-round')} certified, "
         f"{counted(broken, 'violation')}"
     )
 
@@ -137,6 +160,7 @@ def _replay(seed: int, wishes: Wishes) -> str:
     options = {
         "validators": wishes.validators,
         "encoders": wishes.encoders,
+        "shards": wishes.shards,
         "rounds": wishes.rounds,
         "loss": wishes.loss_percent,
         "byzantine": wishes.byzantine,

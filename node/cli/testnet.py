@@ -38,6 +38,13 @@ def up(
             help="What the honest run, in turn; repeatable. [default: one of each that needs no extra]",
         ),
     ] = None,
+    shards: Annotated[
+        int, typer.Option("--shards", min=1, help="Shards of each round, each with a dealer of its own.")
+    ] = 1,
+    shard_size: Annotated[
+        int | None,
+        typer.Option("--shard-size", min=1, help="Encoders of one shard. [default: that of localnet]"),
+    ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="Stop after so many. [default: run until Ctrl-C]")
     ] = None,
@@ -82,7 +89,7 @@ def up(
             ExitCode.BAD_INPUT,
         )
     cheats, models = tuple(cheat or CHEATS_DEFAULT), tuple(model or MODELS)
-    wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models)
+    wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size)
     root = directory if directory is not None else _default_root(home)
 
     def progress(step: str) -> None:

@@ -168,6 +168,8 @@ class Recorder:
                 self._round(at, RoundState.REPORTED)
             case fx.RoundVoid(at, _):
                 self._round(at, RoundState.VOID)
+                # By round, not by shard: nobody deals two shards of one round, so what was dealt here in it
+                # belongs to one of them, and all of them expire together.
                 self._store.requeue_items(at.round)
             case fx.RoundCertified():
                 self._certified(fact)

@@ -78,7 +78,7 @@ class SimNode:
         self.crash_in: int | None = None
         """Boundaries left until the process ends."""
         self.machines: dict[ShardRound, list[Machine]] = {}
-        self.epochs: Epochs = CarriedEpochs(self.genesis)
+        self.epochs = self.known_epochs()
         self.hearing = Hearing(self.epochs, self.shared.read)
         self.signer: SimSigner | None = None
         self._topics = Topic(self.genesis.network_id)
@@ -86,6 +86,10 @@ class SimNode:
         self._own: deque[tuple[ShardRound, ev.Event]] = deque()
         self.on_death: Callable[[], None] = lambda: None
         self._life = 0  # processes so far: what an earlier one began is over
+
+    def known_epochs(self) -> Epochs:
+        """What this node knows of epochs when it is made."""
+        return CarriedEpochs(self.genesis)
 
     # -- life ----------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from protocol.evidence import EvidenceError, Slot, check_evidence
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
 from protocol.hearing import SEEN_MAX, Heard
-from protocol.messages import Body, Certificate, Challenge, Evidence, Lock, Report, Reveal
+from protocol.messages import WAVES, Body, Certificate, Challenge, Evidence, Kind, Lock, Report, Reveal
 from protocol.rounds import AttesterMachine
 from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from node.sim.node import SimNode
 
 ROUNDS_OPEN_MAX = 2 * (ROUNDS_KEPT + 2)
+"""Rounds of which a node may have machines, each with all its shards."""
 WEIGHT_SUM_TOLERANCE = 1e-9
 
 
@@ -124,10 +125,8 @@ class Observer:
         if isinstance(body, Report) and not _has(node, fx.ReportMade, body.at):
             raise Violation("durable before said", f"{name} leaves before the report is on the disk")
         if isinstance(body, Reveal):
-            kinds = [
-                slot[2] for slot in self._said if slot[0] == "commit" and slot[1::2] == (body.at, node.key)
-            ]
-            if sorted(kinds) != [1, 2, 3] or body.lock not in self._locks:
+            commits = [(Kind.COMMIT, body.at, wave, node.key) for wave in WAVES]
+            if not all(slot in self._said for slot in commits) or body.lock not in self._locks:
                 raise Violation("no reveal without commit and lock", name)
 
     def provided(self, name: bytes, data: bytes) -> None:
@@ -254,8 +253,8 @@ class Observer:
         """Bounds."""
         if node.key in self._byzantine:
             return
-        if len(node.machines) > ROUNDS_OPEN_MAX:
-            raise Violation("bounded", f"{node.member.name} has {len(node.machines)} rounds open")
+        if len(node.machines) > ROUNDS_OPEN_MAX * self._genesis.parameters.shards_per_round:
+            raise Violation("bounded", f"{node.member.name} has {len(node.machines)} shard-rounds open")
         if node.hearing.entries_max > SEEN_MAX:
             raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")
 

@@ -40,6 +40,7 @@ class Outcome:
     message_bytes: int
     certified_rounds: int
     rounds: int
+    """Both count every shard of a round."""
 
     def document(self) -> dict[str, object]:
         """As JSON."""
@@ -67,7 +68,9 @@ class Simulation:
     def __init__(self, scenario: Scenario, *, keep_trace: bool = False) -> None:
         self.scenario = scenario
         rounds = scenario.rounds + QUIET_ROUNDS_MAX
-        self.world = world_of(Size(scenario.validators, scenario.encoders, rounds, scenario.variant))
+        self.world = world_of(
+            Size(scenario.validators, scenario.encoders, rounds, scenario.variant, shards=scenario.shards)
+        )
         byzantine = [member.key for member in self.world.validators[: len(scenario.lies)]]
         cheating = [member.key for member in self.world.encoders[: len(scenario.cheats)]]
         self.trace = Trace(GENESIS_TIME_MS, keep=keep_trace)
@@ -111,7 +114,7 @@ class Simulation:
             messages=self.network.sent,
             message_bytes=self.network.sent_bytes,
             certified_rounds=len(self.observer.certified_by),
-            rounds=self.rounds or self.scenario.rounds,
+            rounds=(self.rounds or self.scenario.rounds) * self.scenario.shards,
         )
 
     def _quiet_rounds(self, honest: list[SimNode]) -> None:
@@ -124,14 +127,16 @@ class Simulation:
         for round_ in range(first, self.scenario.rounds + QUIET_ROUNDS_MAX):
             self.rounds = round_ + 1
             self.scheduler.run_until(slot_start_ms(genesis, round_ + 1))
-            at = shard_round(genesis, round_, 0)
-            if voters <= self.observer.certified_by.get(at, set()):
+            shards = [shard_round(genesis, round_, shard) for shard in range(self.scenario.shards)]
+            if any(voters <= self.observer.certified_by.get(at, set()) for at in shards):
                 return
-            dealt += self.observer.is_honest(dealer_of(self.observer.epochs.of(at.epoch), at))
+            dealt += any(
+                self.observer.is_honest(dealer_of(self.observer.epochs.of(at.epoch), at)) for at in shards
+            )
             if dealt >= LIVE_WITHIN_ROUNDS:
                 break
         raise Violation(
-            "lives after faults", f"{dealt} honest dealers dealt from round {first} on, for nothing"
+            "lives after faults", f"{dealt} rounds had an honest dealer from round {first} on, for nothing"
         )
 
 

@@ -12,6 +12,8 @@ from node.sim.cheating import Cheat
 from node.sim.streams import chance, stream
 
 VARIANTS = 6
+SHARDS_DRAWN = (1, 1, 1, 1, 1, 1, 2, 3)
+"""A shard more costs nearly as much time as the first, and two are enough to get in each other's way."""
 ROUNDS = 4
 VALIDATORS_MIN = 4
 """With fewer, no validator may be byzantine and any quorum is everyone."""
@@ -33,6 +35,7 @@ class Wishes:
     byzantine: int | None = None
     cheaters: int | None = None
     crashes: int | None = None
+    shards: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Scenario:
     variant: int
     validators: int
     encoders: int
+    shards: int
+    """Dealt in each round, each by a dealer of its own."""
     rounds: int
     """Rounds with faults; quiet ones follow."""
     loss_percent: int
@@ -65,7 +70,8 @@ class Scenario:
         return {
             "seed": str(self.seed),
             "network": f"{self.validators} validators, {self.encoders} encoders, variant {self.variant}",
-            "rounds": f"{self.rounds} with faults, then quiet ones until one is certified",
+            "rounds": f"{self.rounds} of {self.shards} shards with faults, then quiet ones until one is "
+            "certified",
             "links": f"{self.loss_percent} % lost, {self.replay_percent} % replayed, "
             f"{self.reorder_percent} % held back, up to {self.delay_ms_max} ms",
             "faults": f"{self.crashes} crashes, {self.partitions} partitions, "
@@ -84,6 +90,10 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
         raise ScenarioError(
             f"a simulated network has at least {VALIDATORS_MIN} validators and {ENCODERS_MIN} encoders"
         )
+    # From a stream of its own: the rest of a seed's scenario is what it was when every round had one shard.
+    shards = _told(wishes.shards, stream(seed, "shards").choice(SHARDS_DRAWN))
+    if shards > validators:
+        raise ScenarioError("each shard of a round needs a dealer of its own: lower --shards")
     byzantine = _told(wishes.byzantine, draw.randint(0, (validators - 1) // 3))
     cheaters = _told(wishes.cheaters, draw.randint(0, 2))
     if byzantine > validators or cheaters > encoders:
@@ -93,6 +103,7 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
         variant=draw.randrange(VARIANTS),
         validators=validators,
         encoders=encoders,
+        shards=shards,
         rounds=_told(wishes.rounds, ROUNDS),
         loss_percent=_told(wishes.loss_percent, draw.choice((0, 0, 2, 5, 10, 20, 30))),
         replay_percent=draw.choice((0, 1, 5)),

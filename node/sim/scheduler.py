@@ -16,17 +16,18 @@ class Flooded(Exception):  # noqa: N818 (says what it is)
 class Scheduler:
     """Events in order of time, then of being scheduled."""
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: int, waiting_max: int = WAITING_MAX) -> None:
         self.now_ms = now_ms
         self.events = 0
         """How many have happened."""
         self._waiting: list[tuple[int, int, Callable[[], None]]] = []
+        self._waiting_max = waiting_max
         self._scheduled = 0
 
     def at(self, at_ms: int, run: Callable[[], None]) -> None:
         """Have `run` called at a time, or now when it is past. Raises Flooded."""
-        if len(self._waiting) >= WAITING_MAX:
-            raise Flooded(f"{WAITING_MAX} events wait at once")
+        if len(self._waiting) >= self._waiting_max:
+            raise Flooded(f"{self._waiting_max} events wait at once")
         self._scheduled += 1
         heapq.heappush(self._waiting, (max(at_ms, self.now_ms), self._scheduled, run))
 

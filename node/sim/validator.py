@@ -84,7 +84,7 @@ class SimValidator(SimNode):
         assert member.chain is not None
         scored = tuple(member.pool_item(index) for index in pool_indices(epoch, at))
         preimage = member.chain.preimage(chain_depth(self.genesis, at))
-        self.handle(at, ev.Deal(preimage, scored, (served_text(at.round),)))
+        self.handle(at, ev.Deal(preimage, scored, (served_text(at),)))
         for key in shard_of(epoch, at):
             if key in self._met and not self._connected(key):
                 self.handle(at, ev.PeerGone(key))

@@ -14,6 +14,7 @@ from protocol.hashing import digest, uint
 from protocol.items import canonical_text
 from protocol.merkle import MerkleTree
 from protocol.report import PoolItem
+from protocol.schedule import ShardRound
 from protocol.signatures import public_key
 
 GENESIS_TIME_MS = 1_000_000_000
@@ -34,6 +35,8 @@ class Size:
     variant: int = 0
     scored_items: int = 3
     shard_size: int = 6
+    # Not in the name of the network: one with more shards a round has the same members and items.
+    shards: int = field(default=1, repr=False)
 
 
 @dataclass
@@ -67,10 +70,11 @@ def world_of(size: Size) -> World:
     """The network of this size: timings of the preset `localnet`, items and shards as small as can be."""
     parameters = msgspec.structs.replace(
         preset("localnet").parameters,
+        shards_per_round=size.shards,
         shard_size=size.shard_size,
         scored_items=size.scored_items,
         served_items_max=2,
-        chain_length=max(8, size.rounds + 1),
+        chain_length=max(8, size.rounds + 1) * size.shards,
     )
     validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))
@@ -87,9 +91,9 @@ def world_of(size: Size) -> World:
     return World(genesis, validators, encoders)
 
 
-def served_text(round_: int) -> bytes:
-    """What a user submits for a round."""
-    return _text(f"user{round_}", 1)[0]
+def served_text(at: ShardRound) -> bytes:
+    """What a user submits to the dealer of a shard-round."""
+    return _text(f"user{at.round}" if at.shard == 0 else f"user{at.round}-{at.shard}", 1)[0]
 
 
 def _member(size: Size, name: str) -> Member:
@@ -99,7 +103,7 @@ def _member(size: Size, name: str) -> Member:
 
 def _validator(size: Size, index: int, parameters: NetworkParameters) -> Member:
     member = _member(size, f"v{index}")
-    # Enough for one validator that is drawn for every round.
+    # Enough for one validator that is drawn for every round; none is drawn twice in one.
     member.pool = _text(f"{member.name}-{size.variant}", (size.rounds + 1) * size.scored_items)
     member.tree = MerkleTree(member.pool)
     member.chain = HashChain(digest("sim-chain", member.seed), parameters.chain_length)

@@ -78,6 +78,9 @@ class Wanted:
     data: Path | None
     seed: int
     models: tuple[str, ...] = MODELS
+    shards: int = 1
+    shard_size: int | None = None
+    """Encoders of one shard; None leaves it to the preset."""
 
 
 def plan_testnet(
@@ -94,7 +97,7 @@ def plan_testnet(
     _check(wanted)
     if root.exists() and any(root.iterdir()):
         raise ConfigError(f"{root} is not empty: a local network starts in a folder of its own, give --dir")
-    parameters = preset(NETWORK).parameters
+    parameters = _parameters(wanted)
     with beside or nullcontext():
         progress("reading challenge items")
         pools = list(_pools(wanted, parameters))
@@ -135,12 +138,26 @@ def plan_testnet(
     return TestnetPlan(root, genesis, tuple(validators), tuple(encoders))
 
 
+def _parameters(wanted: Wanted) -> NetworkParameters:
+    parameters = preset(NETWORK).parameters
+    return msgspec.structs.replace(
+        parameters,
+        shards_per_round=wanted.shards,
+        shard_size=wanted.shard_size or parameters.shard_size,
+    )
+
+
 def _check(wanted: Wanted) -> None:
     honest = wanted.encoders - wanted.cheaters
     if not 1 <= wanted.validators + wanted.encoders <= NODES_MAX:
         raise ConfigError(f"a local network has at most {NODES_MAX} nodes")
     if wanted.validators < 1:
         raise ConfigError("a network needs at least one validator: raise --validators")
+    if wanted.shards > wanted.validators:
+        raise ConfigError(
+            f"each of the {wanted.shards} shards of a round needs a dealer of its own, and there are "
+            f"{wanted.validators} validators: raise --validators or lower --shards"
+        )
     if honest < 3:
         raise ConfigError(
             f"{wanted.encoders} encoders of which {wanted.cheaters} cheat leave {honest} honest ones; scores "

@@ -24,6 +24,7 @@ def summarise(
         "validators": len(plan.validators),
         "encoders": len(plan.encoders),
         "cheaters": sum(node.cheat is not None for node in plan.encoders),
+        "shards_per_round": plan.genesis.parameters.shards_per_round,
         "rounds_dealt": len(views),
         "rounds_certified": len(certified),
         "first_certificate_ms": first_certificate_ms,

@@ -31,7 +31,7 @@ def render(
 
 def encoder_table(plan: TestnetPlan, current: RoundView | None, past: Sequence[RoundView]) -> Table:
     """A row an encoder: what it did in the running round, its scores and weight."""
-    title = "encoders" if current is None else f"encoders, round {current.round}"
+    title = "encoders" if current is None else f"encoders, round {name_of(plan, current)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("key", "runs", "waves", "score", "mean score", "weight"):
         table.add_column(name, justify="right" if "score" in name or name == "weight" else "left")
@@ -79,7 +79,7 @@ def round_table(plan: TestnetPlan, past: Sequence[RoundView]) -> Table:
     for view in past[-ROUNDS_SHOWN:]:
         waves = [_seconds(view.wave_ms.get(wave)) for wave in _WAVES]
         table.add_row(
-            str(view.round),
+            name_of(plan, view),
             view.dealer.hex()[:8],
             *waves,
             _seconds(view.reveal_ms),
@@ -107,11 +107,17 @@ def line(plan: TestnetPlan, view: RoundView) -> str:
     """One round in one line, where there is no terminal to draw on."""
     waves = ", ".join(f"wave {wave} {_seconds(ms)}" for wave, ms in sorted(view.wave_ms.items()))
     if view.state is not RoundState.CERTIFIED:
-        return f"round {view.round}: {outcome(view)}"
+        return f"round {name_of(plan, view)}: {outcome(view)}"
     return (
-        f"round {view.round}: certified by {stake_share(plan, view):.0%} of the stake after "
+        f"round {name_of(plan, view)}: certified by {stake_share(plan, view):.0%} of the stake after "
         f"{_seconds(view.certified_ms)}; {view.items} items, {len(view.revealed)} encoders; {waves}"
     )
+
+
+def name_of(plan: TestnetPlan, view: RoundView) -> str:
+    """The number of a round, with its shard where a round has several."""
+    several = plan.genesis.parameters.shards_per_round > 1
+    return f"{view.round}/{view.shard}" if several else f"{view.round}"
 
 
 def _seconds(length_ms: int | None) -> str:

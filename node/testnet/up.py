@@ -19,16 +19,16 @@ from node.store import RoundState
 from node.testnet.fleet import Fleet
 from node.testnet.plan import TestnetPlan
 from node.testnet.summary import summarise
-from node.testnet.table import line, render
+from node.testnet.table import line, name_of, render
 from node.testnet.watch import RoundView, Watcher
 from protocol.rounds.attester import EXPIRY_SLOTS
 from protocol.schedule import round_at
 
 LOOK_EVERY_S = 0.5
 PAST_KEPT = 512
-"""Rounds remembered for the summary."""
+"""Shard-rounds remembered for the summary."""
 PATIENCE_SLOTS = 12
-"""How many slots may pass without a round dealt before the run is given up."""
+"""How many slots may pass without a shard dealt before the run is given up."""
 
 
 @dataclass
@@ -42,6 +42,8 @@ class Run:
     started_ms: int
     """When the command began: latencies that users feel count from here."""
     past: list[RoundView] = field(default_factory=list)
+    rounds_done: int = 0
+    """Rounds of which a shard was dealt and all shards are settled."""
     first_certificate_ms: int | None = None
     ended_because: str = ""
     _stopping: bool = False
@@ -65,7 +67,7 @@ class Run:
     def succeeded(self) -> bool:
         """Whether every round that was dealt is certified, and as many as were wanted."""
         certified = sum(view.state is RoundState.CERTIFIED for view in self.past)
-        return bool(self.past) and certified == len(self.past) and certified >= (self.rounds or 1)
+        return bool(self.past) and certified == len(self.past) and self.rounds_done >= (self.rounds or 1)
 
     def write_summary(self, path: Path) -> None:
         """Write the record of the run as JSON."""
@@ -78,23 +80,26 @@ class Run:
         show: Callable[[RoundView | None], None],
         on_tick: Callable[[Run], None],
     ) -> None:
-        next_round = 0
+        shards = self.plan.genesis.parameters.shards_per_round
+        following = 0  # how many shard-rounds are settled
         empty = 0
         while not self._stopping:
             running_round = round_at(self.plan.genesis, now_ms())
             current = None
-            while next_round <= running_round:
-                view = watcher.round(next_round)
+            while following // shards <= running_round:
+                view = watcher.round(*divmod(following, shards))
                 if not self._settled(view, running_round):
                     current = view
                     break
-                next_round += 1
+                following += 1
                 empty = 0 if view.dealt else empty + 1
                 if view.dealt:
                     self._remember(view)
+                if following % shards == 0 and empty < shards:
+                    self.rounds_done += 1
             show(current)
             on_tick(self)
-            if self._over(next_round, empty, watcher):
+            if self._over(divmod(following, shards), empty // shards, watcher):
                 return
             time.sleep(LOOK_EVERY_S)
         self.ended_because = "stopped"
@@ -116,13 +121,13 @@ class Run:
         if not self.console.is_terminal:
             self.console.print(line(self.plan, view), highlight=False, markup=False, soft_wrap=True)
 
-    def _over(self, next_round: int, empty: int, watcher: Watcher) -> bool:
-        if self.rounds is not None and len(self.past) >= self.rounds:
+    def _over(self, following: tuple[int, int], empty: int, watcher: Watcher) -> bool:
+        if self.rounds is not None and self.rounds_done >= self.rounds:
             self.ended_because = f"{self.rounds} rounds are done"
         elif fallen := self.fleet.fallen():
             name, status = sorted(fallen.items())[0]
             self.ended_because = f"{name} ended with status {status}:\n{self.fleet.last_words(name)}"
-        elif not watcher.can_deal(next_round):
+        elif not watcher.can_deal(*following):
             self.ended_because = "a validator's challenge items are spent; give more text with --data"
         elif empty >= PATIENCE_SLOTS:
             self.ended_because = f"no round was dealt for {empty} slots; see the logs of the nodes"
@@ -132,7 +137,7 @@ class Run:
         running, wanted = watcher.ready()
         headline = f"{running} of {wanted} nodes run"
         if current is not None and current.dealt:
-            headline += f"; round {current.round}: {_phase(current)}"
+            headline += f"; round {name_of(self.plan, current)}: {_phase(current)}"
         elif not self.past:
             headline += "; waiting for the first round"
         return render(self.plan, current if current and current.dealt else None, self.past, headline)

@@ -45,7 +45,8 @@ class RoundView:
     vectors: int
     """Answers of 4,096 bytes asked of each encoder."""
     received_bytes: dict[bytes, int]
-    """By encoder, what the dealer received of it on streams between challenge and report."""
+    """By encoder, what the dealer received of it on streams between challenge and report: of one in several
+    shards of the round also what it attests of the others."""
 
 
 @dataclass

@@ -59,6 +59,7 @@ class AttesterMachine:
         self._audited: AuditedReport | None = None
         self._awaited: dict[bytes, int] = {}  # digest -> size_bytes of what is on its way
         self._votes: dict[bytes, Statement[Attestation]] = {}
+        self._stakes: dict[bytes, int] = {}  # report -> stake of its votes
         self._certificate: Certificate | None = None
         self._announced = False
         self._recorded = False
@@ -180,14 +181,14 @@ class AttesterMachine:
     # -- certification -------------------------------------------------------------------------------------
 
     def _vote(self, statement: Statement[Attestation], now_ms: int) -> list[Effect]:
-        self._votes.setdefault(statement.signer, statement)
-        if self._certificate is not None:
+        if statement.signer in self._votes:
             return []
         report = statement.body.report
-        votes = [vote for vote in self._votes.values() if vote.body.report == report]
-        stake = sum(self.epoch.validators[vote.signer].stake for vote in votes)
-        if not has_quorum(stake, self.epoch.total_stake):
+        self._votes[statement.signer] = statement
+        self._stakes[report] = self._stakes.get(report, 0) + self.epoch.validators[statement.signer].stake
+        if self._certificate is not None or not has_quorum(self._stakes[report], self.epoch.total_stake):
             return []
+        votes = [vote for vote in self._votes.values() if vote.body.report == report]
         certificate = make_certificate(self.at, report, votes)
         certified = self._certify(certificate, now_ms)
         if self._dealer == self.me:

@@ -27,7 +27,7 @@ PROGRAM = (
 def calm(**changes: object) -> Scenario:
     """Four validators and five encoders on good links, without any fault."""
     plain = replace(
-        draw_scenario(1, Wishes(4, 5, 3, 0, 0, 0, 0)),
+        draw_scenario(1, Wishes(4, 5, 3, 0, 0, 0, 0, shards=1)),
         replay_percent=0,
         reorder_percent=0,
         delay_ms_max=20,
@@ -115,9 +115,34 @@ def test_wishes__replace_what_is_drawn_and_nothing_else() -> None:
     assert told == replace(drawn, loss_percent=17)
 
 
+def test_three_shards_a_round__are_certified_each_under_a_dealer_of_its_own() -> None:
+    outcome = simulate(calm(shards=3, rounds=4), keep_trace=True)
+    assert outcome.certified_rounds == outcome.rounds == 3 * (4 + 2)
+    dealers: dict[str, set[str]] = {}
+    for line in seen(outcome, "says challenge"):
+        at, _, dealer = line.split()[4:7]
+        dealers.setdefault(at.split("/")[0], set()).add(f"{at}{dealer}")
+    assert {len(drawn) for drawn in dealers.values()} == {3}
+    assert all(len({one[-2:] for one in drawn}) == 3 for drawn in dealers.values())
+    certified = {line.split()[3] for line in seen(outcome, "certified") if line.split()[1] == "v0"}
+    assert {f"{round_}/{shard}" for round_ in range(4) for shard in range(3)} <= certified
+
+
+def test_shards__leave_the_rest_of_a_scenario_as_it_was() -> None:
+    drawn = [draw_scenario(seed).shards for seed in range(60)]
+    assert set(drawn) == {1, 2, 3}
+    assert replace(draw_scenario(5, Wishes(shards=3)), shards=1) == draw_scenario(5, Wishes(shards=1))
+
+
 @pytest.mark.parametrize(
-    "wishes", [Wishes(validators=3), Wishes(encoders=4), Wishes(validators=4, byzantine=5)]
+    "wishes",
+    [
+        Wishes(validators=3),
+        Wishes(encoders=4),
+        Wishes(validators=4, byzantine=5),
+        Wishes(validators=4, shards=5),
+    ],
 )
 def test_impossible_wishes__are_refused(wishes: Wishes) -> None:
-    with pytest.raises(ScenarioError, match=r"at least|more members"):
+    with pytest.raises(ScenarioError, match=r"at least|more members|dealer of its own"):
         draw_scenario(0, wishes)

@@ -68,8 +68,8 @@ def open_store(folder: Path) -> Store:
     return Store.open(folder / "store.sqlite", folder / "blobs")
 
 
-def record(store: Store, history: History, *facts: fx.RoundCertified) -> None:
-    """Write certified rounds down as a node does."""
+def record(store: Store, history: History, *facts: fx.Fact) -> None:
+    """Write facts down as a node does."""
     recorder = Recorder(epochs_of(history.genesis), store, Counters(), Path("epoch.lock"))
     for fact in facts:
         recorder._persist(fact)

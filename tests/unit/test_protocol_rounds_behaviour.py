@@ -161,6 +161,16 @@ def test_two_votes_of_one_key__count_once() -> None:
     assert driven.machine.certificate is None
 
 
+def test_votes_split_between_two_reports__are_no_quorum_together() -> None:
+    driven = attester()
+    first, second, third = sorted(GENESIS.validators)[:3]
+    names = {first: ROUND.header.digest, second: ROUND.header.digest, third: bytes(32)}
+    driven.tell(*(ev.Received(ROUND.sign(key, Attestation(AT, name))) for key, name in names.items()))
+    assert isinstance(driven.machine, AttesterMachine)
+    assert 3 * sum(GENESIS.validators[key].stake for key in names) >= 2 * GENESIS.total_stake
+    assert driven.machine.certificate is None
+
+
 def test_certificate_of_a_report_that_is_not_the_one_held__is_not_recorded_with_it() -> None:
     """A dealer may have signed two."""
     driven = attester()

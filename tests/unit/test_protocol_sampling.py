@@ -16,6 +16,7 @@ from protocol.sampling import (
     POOL_ITEMS_MAX,
     STAKE_MAX,
     SamplingError,
+    StakeTable,
     draw_dealer,
     draw_indices,
     draw_shard,
@@ -55,6 +56,15 @@ def test_draw_shard__draws_distinct_staked_members_whatever_the_order_of_stakes(
     assert draw_shard(seed, round, shard, shuffled, size) == members
     # Draw order: a smaller shard is the beginning of a larger one.
     assert draw_shard(seed, round, shard, shuffled, 1) == members[:1]
+
+
+@given(places=st.lists(st.tuples(SEEDS, ROUNDS, ROUNDS), max_size=5), stakes=STAKES, size=st.integers(1, 40))
+def test_stake_table__draws_what_its_stakes_do_however_often(
+    places: list[tuple[bytes, int, int]], stakes: dict[bytes, int], size: int
+) -> None:
+    table = StakeTable(list(stakes.items()))
+    for place in [*places, *places]:
+        assert draw_shard(*place, table, size) == draw_shard(*place, list(stakes.items()), size)
 
 
 @given(seed=SEEDS, round=ROUNDS, shard=ROUNDS, stakes=STAKES)

@@ -57,6 +57,14 @@ def test_plan__every_node_can_run_as_the_member_genesis_says_it_is(tmp_path: Pat
         assert node.public_key in (genesis.validators if node.role == "validator" else genesis.encoders)
 
 
+def test_shards__are_those_wanted_and_no_more_than_dealers(tmp_path: Path) -> None:
+    plan = plan_testnet(tmp_path / "net", wanted(shards=3, shard_size=4))
+    parameters = plan.genesis.parameters
+    assert (parameters.shards_per_round, parameters.shard_size) == (3, 4)
+    with pytest.raises(ConfigError, match="lower --shards"):
+        plan_testnet(tmp_path / "other", wanted(shards=4))
+
+
 def test_validators__have_ports_of_their_own_and_share_no_item(tmp_path: Path) -> None:
     from node.membership import pool_path
     from node.pool import Pool
