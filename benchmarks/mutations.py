@@ -79,16 +79,28 @@ FAULTS = (
     ),
     Fault("cap dropped", "scoring/weights.py", "max(cap, 1 / float(independent))", "1.0"),
     Fault(
+        "by torch, float32 products",
+        "scoring/distances.py",
+        "exact, middle = rows.double(), ",
+        "exact, middle = rows.clone(), ",
+    ),
+    Fault(
+        "by torch, identical rows apart",
+        "scoring/distances.py",
+        "squared.masked_fill_(squared < both.mul_(_RESOLUTION), 0.0)",
+        "squared.clamp_min_(0.0)",
+    ),
+    Fault(
         "best role's outlier factor",
         "scoring/peers.py",
-        "torch.stack(outlier).amax(0)",
-        "torch.stack(outlier).amin(0)",
+        "PeerTerms(outlier.amax(0)",
+        "PeerTerms(outlier.amin(0)",
     ),
     Fault(
         "best role's agreement",
         "scoring/peers.py",
-        "torch.stack(agreement).amin(0)",
-        "torch.stack(agreement).amax(0)",
+        "agreement.amin(0), found",
+        "agreement.amax(0), found",
     ),
     Fault(
         "nearest peer is a majority",

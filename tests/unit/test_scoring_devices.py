@@ -22,6 +22,7 @@ from torch import Tensor
 from scoring import HARDENED, LITERAL, ScoringRule, ShardScores, compiled, pair_median, score_shard
 from scoring import local_outlier_factor as outlier_factor
 from scoring.cross_fit import cross_fitted_weights
+from scoring.distances import pairwise
 from scoring.median import coordinate_median
 from scoring.pair_median import median_distance
 from scoring.shaping import fit_shaping
@@ -125,6 +126,14 @@ def test_local_outlier_factor__identical_rows_score_one_there_too(
 ) -> None:
     rows = unit_rows(1, 1.0).expand(3, neighbors + 1, -1)
     assert elsewhere.factors(Rows(rows, neighbors=neighbors), 0.75).eq(1).all()
+
+
+def test_pairwise__identical_rows_are_at_distance_zero(elsewhere: Elsewhere) -> None:
+    rows = unit_rows(16, 1.0, dimension=1024)[:, torch.arange(16) // 2]
+    with elsewhere.used():
+        distance = pairwise(rows.to(elsewhere.device)).distance.cpu()
+    assert distance[:, ::2, 1::2].diagonal(dim1=1, dim2=2).eq(0).all()
+    assert distance[:, 0, 2:].min() > 0.5
 
 
 @given(seed=st.integers(0, 2**31), count=st.integers(2, 40), spread=st.sampled_from([1e-6, 1e-2, 1.0]))
