@@ -1,0 +1,54 @@
+"""Probes: fragments that come back in wave 3, slightly cut, to see whether their committed answers were bent.
+
+An encoder that knew a full view too early bends the answer to a fragment towards it. The same fragment,
+less a few words, looks like one more mask: what it then answers honestly lies beside the bent answer, and the
+difference points at the full view. Which fragments come back, and which words they lose, is drawn from the
+mask secret, so that attesters draw them again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.hashing import Xof, digest, keyed_stream
+from protocol.masks import TextMask
+
+PROBE_SHARE_PPM: Final = 12_500
+"""Of the views of a batch's scored items."""
+WORDS_A_CUT: Final = 20
+"""Of so many words, begun or complete, a probe lacks one."""
+FRAGMENT_WORDS_MIN: Final = 4
+"""A shorter fragment would be another text without a word. Every masked item has one as long."""
+
+_PPM: Final = 1_000_000
+
+
+def probe_count(scored_items: int, masks_per_item: int) -> int:
+    """How many probes a batch has: 1.25 % of the views of its scored items, rounded up, one an item at most."""
+    views = scored_items * (1 + 2 * masks_per_item)
+    return min(scored_items, -(-views * PROBE_SHARE_PPM // _PPM))
+
+
+def probed_items(secret: bytes, scored: list[int], masks_per_item: int) -> list[int]:
+    """Which items of a batch, of the places of its scored ones, have a fragment that comes back; ascending."""
+    order = keyed_stream(secret, "probed items").shuffle(scored)
+    return sorted(order[: probe_count(len(scored), masks_per_item)])
+
+
+def probe_text(secret: bytes, name: bytes, text: str, first: TextMask) -> tuple[bool, str]:
+    """Whether the inverse of mask 0 comes back (else the mask), and what is left of its words.
+
+    `name` is the item's id, `first` its mask 0. Each part is as likely as the other, but for parts under
+    FRAGMENT_WORDS_MIN words. Raises MaskError when the mask is another item's.
+    """
+    stream = keyed_stream(digest("probe", secret, name), "probe words")
+    parts = (first.part(text), first.inverse(text))
+    long = [place for place, part in enumerate(parts) if len(part.split(" ")) >= FRAGMENT_WORDS_MIN]
+    place = long[stream.below(len(long))]
+    return place == 1, _cut(stream, parts[place].split(" "))
+
+
+def _cut(stream: Xof, words: list[str]) -> str:
+    """The words in their order, less one for every WORDS_A_CUT."""
+    lost = set(stream.shuffle(range(len(words)))[: -(-len(words) // WORDS_A_CUT)])
+    return " ".join(word for place, word in enumerate(words) if place not in lost)

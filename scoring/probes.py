@@ -1,0 +1,88 @@
+"""Probes: how far the committed answers to fragments are bent towards full views that nobody knew yet.
+
+A fragment comes back later, less a few words, and is answered again. Between two honest answers lies what the
+missing words say; between a bent one and an honest one lies the full view. Formulas and figures: docs/waves.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from scoring.projection import dot, unit
+
+DISTANCE_MIN: Final = 0.05
+"""Answers nearer than this are not told apart: a direction between them would be rounding."""
+SPREAD_QUANTILE: Final = 0.16
+"""Below the median lies one standard deviation of a normal distribution. Bent answers lie above it."""
+SPREAD_MIN: Final = 0.05
+SPREAD_MAX: Final = 0.16
+"""Bounds of the spread, of artanh pull: those who bend may not widen what counts as honest."""
+_PULL_MAX: Final = 0.99
+"""artanh is cut off here."""
+BENT_FROM: Final = 2.5
+BENT_TO: Final = 3.5
+"""In spreads over the shard's median: where an answer begins to count as bent, and where it counts wholly."""
+_ENCODERS_MIN: Final = 3
+
+
+class ProbeTerms(NamedTuple):
+    """Of the N encoders, float64 [N]."""
+
+    probes: Tensor
+    """Probes that counted for the encoder."""
+    bent: Tensor
+    """How many of them it answered as if its fragment had been bent; fractions near the threshold."""
+    pull: Tensor
+    """Mean over them of what `pull` says; 0 without any."""
+
+
+def probe_terms(committed: Tensor, answer: Tensor, full: Tensor, counted: Tensor) -> ProbeTerms:
+    """Compare answers with their shard's median, probe by probe.
+
+    committed, answer, full [N, P, D]: answers to the fragment, to the probe and to the full view of its item;
+    counted [N, P] bool: the encoder is live and its item valid. An answer to a probe that is not finite counts
+    as bent: nobody is to choose which probes to answer. With fewer than three encoders nobody is bent.
+    """
+    answered = torch.isfinite(answer).all(-1) & (torch.linalg.vector_norm(answer.float(), dim=-1) > 0)
+    known = counted & answered
+    pulls = torch.where(known, pull(committed, answer, full), 0.0)  # [N, P]
+    # Fisher's transformation: cosines near 1 lie as far apart as those near 0.
+    stretched = pulls.clamp(-_PULL_MAX, _PULL_MAX).atanh()
+    above = stretched - _medians(stretched, known)  # [N, P]
+    spread = _spread(above[known])
+    excess = ((above / spread - BENT_FROM) / (BENT_TO - BENT_FROM)).clamp(0.0, 1.0)
+    enough = known.sum(0) >= _ENCODERS_MIN  # [P]
+    bent = torch.where(known, excess * enough, 1.0) * counted
+    means = pulls.sum(1) / known.sum(1).clamp_min(1)
+    return ProbeTerms(counted.sum(1).double(), bent.sum(1), means)
+
+
+def pull(committed: Tensor, answer: Tensor, full: Tensor) -> Tensor:
+    """cos(committed - answer, full without its part along the answer), rows at unit norm. [..., D] -> [...].
+
+    float64. Differences shorter than DISTANCE_MIN count in proportion, so that rounding is never a direction.
+    """
+    ours, later, whole = (unit(rows.float()) for rows in (committed, answer, full))
+    moved = ours - later
+    rest = whole - dot(whole, later)[..., None] * later
+    lengths = [torch.linalg.vector_norm(rows, dim=-1).clamp_min(DISTANCE_MIN) for rows in (moved, rest)]
+    return (dot(moved, rest) / (lengths[0] * lengths[1])).double()
+
+
+def _medians(values: Tensor, known: Tensor) -> Tensor:
+    """Median of each probe over the encoders known, the mean of two if even; 0 without any. -> [P]."""
+    middle = torch.where(known, values, torch.nan).nanquantile(0.5, dim=0)
+    return middle.nan_to_num(0.0)
+
+
+def _spread(above: Tensor) -> float:
+    """One standard deviation, taken below the medians, of all answers to all probes. [M] -> a number.
+
+    A quantile and not a count of what is negative, so that rounding moves it by as little.
+    """
+    if not len(above):
+        return SPREAD_MAX
+    return min(max(float(-above.quantile(SPREAD_QUANTILE)), SPREAD_MIN), SPREAD_MAX)
