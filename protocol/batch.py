@@ -85,6 +85,11 @@ class Batch:
     sealed: tuple[bytes, ...]
     """Ciphertexts of the three waves."""
 
+    @property
+    def probes(self) -> tuple[View, ...]:
+        """The probes of wave 3, in the order they are asked."""
+        return tuple(view for view in self.waves[-1] if view.role in PROBES)
+
 
 class BatchError(ValueError):
     """Items that no honest dealer would put into one batch."""

@@ -252,7 +252,7 @@ def _check_batch(p: NetworkParameters) -> None:
     if p.masks_per_item > MASKS_MAX:
         raise GenesisError(f"masks_per_item {p.masks_per_item} is over {MASKS_MAX}")
     views = views_bounds(p, 3)[1]
-    # The third wave holds an item whole and, cut in two, once for every further mask; a probe is a part of one.
+    # The third wave holds an item whole and, cut in two, once for every further mask, and parts as probes.
     texts = items * p.masks_per_item + probe_count(p.scored_items, p.masks_per_item)
     wave_bytes = texts * ITEM_BYTES_MAX + views * VIEW_OVERHEAD_BYTES
     if views > VIEWS_MAX or wave_bytes > WAVE_BYTES_MAX:

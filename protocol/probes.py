@@ -24,13 +24,13 @@ _PPM: Final = 1_000_000
 
 
 def probe_count(scored_items: int, masks_per_item: int) -> int:
-    """How many probes a batch has: 1.25 % of the views of its scored items, rounded up, one an item at most."""
+    """How many probes a batch has: a share of its scored items' views, rounded up; one an item at most."""
     views = scored_items * (1 + 2 * masks_per_item)
     return min(scored_items, -(-views * PROBE_SHARE_PPM // _PPM))
 
 
 def probed_items(secret: bytes, scored: list[int], masks_per_item: int) -> list[int]:
-    """Which items of a batch, of the places of its scored ones, have a fragment that comes back; ascending."""
+    """Which items of a batch have a fragment that comes back, of the places of the scored ones; ascending."""
     order = keyed_stream(secret, "probed items").shuffle(scored)
     return sorted(order[: probe_count(len(scored), masks_per_item)])
 

@@ -1,7 +1,7 @@
 """Probes: how far the committed answers to fragments are bent towards full views that nobody knew yet.
 
 A fragment comes back later, less a few words, and is answered again. Between two honest answers lies what the
-missing words say; between a bent one and an honest one lies the full view. Formulas and figures: docs/waves.md.
+missing words say; between a bent one and an honest one lies the full view. Figures: docs/waves.md.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def probe_terms(committed: Tensor, answer: Tensor, full: Tensor, counted: Tensor
     """Compare answers with their shard's median, probe by probe.
 
     committed, answer, full [N, P, D]: answers to the fragment, to the probe and to the full view of its item;
-    counted [N, P] bool: the encoder is live and its item valid. An answer to a probe that is not finite counts
-    as bent: nobody is to choose which probes to answer. With fewer than three encoders nobody is bent.
+    counted [N, P] bool: the encoder is live and its item valid. An answer to a probe that is zero or not
+    finite counts as bent: nobody is to choose which probes to answer. Among fewer than three nobody is bent.
     """
     answered = torch.isfinite(answer).all(-1) & (torch.linalg.vector_norm(answer.float(), dim=-1) > 0)
     known = counted & answered
@@ -69,12 +69,13 @@ def pull(committed: Tensor, answer: Tensor, full: Tensor) -> Tensor:
     moved = ours - later
     rest = whole - dot(whole, later)[..., None] * later
     lengths = [torch.linalg.vector_norm(rows, dim=-1).clamp_min(DISTANCE_MIN) for rows in (moved, rest)]
-    return (dot(moved, rest) / (lengths[0] * lengths[1])).double()
+    cosines: Tensor = dot(moved, rest) / (lengths[0] * lengths[1])
+    return cosines.double()
 
 
 def _medians(values: Tensor, known: Tensor) -> Tensor:
     """Median of each probe over the encoders known, the mean of two if even; 0 without any. -> [P]."""
-    middle = torch.where(known, values, torch.nan).nanquantile(0.5, dim=0)
+    middle: Tensor = torch.where(known, values, torch.nan).nanquantile(0.5, dim=0)
     return middle.nan_to_num(0.0)
 
 
@@ -85,4 +86,4 @@ def _spread(above: Tensor) -> float:
     """
     if not len(above):
         return SPREAD_MAX
-    return min(max(float(-above.quantile(SPREAD_QUANTILE)), SPREAD_MIN), SPREAD_MAX)
+    return min(max(-above.quantile(SPREAD_QUANTILE).item(), SPREAD_MIN), SPREAD_MAX)

@@ -24,12 +24,13 @@ from node.scoring_task import (
     score_task,
     vector_deviations,
 )
-from protocol.batch import PPM, Role, plan_batch
+from protocol.batch import PPM, PROBES, Role, plan_batch
 from protocol.hashing import content_digest
 from protocol.items import canonical_text
 from protocol.report import DIMENSIONS, VECTOR_BYTES, ScoredShard, ScoreTask, Term
 from protocol.schedule import ShardRound
 from scoring import rule_by_name, score_shard
+from scoring.probes import ProbeTerms
 from tests.support.certified_round import ITEMS, Fault, bag_of_words, certified_round, topical_items
 from tests.support.memory_network import Blobs
 
@@ -71,14 +72,20 @@ def with_value(data: bytes, index: int, value: float) -> bytes:
 def test_slab__holds_every_answer_where_its_view_belongs_and_nan_elsewhere(masks: int) -> None:
     task, blobs = make_task(masks, withheld=(3,))
     slab = answer_slab(task, blobs.get)
-    assert slab.shape == (ENCODERS, ITEMS + 2, 1 + 2 * masks, DIMENSIONS)
+    roles, probes = 1 + 2 * masks, [view for view in task.batch.waves[2] if view.role in PROBES]
+    assert slab.shape == (ENCODERS, (ITEMS + 2) * roles + len(probes), DIMENSIONS)
     expected = np.full_like(slab, np.nan)
     first = {Role.FULL: 0, Role.MASK: 1, Role.INVERSE: 1 + masks}
     for encoder, names in enumerate(task.answers):
         for name, wave in zip(names or (), task.batch.waves, strict=False):
             for place, view in enumerate(wave):
                 row = blobs[name][place * VECTOR_BYTES : (place + 1) * VECTOR_BYTES]
-                expected[encoder, view.item, first[view.role] + view.mask] = np.frombuffer(row, "<f4")
+                at = (
+                    (ITEMS + 2) * roles + probes.index(view)
+                    if view in probes
+                    else view.item * roles + first[view.role] + view.mask
+                )
+                expected[encoder, at] = np.frombuffer(row, "<f4")
     assert slab.tobytes() == expected.tobytes()
     assert np.isnan(slab[3]).all()
 
@@ -93,12 +100,14 @@ def test_slab__lands_in_the_memory_it_is_given_and_is_not_copied_again() -> None
 
     slab = answer_slab(task, blobs.get, allocate=allocate)
     assert slab.ctypes.data == made[0].ctypes.data
-    assert torch.from_numpy(slab)[:, :, 1:3].float().data_ptr() == slab[:, :, 1:].ctypes.data
+    views = torch.from_numpy(slab)[:, : (ITEMS + 2) * 5].unflatten(1, (ITEMS + 2, 5))
+    assert views[:, :, 1:3].float().data_ptr() == slab[:, 1:].ctypes.data
 
 
 def test_score_task__is_score_shard_on_the_views_by_role() -> None:
     task, blobs = make_task(2)
     slab = torch.from_numpy(answer_slab(task, blobs.get))
+    slab = slab[:, : (ITEMS + 2) * 5].unflatten(1, (ITEMS + 2, 5))
     share = torch.tensor([list(shares) or [0, 0] for shares in task.batch.mask_share_ppm]) / PPM
     scored = torch.tensor(task.batch.scored)
     direct = score_shard(
@@ -109,7 +118,7 @@ def test_score_task__is_score_shard_on_the_views_by_role() -> None:
     np.testing.assert_array_equal(floats(ours.score), direct.score.numpy())
     np.testing.assert_array_equal(floats(ours.weight), direct.weight.numpy())
     np.testing.assert_array_equal(np.frombuffer(ours.consensus, "<f4"), direct.consensus.numpy().reshape(-1))
-    assert [term.name for term in ours.terms] == sorted(direct.terms)
+    assert [term.name for term in ours.terms] == sorted([*direct.terms, *ProbeTerms._fields])
     assert len(ours.valid) == ENCODERS * (ITEMS + 2)
     assert set(ours.valid) <= {0, 1}
 
