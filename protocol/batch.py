@@ -123,7 +123,8 @@ def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], 
             views.append(View(index, Role.INVERSE, k, mask.inverse(text)))
         shares.append(tuple(mask.share_ppm(text) for mask in masks))
         if index in probed:
-            of_inverse, left = probe_text(secret, item_id(item), text, masks[0])
+            parts = (masks[0].part(text), masks[0].inverse(text))
+            of_inverse, left = probe_text(secret, item_id(item), parts)
             views.append(View(index, PROBES[of_inverse], 0, left))
     waves = tuple(tuple(stream.shuffle([v for v in views if v.wave == wave])) for wave in WAVES)
     sealed = tuple(_seal_wave(secret, wave, waves[wave - 1]) for wave in WAVES)

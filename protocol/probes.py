@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.hashing import Xof, digest, keyed_stream
-from protocol.masks import TextMask
 
 PROBE_SHARE_PPM: Final = 12_500
 """Of the views of a batch's scored items."""
@@ -35,14 +34,13 @@ def probed_items(secret: bytes, scored: list[int], masks_per_item: int) -> list[
     return sorted(order[: probe_count(len(scored), masks_per_item)])
 
 
-def probe_text(secret: bytes, name: bytes, text: str, first: TextMask) -> tuple[bool, str]:
+def probe_text(secret: bytes, name: bytes, parts: tuple[str, str]) -> tuple[bool, str]:
     """Whether the inverse of mask 0 comes back (else the mask), and what is left of its words.
 
-    `name` is the item's id, `first` its mask 0. Each part is as likely as the other, but for parts under
-    FRAGMENT_WORDS_MIN words. Raises MaskError when the mask is another item's.
+    `name` is the item's id, `parts` its mask 0 and the inverse. Each is as likely as the other, but for those
+    under FRAGMENT_WORDS_MIN words.
     """
     stream = keyed_stream(digest("probe", secret, name), "probe words")
-    parts = (first.part(text), first.inverse(text))
     long = [place for place, part in enumerate(parts) if len(part.split(" ")) >= FRAGMENT_WORDS_MIN]
     place = long[stream.below(len(long))]
     return place == 1, _cut(stream, parts[place].split(" "))
