@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scoring.projection import dot, unit
+from scoring.rule import Ramp
 
 DISTANCE_MIN: Final = 0.05
 """Answers nearer than this are not told apart: a direction between them would be rounding."""
@@ -22,9 +23,10 @@ SPREAD_MAX: Final = 0.16
 """Bounds of the spread, of artanh pull: those who bend may not widen what counts as honest."""
 _PULL_MAX: Final = 0.99
 """artanh is cut off here."""
-BENT_FROM: Final = 2.5
-BENT_TO: Final = 3.5
-"""In spreads over the shard's median: where an answer begins to count as bent, and where it counts wholly."""
+BENT: Final = Ramp(2.5, 3.5)
+LEANING: Final = Ramp(1.0, 2.0)
+"""In spreads over the shard's median: where an answer begins to count, and where it counts wholly. Ramps, for
+attesters whose sums differ in the last digit must not count one more."""
 _ENCODERS_MIN: Final = 3
 
 
@@ -34,7 +36,9 @@ class ProbeTerms(NamedTuple):
     probes: Tensor
     """Probes that counted for the encoder."""
     bent: Tensor
-    """How many of them it answered as if its fragment had been bent; fractions near the threshold."""
+    """How many of them show its fragment bent towards the full view; fractions within the ramp."""
+    leaning: Tensor
+    """How many show it leaning that way, a weaker sign."""
     pull: Tensor
     """Mean over them of what `pull` says; 0 without any."""
 
@@ -44,7 +48,8 @@ def probe_terms(committed: Tensor, answer: Tensor, full: Tensor, counted: Tensor
 
     committed, answer, full [N, P, D]: answers to the fragment, to the probe and to the full view of its item;
     counted [N, P] bool: the encoder is live and its item valid. An answer to a probe that is zero or not
-    finite counts as bent: nobody is to choose which probes to answer. Among fewer than three nobody is bent.
+    finite counts with every sign: nobody is to choose which probes to answer. Among fewer than three nobody
+    has one.
     """
     answered = torch.isfinite(answer).all(-1) & (torch.linalg.vector_norm(answer.float(), dim=-1) > 0)
     known = counted & answered
@@ -53,11 +58,12 @@ def probe_terms(committed: Tensor, answer: Tensor, full: Tensor, counted: Tensor
     stretched = pulls.clamp(-_PULL_MAX, _PULL_MAX).atanh()
     above = stretched - _medians(stretched, known)  # [N, P]
     spread = _spread(above[known])
-    excess = ((above / spread - BENT_FROM) / (BENT_TO - BENT_FROM)).clamp(0.0, 1.0)
     enough = known.sum(0) >= _ENCODERS_MIN  # [P]
-    bent = torch.where(known, excess * enough, 1.0) * counted
+    bent, leaning = (
+        (torch.where(known, ramp(above / spread) * enough, 1.0) * counted).sum(1) for ramp in (BENT, LEANING)
+    )
     means = pulls.sum(1) / known.sum(1).clamp_min(1)
-    return ProbeTerms(counted.sum(1).double(), bent.sum(1), means)
+    return ProbeTerms(counted.sum(1).double(), bent, leaning, means)
 
 
 def pull(committed: Tensor, answer: Tensor, full: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Probes of a batch as real encoders answer them, and what the sequential test says of each round by round."""
+"""Probes of a batch as real encoders answer them, and what the sequential test says round by round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from node.bench.scene import Answers, Rows, unit
 from node.bench.texts import Split
 from node.bench.views import answers_to, draw_items
-from protocol.bending import advanced, is_exposed
+from protocol.bending import EXPOSED_MILLINATS, Bending, advanced, is_exposed
 from protocol.items import item_id
 from protocol.probes import probe_count, probe_text
 from scoring.probes import probe_terms
@@ -74,33 +74,35 @@ class Trial:
 
     exposed_after: NDArray[np.int64]
     """[N] rounds; NEVER."""
-    highest: NDArray[np.int64]
-    """[N]: the statistic's highest value, in millinats."""
+    highest: NDArray[np.float64]
+    """[N]: the larger of both sums at its highest, 1 being exposure."""
     bent_share: NDArray[np.float64]
+    """[N]: of all their probes."""
+    leaning_share: NDArray[np.float64]
     """[N]: of all their probes."""
 
 
 def tried(answers: Answers, probed: Probed, seed: int) -> Trial:
-    """Rounds of PROBES_A_ROUND probes each until every item was probed once, in an order drawn by the seed."""
+    """Rounds of PROBES_A_ROUND probes, until every item was probed once, in an order drawn by the seed."""
     encoders, items = probed.answers.shape[:2]
     order = np.random.default_rng(seed).permutation(items)
     committed = probed.committed(answers)
-    statistic = np.zeros(encoders, dtype=np.int64)
-    highest, after = statistic.copy(), np.full(encoders, NEVER)
-    total = np.zeros(encoders)
+    sums = [Bending()] * encoders
+    highest, after = np.zeros(encoders), np.full(encoders, NEVER)
+    shares = np.zeros((2, encoders))
     for round_ in range(rounds_of(items)):
         chosen = order[round_ * PROBES_A_ROUND :][:PROBES_A_ROUND]
         rows = [torch.from_numpy(x[:, chosen]) for x in (committed, probed.answers, answers.full)]
         counted = torch.ones(encoders, len(chosen), dtype=torch.bool)
-        probes, bent, _ = (term.numpy() for term in probe_terms(rows[0], rows[1], rows[2], counted))
-        total += bent
-        statistic = np.array(
-            [advanced(int(s), float(n), float(b)) for s, n, b in zip(statistic, probes, bent, strict=True)]
-        )
-        highest = np.maximum(highest, statistic)
-        exposed = np.array([is_exposed(int(value)) for value in statistic])
+        terms = probe_terms(rows[0], rows[1], rows[2], counted)
+        signs = np.stack([terms.bent.numpy(), terms.leaning.numpy()])
+        shares += signs / (rounds_of(items) * PROBES_A_ROUND)
+        sums = [advanced(one, len(chosen), *map(float, of)) for one, of in zip(sums, signs.T, strict=True)]
+        larger = np.array([max(one.bent, one.leaning) for one in sums]) / EXPOSED_MILLINATS
+        highest = np.maximum(highest, larger)
+        exposed = np.array([is_exposed(one) for one in sums])
         after[exposed & (after == NEVER)] = round_ + 1
-    return Trial(after, highest, total / (rounds_of(items) * PROBES_A_ROUND))
+    return Trial(after, highest, *shares)
 
 
 def rounds_of(items: int) -> int:

@@ -14,10 +14,11 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from numpy.typing import NDArray
 
 from node.bench.adversaries import forged_full, forged_inverse, leaking
 from node.bench.scene import Answers, Rows, Scene, unit
+from node.encoders.forging import matched_masks
 
 NEIGHBOURS: Final = 4
 """Past full views nearest to a mask, from which the full view is guessed."""
@@ -49,9 +50,9 @@ def guessed_inverse(scene: Scene, past: Rows) -> Answers:
 def guessing_leak(scene: Scene, past: Rows, strength: float) -> Answers:
     """Mixes a guess of the full into the masks, and into each inverse the mask that seems to belong to it."""
     masks, inverses = scene.own.mask[:, :, 0], scene.own.inverse[:, :, 0]
-    leaking = unit((1 - strength) * masks + strength * _guessed_full(masks, past))
+    leaking = unit(_mixed(masks, _guessed_full(masks, past), strength))
     glued = np.stack([own[_pairs(own, other)] for own, other in zip(masks, inverses, strict=True)])
-    mixed = unit((1 - strength) * inverses + strength * glued)
+    mixed = unit(_mixed(inverses, glued, strength))
     return Answers(scene.own.full, leaking[:, :, None], mixed[:, :, None])
 
 
@@ -59,7 +60,7 @@ def gluing(scene: Scene, past: Rows, strength: float) -> Answers:
     """Encodes the masks; mixes into each inverse the mask that seems to belong to it."""
     masks, inverses = scene.own.mask[:, :, 0], scene.own.inverse[:, :, 0]
     glued = np.stack([own[_pairs(own, other)] for own, other in zip(masks, inverses, strict=True)])
-    mixed = unit((1 - strength) * inverses + strength * glued)
+    mixed = unit(_mixed(inverses, glued, strength))
     return replace(scene.own, inverse=mixed[:, :, None])
 
 
@@ -74,10 +75,13 @@ def _guessed_full(masks: Rows, past: Rows) -> Rows:
     return guesses
 
 
-def _pairs(masks: Rows, inverses: Rows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Of each inverse the mask that seems to belong to it: the assignment of the largest sum of cosines."""
-    rows, columns = linear_sum_assignment(inverses @ masks.T, maximize=True)
-    return np.asarray(columns[np.argsort(rows)], dtype=np.int64)
+def _mixed(rows: Rows, other: Rows, strength: float) -> Rows:
+    return (np.float32(1 - strength) * rows + np.float32(strength) * other).astype(np.float32)
+
+
+def _pairs(masks: Rows, inverses: Rows) -> NDArray[np.int64]:
+    """Of each inverse the mask that seems to belong to it, the most alike pairs first."""
+    return matched_masks((inverses @ masks.T).astype(np.float64))
 
 
 def _honest(scene: Scene, past: Rows) -> Answers:
