@@ -36,7 +36,7 @@ class Sign:
 
 BENT: Final = Sign(0.08, 0.25, 1_139, 205)
 """Far above the shard."""
-LEANING: Final = Sign(0.20, 0.40, 693, 288)
+LEANING: Final = Sign(0.22, 0.42, 646, 297)
 """Above the shard."""
 
 

@@ -18,9 +18,10 @@ DISTANCE_MIN: Final = 0.05
 """Answers nearer than this are not told apart: a direction between them would be rounding."""
 SPREAD_QUANTILE: Final = 0.16
 """Below the median lies one standard deviation of a normal distribution. Bent answers lie above it."""
-SPREAD_MIN: Final = 0.05
-SPREAD_MAX: Final = 0.16
-"""Bounds of the spread, of artanh pull: those who bend may not widen what counts as honest."""
+SPREAD_MIN: Final = 0.15
+SPREAD_MAX: Final = 0.17
+"""Bounds of the spread, of artanh pull. The lower one is for shards of models so alike that a different honest
+one would stand out; the upper one, so that those who bend cannot widen what counts as honest."""
 _PULL_MAX: Final = 0.99
 """artanh is cut off here."""
 BENT: Final = Ramp(2.5, 3.5)
