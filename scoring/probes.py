@@ -20,8 +20,8 @@ SPREAD_QUANTILE: Final = 0.16
 """Below the median lies one standard deviation of a normal distribution. Bent answers lie above it."""
 SPREAD_MIN: Final = 0.15
 SPREAD_MAX: Final = 0.17
-"""Bounds of the spread, of artanh pull. The lower one is for shards of models so alike that a different honest
-one would stand out; the upper one, so that those who bend cannot widen what counts as honest."""
+"""Bounds of the spread, of artanh pull. The lower one is for shards of models so alike that an honest one of
+another kind would stand out; the upper one, so that those who bend cannot widen what counts as honest."""
 _PULL_MAX: Final = 0.99
 """artanh is cut off here."""
 BENT: Final = Ramp(2.5, 3.5)
@@ -82,6 +82,8 @@ def pull(committed: Tensor, answer: Tensor, full: Tensor) -> Tensor:
 
 def _medians(values: Tensor, known: Tensor) -> Tensor:
     """Median of each probe over the encoders known, the mean of two if even; 0 without any. -> [P]."""
+    if not values.numel():
+        return values.new_zeros(values.shape[1])
     middle: Tensor = torch.where(known, values, torch.nan).nanquantile(0.5, dim=0)
     return middle.nan_to_num(0.0)
 
