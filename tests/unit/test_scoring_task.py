@@ -287,3 +287,52 @@ def test_vector_deviation__is_infinite_when_one_coordinate_is_nan_on_one_side(
 def test_import__leaves_torch_alone(module: str) -> None:
     code = f"import sys, {module}; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def leaking_task() -> tuple[ScoreTask, Blobs]:
+    """Encoder 0 mixes its full views into the answers to mask 0 and its inverse, knowing them beforehand."""
+    task, blobs = make_task(2)
+    own = task.answers[0]
+    assert own is not None
+    waves = task.batch.waves
+    rows = [np.frombuffer(blobs[name], "<f4").reshape(-1, DIMENSIONS).copy() for name in own]
+    full = {view.item: rows[2][at] for at, view in enumerate(waves[2]) if view.role is Role.FULL}
+    for wave in (0, 1):
+        for at, view in enumerate(waves[wave]):
+            mixed = rows[wave][at] + full[view.item]
+            rows[wave][at] = mixed / np.linalg.norm(mixed)
+    first, second, third = (row.tobytes() for row in rows)
+    names = (content_digest(first), content_digest(second), content_digest(third))
+    blobs |= dict(zip(names, (first, second, third), strict=True))
+    return replace(task, answers=(names, *task.answers[1:])), blobs
+
+
+def test_probes__show_in_the_report_who_knew_the_full_views() -> None:
+    task, blobs = leaking_task()
+    terms = {term.name: floats(term.values) for term in score_task(task, blobs.get).terms}
+    assert list(terms["probes"]) == [len(task.batch.probes)] * ENCODERS == [4] * ENCODERS
+    assert terms["bent"][0] > 3
+    assert terms["leaning"][0] > 3
+    assert terms["bent"][1:].max() < 1
+    assert terms["pull"][0] > terms["pull"][1:].max() + 0.3
+
+
+@pytest.mark.parametrize("name", ["probes", "bent", "leaning", "pull"])
+def test_dealer_that_hides_a_bent_probe__is_contradicted(name: str) -> None:
+    task, blobs = leaking_task()
+    honest = score_task(task, blobs.get)
+    assert max(one.difference_ppm for one in compare_task(task, blobs.get, honest)) == 0
+    hidden = [
+        msgspec.structs.replace(term, values=with_value(term.values, 0, 0.0)) if term.name == name else term
+        for term in honest.terms
+    ]
+    lied = msgspec.structs.replace(honest, terms=tuple(hidden))
+    found = {one.term: one for one in compare_task(task, blobs.get, lied)}
+    assert found[name].difference_ppm > 100_000
+    assert found[name].encoder == task.encoders[0]
+
+
+def test_withheld_encoder__has_no_probes_against_it() -> None:
+    task, blobs = make_task(2, withheld=(3,))
+    terms = {term.name: floats(term.values) for term in score_task(task, blobs.get).terms}
+    assert [terms[name][3] for name in ("probes", "bent", "leaning", "pull")] == [0, 0, 0, 0]
