@@ -22,6 +22,10 @@ SPREAD_MIN: Final = 0.15
 SPREAD_MAX: Final = 0.17
 """Bounds of the spread, of artanh pull. The lower one is for shards of models so alike that an honest one of
 another kind would stand out; the upper one, so that those who bend cannot widen what counts as honest."""
+FORWARD_CENTRE_MIN: Final = 0.25
+BACKWARD_CENTRE_MIN: Final = 0.0
+"""Least values of the medians of artanh pull, about what the honest have: who answers a probe with the very
+answer to its fragment pulls nothing, and many of them must not make the rest look bent."""
 _PULL_MAX: Final = 0.99
 """artanh is cut off here."""
 BENT: Final = Ramp(2.5, 3.5)
@@ -55,14 +59,12 @@ def probe_terms(committed: Tensor, answer: Tensor, full: Tensor, counted: Tensor
     answered = torch.isfinite(answer).all(-1) & (torch.linalg.vector_norm(answer.float(), dim=-1) > 0)
     known = counted & answered
     pulls = torch.where(known, pull(committed, answer, full), 0.0)  # [N, P]
-    # Fisher's transformation: cosines near 1 lie as far apart as those near 0.
-    stretched = pulls.clamp(-_PULL_MAX, _PULL_MAX).atanh()
-    above = stretched - _medians(stretched, known)  # [N, P]
-    spread = _spread(above[known])
-    enough = known.sum(0) >= _ENCODERS_MIN  # [P]
-    bent, leaning = (
-        (torch.where(known, ramp(above / spread) * enough, 1.0) * counted).sum(1) for ramp in (BENT, LEANING)
-    )
+    # Who takes the probe for a full view and makes it up from the parts bends the other one of the two.
+    mirrored = torch.where(known, pull(answer, committed, full), 0.0)
+    forward = _excess(pulls, known, FORWARD_CENTRE_MIN)
+    backward = _excess(mirrored, known, BACKWARD_CENTRE_MIN)
+    bent = _total(torch.maximum(BENT(forward), BENT(backward)), known, counted)
+    leaning = _total(LEANING(forward), known, counted)
     means = pulls.sum(1) / known.sum(1).clamp_min(1)
     return ProbeTerms(counted.sum(1).double(), bent, leaning, means)
 
@@ -78,6 +80,20 @@ def pull(committed: Tensor, answer: Tensor, full: Tensor) -> Tensor:
     lengths = [torch.linalg.vector_norm(rows, dim=-1).clamp_min(DISTANCE_MIN) for rows in (moved, rest)]
     cosines: Tensor = dot(moved, rest) / (lengths[0] * lengths[1])
     return cosines.double()
+
+
+def _excess(pulls: Tensor, known: Tensor, centre_min: float) -> Tensor:
+    """How far each pull lies above the shard's median of its probe, in spreads. [N, P] -> [N, P]."""
+    # Fisher's transformation: cosines near 1 lie as far apart as those near 0.
+    stretched = pulls.clamp(-_PULL_MAX, _PULL_MAX).atanh()
+    above = stretched - _medians(stretched, known).clamp_min(centre_min)
+    return above / _spread(above[known])
+
+
+def _total(signs: Tensor, known: Tensor, counted: Tensor) -> Tensor:
+    """Sum over an encoder's probes; 1 for what it left unanswered. [N, P] -> [N]."""
+    enough = known.sum(0) >= _ENCODERS_MIN  # [P]
+    return (torch.where(known, signs * enough, 1.0) * counted).sum(1)
 
 
 def _medians(values: Tensor, known: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Whether honest encoders are accused: shards where the models of some compose quite unlike the others'."""
+"""Whether honest encoders are accused: by what their models are, or by others who make them stand out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,12 @@ SHARDS_A_SEED: Final = 20
 _MINORITY: Final = 2
 _EIGHT: Final = 8
 _SIXTEEN: Final = 16
+_FRAMING_SHARE: Final = 0.47
 
 
 @dataclass(frozen=True)
 class Accusations:
-    """Of the encoders of many honest shards of one kind."""
+    """Of the honest encoders of many shards of one kind."""
 
     shards: str
     encoders: int
@@ -46,39 +47,50 @@ def accusations(
     items: int = BATCH_ITEMS,
     shards: int = SHARDS_A_SEED,
 ) -> list[Accusations]:
-    """Honest shards of `names`, of bags of words with two contextual encoders, and the other way round."""
+    """Honest shards of `names`, of bags of words with two contextual encoders, and the other way round.
+
+    In the last kind 47 % answer every probe with the fragment's very answer, so that all others stand out.
+    """
     kinds = _kinds(names)
-    found: dict[str, list[tuple[np.ndarray, ...]]] = {kind: [] for kind in kinds}
+    found: dict[str, list[tuple[np.ndarray, ...]]] = {kind.name: [] for kind in kinds}
     for seed in range(seeds):
         embedded = embed_split(split, names, items + PAST_ITEMS, 1, seed, cache_dir)
         probed = embed_probes(split, names, items, items + PAST_ITEMS, seed, cache_dir)
         answers = Answers(*(x[:, :items] for x in (embedded.full, embedded.mask, embedded.inverse)))
         draw = np.random.default_rng(seed)
-        for kind, (many, few, count) in kinds.items():
+        for kind in kinds:
             for shard in range(shards):
-                drawn = draw.choice(many, count - _MINORITY * bool(few), replace=False).tolist()
-                drawn += draw.choice(few, _MINORITY, replace=False).tolist() if few else []
+                drawn = draw.choice(kind.many, kind.size - _MINORITY * bool(kind.few), replace=False).tolist()
+                drawn += draw.choice(kind.few, _MINORITY, replace=False).tolist() if kind.few else []
                 rows = np.array([list(names).index(name) for name in drawn])
-                trial = tried(answers.encoders(rows), probed.encoders(rows), shard)
-                found[kind].append(
-                    (rows, trial.exposed_after, trial.bent_share, trial.leaning_share, trial.highest)
-                )
+                chosen, asked = answers.encoders(rows), probed.encoders(rows)
+                told = asked.answers.copy()
+                told[: kind.framers] = asked.committed(chosen)[: kind.framers]
+                trial = tried(chosen, replace(asked, answers=told), shard)
+                figures = (trial.exposed_after, trial.bent_share, trial.leaning_share, trial.highest)
+                honest = (one[kind.framers :] for one in (rows, *figures))
+                found[kind.name].append(tuple(honest))
     return [_summary(kind, trials, len(names)) for kind, trials in found.items()]
 
 
-def _kinds(names: Sequence[str]) -> dict[str, tuple[list[str], list[str], int]]:
-    """Majority, minority, encoders."""
+class _Kind(NamedTuple):
+    name: str
+    many: list[str]
+    few: list[str]
+    size: int
+    framers: int
+
+
+def _kinds(names: Sequence[str]) -> list[_Kind]:
     bags = [name for name in names if name in PLAIN_NAMES]
     contextual = [name for name in names if name in MINILM_NAMES]
-    every = list(names)
-    kinds: dict[str, tuple[list[str], list[str], int]] = {
-        "any 16": (every, [], min(_SIXTEEN, len(every))),
-        "any 8": (every, [], min(_EIGHT, len(every))),
-    }
-    if len(bags) >= _EIGHT and len(contextual) >= _EIGHT:
-        kinds["14 contextual, 2 bags of words"] = (contextual, bags, min(_SIXTEEN, 2 + len(contextual)))
-        kinds["14 bags of words, 2 contextual"] = (bags, contextual, min(_SIXTEEN, 2 + len(bags)))
-    return kinds
+    every, size = list(names), min(_SIXTEEN, len(names))
+    kinds = [_Kind(f"any {size}", every, [], size, 0), _Kind(f"any {_EIGHT}", every, [], _EIGHT, 0)]
+    if min(len(bags), len(contextual)) >= _SIXTEEN - _MINORITY:
+        kinds.append(_Kind("14 contextual, 2 bags of words", contextual, bags, _SIXTEEN, 0))
+        kinds.append(_Kind("14 bags of words, 2 contextual", bags, contextual, _SIXTEEN, 0))
+    framers = int(_FRAMING_SHARE * len(every))
+    return [*kinds, _Kind(f"any {len(every)}, {framers} of them framing", every, [], len(every), framers)]
 
 
 def _summary(kind: str, trials: Sequence[tuple[np.ndarray, ...]], encoders: int) -> Accusations:

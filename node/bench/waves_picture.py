@@ -67,7 +67,7 @@ def _panel(left: int, top: int, case: Case, results: Mapping[Case, Sequence[Outc
             f'<text class="small" x="{x:.1f}" y="{top + height + 16}" text-anchor="middle">{label}</text>'
         )
     flat = np.full(rounds, max(one.unprobed.weight_captured for one in found))
-    in_waves = results.get(Case(case.attack, Order.WAVES, False), [])
+    in_waves = results.get(Case(case.attack, Order.WAVES), [])
     series = [flat, np.max([one.weight_by_round for one in found], axis=0)]
     if in_waves:
         series.append(np.max([one.weight_by_round for one in in_waves], axis=0))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,16 @@ from node.bench.texts import Split
 from node.bench.waves import FORGERIES, Forgery, Order
 from scoring import HARDENED
 
-LINKING: Final = ("forged-inverse", "leak-20")
-"""Forgeries that are also tried by who recognises every probe and bends its answer too."""
+
+class Probing(Enum):
+    """How a forger answers the probes."""
+
+    ENCODED = "encoded"
+    """Honestly: it takes them for further views."""
+    LINKED = "linking"
+    """Knows each for what it is, and bends its answer as that of its fragment."""
+    LAZY = "lazy"
+    """Encodes nothing of wave 3: what holds words of an item is answered as the item's full view."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,12 @@ class Case:
 
     attack: str
     order: Order
-    linking: bool
+    probing: Probing = Probing.ENCODED
 
     @property
     def name(self) -> str:
         """`leak-20, linking`."""
-        return f"{self.attack}, linking" if self.linking else self.attack
+        return self.attack if self.probing is Probing.ENCODED else f"{self.attack}, {self.probing.value}"
 
     @property
     def forgery(self) -> Forgery:
@@ -58,9 +66,10 @@ class Outcome:
 
 
 def cases() -> list[Case]:
-    """Every forgery in every order it has; linked ones where all is known at once."""
-    found = [Case(attack, order, False) for attack, by_order in FORGERIES.items() for order in by_order]
-    return found + [Case(attack, Order.AT_ONCE, True) for attack in LINKING]
+    """Every forgery in every order it has, and some with other answers to the probes."""
+    found = [Case(attack, order) for attack, by_order in FORGERIES.items() for order in by_order]
+    linked_ones = [Case(attack, Order.AT_ONCE, Probing.LINKED) for attack in ("forged-inverse", "leak-20")]
+    return [*found, *linked_ones, Case("forged-full", Order.WAVES, Probing.LAZY)]
 
 
 def outcomes(
@@ -96,7 +105,11 @@ class _Seed:
         """One forgery, before the rule and before the test."""
         scene = self._shard.scene(self._seed)
         given = case.forgery(scene, self._shard.past.numpy()[self._shard.attackers])
-        answered = linked(self._attackers, scene.own, given) if case.linking else self._attackers
+        answered = self._attackers
+        if case.probing is Probing.LINKED:
+            answered = linked(answered, scene.own, given)
+        elif case.probing is Probing.LAZY:
+            answered = replace(answered, answers=given.full)
         trial = self._tried(given, answered)
         count = len(given)
         after = trial.exposed_after[:count]

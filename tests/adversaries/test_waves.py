@@ -129,7 +129,7 @@ def outcome(value: float, after: list[int], rounds: int = 4) -> Outcome:
 
 
 def test_row__is_the_worst_seed_and_the_median_of_the_attackers() -> None:
-    case = Case("leak-20", Order.AT_ONCE, False)
+    case = Case("leak-20", Order.AT_ONCE)
     (row,) = rows_of({case: [outcome(0.5, [1, 2, 2]), outcome(0.9, [2, 3, NEVER])]})
     assert row.weight == row.moved == row.weight_last == 0.9
     assert row.honest_score == 0.5
@@ -156,7 +156,7 @@ def test_outcome__takes_weight_from_the_exposed_and_from_nobody_else(monkeypatch
         return replace(real(given, answered), exposed_after=np.array([1, 2, NEVER, *[NEVER] * 5]))
 
     monkeypatch.setattr(bench, "_tried", exposing)
-    found = bench.outcome(Case("leak-40", Order.AT_ONCE, False))
+    found = bench.outcome(Case("leak-40", Order.AT_ONCE))
     assert len(found.weight_by_round) == 4
     assert found.weight_by_round[0] == found.unprobed.weight_captured > 0
     assert found.honest_exposed == 0
