@@ -117,6 +117,15 @@ def test_who_links_probes_to_fragments__is_not_exposed() -> None:
     assert trial.bent_share[:4].max() < 0.5 * plain.bent_share[:4].min()
 
 
+def test_who_answers_probes_as_full_views__is_exposed_at_once() -> None:
+    answers, probed = synthetic()
+    lazy = probed.answers.copy()
+    lazy[:4] = answers.full[:4]
+    trial = tried(answers, replace(probed, answers=lazy), 0)
+    assert (trial.exposed_after[:4] == 1).all()
+    assert (trial.exposed_after[4:] == NEVER).all()
+
+
 def test_every_item__is_probed_at_most_once() -> None:
     assert PROBES_A_ROUND == 16
     assert [rounds_of(items) for items in (15, 16, 64, 256)] == [0, 1, 4, 16]
@@ -161,8 +170,9 @@ def test_outcome__takes_weight_from_the_exposed_and_from_nobody_else(monkeypatch
     assert found.weight_by_round[0] == found.unprobed.weight_captured > 0
     assert found.honest_exposed == 0
     given = FORGERIES["leak-40"][Order.AT_ONCE](shard.scene(0), past.numpy()[5:])
-    left = bench._figures(given, [np.array([False, False, True])])
+    left = bench._figures(given, [np.array([False, False, True]), np.ones(3, dtype=bool)])
     assert left[0] is not None
+    assert found.unprobed == left[1]
     assert found.weight_by_round[2] == found.weight_by_round[3] == left[0].weight_captured
 
 

@@ -93,6 +93,24 @@ def test_weak_leak__leans_before_it_is_bent() -> None:
     assert float(terms.leaning[third].min()) > 2 * float(terms.bent[third].max())
 
 
+def test_answer_made_up_from_the_parts__is_bent_the_other_way() -> None:
+    committed, answer, full = shard(14)
+    made_up = answer.clone()
+    made_up[:4] = full[:4]  # the probe taken for the full view of its item
+    terms = probe_terms(committed, made_up, full, counted())
+    assert float(terms.bent[:4].min()) > 0.9 * PROBES
+    assert float(terms.bent[4:].max()) <= 0.08 * PROBES
+
+
+def test_near_majority_that_repeats_its_answers__makes_nobody_else_look_bent() -> None:
+    committed, answer, full = shard(15, 30)
+    repeated = answer.clone()
+    repeated[:14] = committed[:14]
+    terms = probe_terms(committed, repeated, full, counted(30))
+    assert float(terms.bent[14:].mean()) <= 0.08 * PROBES
+    assert float(terms.leaning[14:].mean()) <= 0.3 * PROBES
+
+
 def test_pull_that_all_share__is_nobodys_sign() -> None:
     # What a missing word says is in the full view too: every model is pulled, more so by some items.
     committed, answer, full = shard(9)
