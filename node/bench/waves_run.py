@@ -166,7 +166,9 @@ class Row:
     def document(self) -> dict[str, object]:
         """For JSON."""
         figures = {name: value for name, value in vars(self).items() if name != "case"}
-        return {"attack": self.case.name, "order": self.case.order.value, **figures}
+        case = self.case
+        names = {"attack": case.attack, "probing": case.probing.value, "order": case.order.value}
+        return names | figures
 
 
 def rows_of(results: Mapping[Case, Sequence[Outcome]]) -> list[Row]:
