@@ -14,8 +14,12 @@ from protocol.hashing import Xof, digest, keyed_stream
 
 PROBE_SHARE_PPM: Final = 12_500
 """Of the views of a batch's scored items."""
-WORDS_A_CUT: Final = 20
+WORDS_A_CUT: Final = 40
 """Of so many words, begun or complete, a probe lacks one."""
+WORDS_DRAWN: Final = 3
+"""The shortest of so many is the one it lacks: the less a missing word says, the smaller a bend shows."""
+INVERSES_OF: Final = 4
+"""All but one probe of so many are of the inverse: longer, and the only part that can be forged in wave 2."""
 FRAGMENT_WORDS_MIN: Final = 4
 """A shorter fragment would be another text without a word. Every masked item has one as long."""
 
@@ -37,16 +41,20 @@ def probed_items(secret: bytes, scored: list[int], masks_per_item: int) -> list[
 def probe_text(secret: bytes, name: bytes, parts: tuple[str, str]) -> tuple[bool, str]:
     """Whether the inverse of mask 0 comes back (else the mask), and what is left of its words.
 
-    `name` is the item's id, `parts` its mask 0 and the inverse. Each is as likely as the other, but for those
-    under FRAGMENT_WORDS_MIN words.
+    `name` is the item's id, `parts` its mask 0 and the inverse. The inverse is drawn three times as often;
+    where the one drawn has under FRAGMENT_WORDS_MIN words it is the other.
     """
     stream = keyed_stream(digest("probe", secret, name), "probe words")
-    long = [place for place, part in enumerate(parts) if len(part.split(" ")) >= FRAGMENT_WORDS_MIN]
-    place = long[stream.below(len(long))]
-    return place == 1, _cut(stream, parts[place].split(" "))
+    drawn = stream.below(INVERSES_OF) > 0
+    short = len(parts[drawn].split(" ")) < FRAGMENT_WORDS_MIN
+    of_inverse = drawn != short
+    return of_inverse, _cut(stream, parts[of_inverse].split(" "))
 
 
 def _cut(stream: Xof, words: list[str]) -> str:
-    """The words in their order, less one for every WORDS_A_CUT."""
-    lost = set(stream.shuffle(range(len(words)))[: -(-len(words) // WORDS_A_CUT)])
-    return " ".join(word for place, word in enumerate(words) if place not in lost)
+    """The words in their order, less one for every WORDS_A_CUT, each the shortest of WORDS_DRAWN."""
+    left = list(range(len(words)))
+    for _ in range(-(-len(words) // WORDS_A_CUT)):
+        drawn = [left[stream.below(len(left))] for _ in range(WORDS_DRAWN)]
+        left.remove(min(drawn, key=lambda place: len(words[place].encode())))
+    return " ".join(words[place] for place in left)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from pathlib import Path
 
 from protocol.bending import BENT, EXPOSED_MILLINATS, LEANING
-from protocol.probes import FRAGMENT_WORDS_MIN, PROBE_SHARE_PPM, WORDS_A_CUT, probe_count
+from protocol.probes import (
+    FRAGMENT_WORDS_MIN,
+    INVERSES_OF,
+    PROBE_SHARE_PPM,
+    WORDS_A_CUT,
+    WORDS_DRAWN,
+    probe_count,
+)
 from scoring import probes
 from tests.support.documents import ROOT, read
 
@@ -28,7 +34,9 @@ def test_probes__are_drawn_as_the_pages_say() -> None:
     assert f"{PROBE_SHARE_PPM / 10_000:g} % of the views of the scored items" in PROTOCOL
     assert f"{probe_count(64, 2)} of 64 items and {probe_count(256, 2)} of 256" in PROTOCOL
     assert f"fewer than {FRAGMENT_WORDS_MIN} words, less one word for every {WORDS_A_CUT} begun" in PROTOCOL
-    assert f"less one word for every {WORDS_A_CUT} begun" in WAVES
+    assert f"the shortest of {WORDS_DRAWN} drawn" in PROTOCOL
+    assert f"mask 0 (one in {INVERSES_OF})" in PROTOCOL
+    assert f"less one word for every {WORDS_A_CUT} begun, each the shortest of {WORDS_DRAWN} drawn" in WAVES
 
 
 def test_sequential_test__has_the_constants_of_the_pages() -> None:
@@ -39,11 +47,9 @@ def test_sequential_test__has_the_constants_of_the_pages() -> None:
     assert f"At {EXPOSED_MILLINATS} of either" in PROTOCOL
     worst = f"at most {BENT.honest_share_max:.0%} are bent and {LEANING.honest_share_max:.0%} leaning"
     assert worst.replace("%", " %") in WAVES
-    still = [
-        sign.without_millinats / (sign.with_millinats + sign.without_millinats) for sign in (BENT, LEANING)
-    ]
-    assert re.search(r"begin to grow above (\d+) % and (\d+) %", WAVES)
-    assert f"above {still[0]:.0%} and {still[1]:.0%}".replace("%", " %") in WAVES
+    signs = ((one.with_millinats, one.without_millinats) for one in (BENT, LEANING))
+    still = [without / (with_sign + without) for with_sign, without in signs]
+    assert f"begin to grow above {still[0]:.0%} and {still[1]:.0%}".replace("%", " %") in WAVES
 
 
 def test_terms__have_the_constants_of_the_page() -> None:

@@ -69,14 +69,30 @@ def test_probe_text__is_one_of_the_parts_less_a_few_words(secret: bytes, mask: s
     assert all(word in rest for word in kept)  # in their order
 
 
-def test_probe_text__takes_both_parts_and_every_word() -> None:
+def test_probe_text__is_the_inverse_three_times_in_four_and_lacks_any_word() -> None:
     parts = ("a b c d e f", "u v w x y z")
     drawn = [probe_text(digest("drawn", bytes([seed])), item_id(b"item"), parts) for seed in range(250)]
-    assert 90 < sum(of_inverse for of_inverse, _ in drawn) < 160
+    assert 165 < sum(of_inverse for of_inverse, _ in drawn) < 210
     for of_inverse, part in enumerate(parts):
         words = set(part.split())
         lost = [words - set(left.split()) for which, left in drawn if which == of_inverse]
         assert set.union(*lost) == words
+
+
+def test_probe_text__lacks_a_short_word_rather_than_a_long_one() -> None:
+    parts = ("aa of bb in", "significance of interpretation in representation by normalisation at")
+    drawn = [probe_text(digest("short", bytes([seed])), item_id(b"item"), parts) for seed in range(200)]
+    lost = [set(parts[1].split()) - set(left.split()) for of_inverse, left in drawn if of_inverse]
+    # Three draws of which none is one of the 4 short ones of 8: one in eight.
+    assert sum(len(word) <= 2 for (word,) in lost) > 0.8 * len(lost)
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_part_of_three_words__is_never_probed(short: int) -> None:
+    parts = ("a b c", "d e f g") if short == 0 else ("d e f g", "a b c")
+    for seed in range(50):
+        of_inverse, _ = probe_text(digest("three", bytes([seed])), item_id(b"item"), parts)
+        assert of_inverse == (short == 0)
 
 
 def test_every_item_long_enough_to_mask__has_a_fragment_to_probe() -> None:
