@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from protocol.batch import PPM, Batch, Role, View
+from protocol.batch import PPM, PROBES, Batch, Role, View
 from protocol.report import (
     DIMENSIONS,
     INCOMPARABLE_PPM,
@@ -21,6 +22,8 @@ from protocol.report import (
 )
 
 if TYPE_CHECKING:  # torch takes a second to import: only who scores pays for it
+    from torch import Tensor
+
     from scoring import ShardScores
 
 SLAB_BYTES_MAX: Final = 8 << 30
@@ -29,7 +32,8 @@ SLAB_BYTES_MAX: Final = 8 << 30
 Answers: TypeAlias = Callable[[bytes], bytes | memoryview | None]
 """The answers of a digest, None if they are not held."""
 Slab: TypeAlias = npt.NDArray[np.float32]
-"""[encoder, item, role, 1024]; roles are full, masks 0 .. K-1, inverses 0 .. K-1; NaN is withheld."""
+"""[encoder, row, 1024]; NaN is withheld. Rows: of every item the full, masks 0 .. K-1 and inverses 0 .. K-1;
+behind them the batch's probes."""
 _Bools: TypeAlias = npt.NDArray[np.bool_]
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -117,16 +121,17 @@ def answer_slab(
     batch = task.batch
     roles = 1 + 2 * _masks_per_item(batch)
     encoders, items = len(task.encoders), len(batch.items)
-    if encoders * items * roles * VECTOR_BYTES > slab_bytes_max:
+    rows_each = items * roles + len(batch.probes)
+    if encoders * rows_each * VECTOR_BYTES > slab_bytes_max:
         raise ScoringTaskError(
             f"{encoders} encoders, {items} items and {roles} views of each are more than "
             f"{slab_bytes_max >> 20} MiB of answers: raise score_bytes_max if this machine has the memory"
         )
-    places = [np.fromiter(_places(wave, roles), np.intp, len(wave)) for wave in batch.waves]
-    never_asked = np.ones(items * roles, dtype=bool)
+    places = [np.fromiter(_places(batch, wave, roles), np.intp, len(wave)) for wave in batch.waves]
+    never_asked = np.ones(rows_each, dtype=bool)
     for wave in places:
         never_asked[wave] = False
-    slab = allocate((encoders, items * roles, DIMENSIONS))
+    slab = allocate((encoders, rows_each, DIMENSIONS))
     for rows, digests in zip(slab, task.answers, strict=True):
         if digests is None:
             rows[:] = np.nan
@@ -134,7 +139,7 @@ def answer_slab(
         rows[never_asked] = np.nan
         for wave, name in zip(places, digests, strict=True):
             rows[wave] = _array(answers(name), name, len(wave))
-    return slab.reshape(encoders, items, roles, DIMENSIONS)
+    return slab
 
 
 def deviations(ours: _Floats, claimed: _Floats) -> _Floats:
@@ -186,14 +191,16 @@ def _score(
 
     allocate = _pageable if torch.device(device).type == "cpu" else pinned
     slab = torch.from_numpy(answer_slab(task, answers, slab_bytes_max, allocate)).to(device)
+    items, roles = len(task.batch.items), 1 + 2 * masks
+    views = slab[:, : items * roles].view(-1, items, roles, DIMENSIONS)  # [N, I, 1 + 2K, D]
     given = None
     if valid is not None:
         flags = np.frombuffer(valid, np.uint8).reshape(len(task.encoders), -1) != 0
         given = torch.from_numpy(flags).to(device)
-    return score_shard(
-        slab[:, :, 0],
-        slab[:, :, 1 : 1 + masks],
-        slab[:, :, 1 + masks :],
+    scores = score_shard(
+        views[:, :, 0],
+        views[:, :, 1 : 1 + masks],
+        views[:, :, 1 + masks :],
         torch.from_numpy(inputs.share).to(device),
         rule,
         scored=torch.from_numpy(inputs.scored).to(device),
@@ -201,6 +208,20 @@ def _score(
         valid=given,
         probation=torch.tensor(task.probation),
     )
+    probed = _probed(task.batch, masks, views, slab[:, items * roles :], scores)
+    return replace(scores, terms=scores.terms | probed)
+
+
+def _probed(
+    batch: Batch, masks: int, views: Tensor, answer: Tensor, scores: ShardScores
+) -> dict[str, Tensor]:
+    """The terms of the probes. views [N, I, 1 + 2K, D], answer [N, P, D] -> [N] each."""
+    from scoring.probes import probe_terms
+
+    item = [view.item for view in batch.probes]
+    fragment = [1 + masks * (view.role is Role.INVERSE_PROBE) for view in batch.probes]
+    counted = scores.valid[:, item] & (scores.terms["live"] > 0)[:, None]  # [N, P]
+    return probe_terms(views[:, item, fragment], answer, views[:, item, 0], counted)._asdict()
 
 
 def _masks_per_item(batch: Batch) -> int:
@@ -214,10 +235,16 @@ def _inputs(batch: Batch, masks: int) -> _Inputs:
     return _Inputs(share, np.array(batch.scored, dtype=bool), parts)
 
 
-def _places(wave: tuple[View, ...], roles: int) -> Iterator[int]:
-    """Row [item, role] of each view, in the order asked."""
+def _places(batch: Batch, wave: tuple[View, ...], roles: int) -> Iterator[int]:
+    """The row of each view, in the order asked."""
     first = {Role.FULL: 0, Role.MASK: 1, Role.INVERSE: 1 + roles // 2}
-    return (view.item * roles + first[view.role] + view.mask for view in wave)
+    next_probe = len(batch.items) * roles
+    for view in wave:
+        if view.role in PROBES:
+            yield next_probe
+            next_probe += 1
+        else:
+            yield view.item * roles + first[view.role] + view.mask
 
 
 def _array(data: bytes | memoryview | None, name: bytes, views: int) -> npt.NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 A pure function of (secret, items): the dealer plans it, attesters plan it again from the report. Items and
 the views of each wave are shuffled by the secret, so that an encoder can tell neither scored from served
-items nor which inverse belongs to which mask.
+items, nor which inverse belongs to which mask, nor probes from further masks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import msgspec
 from protocol.codec import Record, decode, encode
 from protocol.genesis import VIEWS_MAX, WAVE_BYTES_MAX
 from protocol.hashing import digest, keyed_stream
-from protocol.items import ITEM_BYTES_MAX, check_canonical_text
+from protocol.items import ITEM_BYTES_MAX, check_canonical_text, item_id
 from protocol.masks import WORDS_MIN, text_masks
 from protocol.messages import WAVES
+from protocol.probes import probe_text, probed_items
 from protocol.sealing import seal, unseal, wave_key
 
 VIEW_ID_BYTES = 16
@@ -32,11 +33,18 @@ class Role(StrEnum):
     FULL = "full"
     MASK = "mask"
     INVERSE = "inverse"
+    MASK_PROBE = "mask-probe"
+    """Mask 0 once more, less a few words."""
+    INVERSE_PROBE = "inverse-probe"
+    """The inverse of mask 0 once more, less a few words."""
+
+
+PROBES = (Role.MASK_PROBE, Role.INVERSE_PROBE)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One thing to embed: the full item, one of its masks, or that mask's inverse."""
+    """One thing to embed: the full item, one of its masks, that mask's inverse, or a probe."""
 
     item: int
     role: Role
@@ -46,7 +54,7 @@ class View:
     @property
     def wave(self) -> int:
         """Mask 0 travels first, its inverse second, everything else last."""
-        if self.role is Role.FULL or self.mask > 0:
+        if self.mask > 0 or self.role not in (Role.MASK, Role.INVERSE):
             return 3
         return 1 if self.role is Role.MASK else 2
 
@@ -77,6 +85,11 @@ class Batch:
     sealed: tuple[bytes, ...]
     """Ciphertexts of the three waves."""
 
+    @property
+    def probes(self) -> tuple[View, ...]:
+        """The probes of wave 3, in the order they are asked."""
+        return tuple(view for view in self.waves[-1] if view.role in PROBES)
+
 
 class BatchError(ValueError):
     """Items that no honest dealer would put into one batch."""
@@ -94,6 +107,8 @@ def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], 
     entries = stream.shuffle([(item, True) for item in scored] + [(item, False) for item in sorted(served)])
     views: list[View] = []
     shares: list[tuple[int, ...]] = []
+    places = [index for index, (_, is_scored) in enumerate(entries) if is_scored]
+    probed = set(probed_items(secret, places, masks_per_item))
     for index, (item, is_scored) in enumerate(entries):
         text = check_canonical_text(item)
         views.append(View(index, Role.FULL, 0, text))
@@ -107,6 +122,10 @@ def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], 
             views.append(View(index, Role.MASK, k, mask.part(text)))
             views.append(View(index, Role.INVERSE, k, mask.inverse(text)))
         shares.append(tuple(mask.share_ppm(text) for mask in masks))
+        if index in probed:
+            parts = (masks[0].part(text), masks[0].inverse(text))
+            of_inverse, left = probe_text(secret, item_id(item), parts)
+            views.append(View(index, PROBES[of_inverse], 0, left))
     waves = tuple(tuple(stream.shuffle([v for v in views if v.wave == wave])) for wave in WAVES)
     sealed = tuple(_seal_wave(secret, wave, waves[wave - 1]) for wave in WAVES)
     return Batch(

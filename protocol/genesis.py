@@ -15,6 +15,7 @@ from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decod
 from protocol.hashing import digest
 from protocol.items import ITEM_BYTES_MAX
 from protocol.masks import MASKS_MAX
+from protocol.probes import probe_count
 from protocol.sampling import POOL_ITEMS_MAX
 from protocol.signatures import is_valid_public_key
 
@@ -178,7 +179,8 @@ class Genesis:
 def views_bounds(p: NetworkParameters, wave: int) -> tuple[int, int]:
     """The fewest and the most views a wave can have: served items may be none, or too short to mask."""
     per_item = 1 if wave < 3 else 2 * p.masks_per_item - 1
-    return p.scored_items * per_item, (p.scored_items + p.served_items_max) * per_item
+    probes = 0 if wave < 3 else probe_count(p.scored_items, p.masks_per_item)
+    return p.scored_items * per_item + probes, (p.scored_items + p.served_items_max) * per_item + probes
 
 
 def _check(content: GenesisContent) -> None:
@@ -250,8 +252,9 @@ def _check_batch(p: NetworkParameters) -> None:
     if p.masks_per_item > MASKS_MAX:
         raise GenesisError(f"masks_per_item {p.masks_per_item} is over {MASKS_MAX}")
     views = views_bounds(p, 3)[1]
-    # The third wave holds an item whole and, cut in two, once for every further mask.
-    wave_bytes = items * p.masks_per_item * ITEM_BYTES_MAX + views * VIEW_OVERHEAD_BYTES
+    # The third wave holds an item whole and, cut in two, once for every further mask, and parts as probes.
+    texts = items * p.masks_per_item + probe_count(p.scored_items, p.masks_per_item)
+    wave_bytes = texts * ITEM_BYTES_MAX + views * VIEW_OVERHEAD_BYTES
     if views > VIEWS_MAX or wave_bytes > WAVE_BYTES_MAX:
         raise GenesisError(
             f"a wave could have {views} views of {wave_bytes} bytes, over {VIEWS_MAX} or {WAVE_BYTES_MAX}: "

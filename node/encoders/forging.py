@@ -50,7 +50,7 @@ class ForgedInverse:
     def _forged_inverses(self, views: Sequence[str], masks: WaveAnswer) -> NDArray[np.float32]:
         """inverse = unit(guess of full - share * mask), the guess between the mask and its neighbours."""
         likeness = _likeness(views, masks.views)  # [n, masks]
-        matched = _matched_masks(likeness)
+        matched = matched_masks(likeness)
         mask_rows = masks.answers[matched]  # [n, DIMENSIONS]
         nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]  # [n, NEIGHBOURS]
         weights = np.take_along_axis(likeness, nearest, axis=1).astype(np.float32)
@@ -83,7 +83,7 @@ def _likeness(inverses: Sequence[str], masks: Sequence[str]) -> NDArray[np.float
     ).reshape(len(inverses), len(masks))
 
 
-def _matched_masks(likeness: NDArray[np.float64]) -> NDArray[np.int64]:
+def matched_masks(likeness: NDArray[np.float64]) -> NDArray[np.int64]:
     """For each inverse the index of a mask, the likeliest pairs first, each mask once while they last."""
     inverse_count, mask_count = likeness.shape
     # More inverses than masks never come by protocol; those left over share.

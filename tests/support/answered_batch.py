@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from node.corpus import load_challenge_pool
 from node.encoders import DIMENSIONS
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
-from protocol.batch import Batch, Role, plan_batch
+from protocol.batch import PROBES, Batch, Role, plan_batch
 
 ITEMS = 64
 MASKS = 2
@@ -43,5 +43,6 @@ def slabs_of(batch: Batch, history: dict[int, WaveAnswer]) -> tuple[NDArray[np.f
     }
     for wave in WAVES:
         for view, row in zip(batch.waves[wave - 1], history[wave].answers, strict=True):
-            slabs[view.role][view.item, view.mask] = row
+            if view.role not in PROBES:
+                slabs[view.role][view.item, view.mask] = row
     return slabs[Role.FULL][:, 0], slabs[Role.MASK], slabs[Role.INVERSE]

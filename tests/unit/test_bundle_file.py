@@ -27,6 +27,7 @@ from node.verify import verify_bundle
 from protocol.codec import encode
 from protocol.hashing import content_digest
 from protocol.messages import Challenge, Reveal
+from protocol.probes import probe_count
 from protocol.report import VECTOR_BYTES
 from protocol.statement import expect
 from tests.support.certified_round import Fault, certified_round
@@ -171,7 +172,8 @@ def test_answers__are_in_order_of_encoder_and_wave() -> None:
         n for names in revealed for n in names
     ]
     sizes_bytes = named_answers(honest.bundle.body, honest.genesis.network_id)
-    assert [*sizes_bytes.values()] == [64 * VECTOR_BYTES] * 12
+    probes = probe_count(64, 1)
+    assert [*sizes_bytes.values()] == [64 * VECTOR_BYTES, 64 * VECTOR_BYTES, (64 + probes) * VECTOR_BYTES] * 4
 
 
 def test_answers_no_longer_held__are_named() -> None:

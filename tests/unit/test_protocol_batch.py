@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.batch import PPM, Batch, BatchError, Role, View, open_wave, plan_batch
+from protocol.batch import PPM, PROBES, Batch, BatchError, Role, View, open_wave, plan_batch
 from protocol.codec import CodecError, encode
 from protocol.genesis import views_bounds
 from protocol.hashing import content_digest, digest
 from protocol.items import ItemError, canonical_text
 from protocol.masks import WORDS_MIN
+from protocol.probes import probe_count
 from protocol.sealing import SealError, seal, wave_key
 from tests.support.genesis import small_network, text_items
 
@@ -66,14 +67,18 @@ def test_waves__partition_the_views_by_what_they_may_give_away(
     assert {(view.role, view.mask) for view in first} == {(Role.MASK, 0)}
     assert {(view.role, view.mask) for view in second} == {(Role.INVERSE, 0)}
     expected = {(Role.FULL, 0)} | {(role, k) for role in (Role.MASK, Role.INVERSE) for k in range(1, masks)}
-    assert {(view.role, view.mask) for view in third} == expected
+    assert {(view.role, view.mask) for view in third if view.role not in PROBES} == expected
+    probed = [view.item for view in batch.probes]
+    assert len(set(probed)) == len(probed) == probe_count(len(scored), masks)
+    assert all(batch.scored[item] for item in probed)
     views = [view for wave in batch.waves for view in wave]
     places = Counter((view.item, view.role, view.mask) for view in views)
     assert max(places.values()) == 1
     for index, item in enumerate(batch.items):
         long = len(item.decode().split(" ")) >= WORDS_MIN
         assert len(batch.mask_share_ppm[index]) == (masks if long else 0)
-        assert sum(view.item == index for view in views) == (1 + 2 * masks if long else 1)
+        asked = 1 + 2 * masks if long else 1
+        assert sum(view.item == index for view in views) == asked + probed.count(index)
     assert all(view.wave == wave for wave, asked in enumerate(batch.waves, 1) for view in asked)
 
 

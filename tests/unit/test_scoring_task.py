@@ -24,12 +24,13 @@ from node.scoring_task import (
     score_task,
     vector_deviations,
 )
-from protocol.batch import PPM, Role, plan_batch
+from protocol.batch import PPM, PROBES, Role, plan_batch
 from protocol.hashing import content_digest
 from protocol.items import canonical_text
 from protocol.report import DIMENSIONS, VECTOR_BYTES, ScoredShard, ScoreTask, Term
 from protocol.schedule import ShardRound
 from scoring import rule_by_name, score_shard
+from scoring.probes import ProbeTerms
 from tests.support.certified_round import ITEMS, Fault, bag_of_words, certified_round, topical_items
 from tests.support.memory_network import Blobs
 
@@ -71,14 +72,20 @@ def with_value(data: bytes, index: int, value: float) -> bytes:
 def test_slab__holds_every_answer_where_its_view_belongs_and_nan_elsewhere(masks: int) -> None:
     task, blobs = make_task(masks, withheld=(3,))
     slab = answer_slab(task, blobs.get)
-    assert slab.shape == (ENCODERS, ITEMS + 2, 1 + 2 * masks, DIMENSIONS)
+    roles, probes = 1 + 2 * masks, [view for view in task.batch.waves[2] if view.role in PROBES]
+    assert slab.shape == (ENCODERS, (ITEMS + 2) * roles + len(probes), DIMENSIONS)
     expected = np.full_like(slab, np.nan)
     first = {Role.FULL: 0, Role.MASK: 1, Role.INVERSE: 1 + masks}
     for encoder, names in enumerate(task.answers):
         for name, wave in zip(names or (), task.batch.waves, strict=False):
             for place, view in enumerate(wave):
                 row = blobs[name][place * VECTOR_BYTES : (place + 1) * VECTOR_BYTES]
-                expected[encoder, view.item, first[view.role] + view.mask] = np.frombuffer(row, "<f4")
+                at = (
+                    (ITEMS + 2) * roles + probes.index(view)
+                    if view in probes
+                    else view.item * roles + first[view.role] + view.mask
+                )
+                expected[encoder, at] = np.frombuffer(row, "<f4")
     assert slab.tobytes() == expected.tobytes()
     assert np.isnan(slab[3]).all()
 
@@ -93,12 +100,14 @@ def test_slab__lands_in_the_memory_it_is_given_and_is_not_copied_again() -> None
 
     slab = answer_slab(task, blobs.get, allocate=allocate)
     assert slab.ctypes.data == made[0].ctypes.data
-    assert torch.from_numpy(slab)[:, :, 1:3].float().data_ptr() == slab[:, :, 1:].ctypes.data
+    views = torch.from_numpy(slab)[:, : (ITEMS + 2) * 5].unflatten(1, (ITEMS + 2, 5))
+    assert views[:, :, 1:3].float().data_ptr() == slab[:, 1:].ctypes.data
 
 
 def test_score_task__is_score_shard_on_the_views_by_role() -> None:
     task, blobs = make_task(2)
     slab = torch.from_numpy(answer_slab(task, blobs.get))
+    slab = slab[:, : (ITEMS + 2) * 5].unflatten(1, (ITEMS + 2, 5))
     share = torch.tensor([list(shares) or [0, 0] for shares in task.batch.mask_share_ppm]) / PPM
     scored = torch.tensor(task.batch.scored)
     direct = score_shard(
@@ -109,7 +118,7 @@ def test_score_task__is_score_shard_on_the_views_by_role() -> None:
     np.testing.assert_array_equal(floats(ours.score), direct.score.numpy())
     np.testing.assert_array_equal(floats(ours.weight), direct.weight.numpy())
     np.testing.assert_array_equal(np.frombuffer(ours.consensus, "<f4"), direct.consensus.numpy().reshape(-1))
-    assert [term.name for term in ours.terms] == sorted(direct.terms)
+    assert [term.name for term in ours.terms] == sorted([*direct.terms, *ProbeTerms._fields])
     assert len(ours.valid) == ENCODERS * (ITEMS + 2)
     assert set(ours.valid) <= {0, 1}
 
@@ -278,3 +287,52 @@ def test_vector_deviation__is_infinite_when_one_coordinate_is_nan_on_one_side(
 def test_import__leaves_torch_alone(module: str) -> None:
     code = f"import sys, {module}; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def leaking_task() -> tuple[ScoreTask, Blobs]:
+    """Encoder 0 mixes its full views into the answers to mask 0 and its inverse, knowing them beforehand."""
+    task, blobs = make_task(2)
+    own = task.answers[0]
+    assert own is not None
+    waves = task.batch.waves
+    rows = [np.frombuffer(blobs[name], "<f4").reshape(-1, DIMENSIONS).copy() for name in own]
+    full = {view.item: rows[2][at] for at, view in enumerate(waves[2]) if view.role is Role.FULL}
+    for wave in (0, 1):
+        for at, view in enumerate(waves[wave]):
+            mixed = rows[wave][at] + full[view.item]
+            rows[wave][at] = mixed / np.linalg.norm(mixed)
+    first, second, third = (row.tobytes() for row in rows)
+    names = (content_digest(first), content_digest(second), content_digest(third))
+    blobs |= dict(zip(names, (first, second, third), strict=True))
+    return replace(task, answers=(names, *task.answers[1:])), blobs
+
+
+def test_probes__show_in_the_report_who_knew_the_full_views() -> None:
+    task, blobs = leaking_task()
+    terms = {term.name: floats(term.values) for term in score_task(task, blobs.get).terms}
+    assert list(terms["probes"]) == [len(task.batch.probes)] * ENCODERS == [4] * ENCODERS
+    assert terms["bent"][0] > 3
+    assert terms["leaning"][0] > 3
+    assert terms["bent"][1:].max() < 1
+    assert terms["pull"][0] > terms["pull"][1:].max() + 0.3
+
+
+@pytest.mark.parametrize("name", ["probes", "bent", "leaning", "pull"])
+def test_dealer_that_hides_a_bent_probe__is_contradicted(name: str) -> None:
+    task, blobs = leaking_task()
+    honest = score_task(task, blobs.get)
+    assert max(one.difference_ppm for one in compare_task(task, blobs.get, honest)) == 0
+    hidden = [
+        msgspec.structs.replace(term, values=with_value(term.values, 0, 0.0)) if term.name == name else term
+        for term in honest.terms
+    ]
+    lied = msgspec.structs.replace(honest, terms=tuple(hidden))
+    found = {one.term: one for one in compare_task(task, blobs.get, lied)}
+    assert found[name].difference_ppm > 100_000
+    assert found[name].encoder == task.encoders[0]
+
+
+def test_withheld_encoder__has_no_probes_against_it() -> None:
+    task, blobs = make_task(2, withheld=(3,))
+    terms = {term.name: floats(term.values) for term in score_task(task, blobs.get).terms}
+    assert [terms[name][3] for name in ("probes", "bent", "leaning", "pull")] == [0, 0, 0, 0]

@@ -11,6 +11,7 @@ from node.verify import Check, CheckStep, VerificationFailed, verify_bundle
 from protocol.certificates import make_certificate
 from protocol.codec import encode
 from protocol.messages import AttestationRef
+from protocol.probes import probe_count
 from protocol.report import VECTOR_BYTES, ReportBody, Term
 from protocol.schedule import ShardRound
 from tests.support.certified_round import CertifiedRound, Fault, certified_round
@@ -48,15 +49,16 @@ def test_certified_report__passes_every_check_in_order(masks: int) -> None:
     assert verification.at == ShardRound(0, 0, 0)
     assert 3 * verification.stake >= 2 * verification.total_stake
     counts = {step.check: step.counts for step in told}
+    views = 64 * (1 + 2 * masks) + probe_count(64, masks)
     assert counts[Check.AUDIT] == {
         "scored items": 64,
         "served items": 0,
-        "views": 64 * (1 + 2 * masks),
+        "views": views,
         "commits": 12,
         "locks": 3,
         "reveals": 4,
     }
-    assert counts[Check.ANSWERS] == {"answers": 12, "bytes": 4 * 64 * (1 + 2 * masks) * VECTOR_BYTES}
+    assert counts[Check.ANSWERS] == {"answers": 12, "bytes": 4 * views * VECTOR_BYTES}
     terms = {deviation.term for deviation in verification.deviations}
     assert {"valid", "score", "weight", "consensus", "discrimination"} <= terms
     tolerance_ppm = honest.genesis.parameters.tolerance_ppm
