@@ -29,7 +29,7 @@ class SimEncoder(SimNode):
         if not isinstance(statement.body, Challenge) or self.signer is None:
             return
         at = statement.body.at
-        epoch = self.epochs.of(at.epoch)
+        epoch = self.epochs.of(at.epoch)  # known, or its challenge would not have been accepted
         if at.round < self.signer.first_round or self.key not in shard_of(epoch, at):
             return
         self.machines[at] = [EncoderMachine(epoch, at, self.key, self._salt_seed)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from node.sim.epochs import ToldEpoch
 from node.sim.scheduler import Scheduler
 from node.sim.streams import below, chance, stream
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
+from protocol.rounds import effects as fx
 
 FORWARD_TO = 1
 """Peers a node forwards a new statement to: carries it past a loss, and a liar's two stories across."""
@@ -47,7 +49,14 @@ class Peer(Protocol):
     def serve(self, digest: bytes, to: bytes) -> bytes | None:
         """A blob, if it is here and this node gives it to that one."""
 
+    def tell_epochs(self, first: int) -> tuple[ToldEpoch, ...]:
+        """The epochs from a number on that are written down here."""
 
+    def tell_rounds(self, epoch: int) -> tuple[fx.RoundCertified, ...]:
+        """The certified rounds of an epoch that are written down here."""
+
+
+T = TypeVar("T")
 Separates = Callable[[bytes, bytes], bool]
 
 
@@ -147,13 +156,23 @@ class Network:
     def fetch(self, asker: bytes, digest: bytes, source: bytes, done: Callable[[bytes | None], None]) -> None:
         """Ask one node for a blob; `done` gets it, or None when that node cannot be asked or has it not."""
 
-        def answer() -> None:
-            data = self.peers[source].serve(digest, asker)
-            if data is not None:
-                self.sent_bytes += len(data)
-            self._scheduler.after(below(self._draw, self.weather.delay_ms_max), lambda: done(data))
+        def answer(peer: Peer) -> bytes | None:
+            data = peer.serve(digest, asker)
+            self.sent_bytes += 0 if data is None else len(data)
+            return data
 
-        self._stream(asker, source, answer, lambda: done(None))
+        self.ask(asker, source, answer, done)
+
+    def ask(
+        self, asker: bytes, source: bytes, answer: Callable[[Peer], T], done: Callable[[T | None], None]
+    ) -> None:
+        """Ask one node for anything; `done` gets its answer, or None when it cannot be asked."""
+
+        def answered() -> None:
+            told = answer(self.peers[source])
+            self._scheduler.after(below(self._draw, self.weather.delay_ms_max), lambda: done(told))
+
+        self._stream(asker, source, answered, lambda: done(None))
 
     def _stream(
         self,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from node.signer.errors import OpensLaterError, SignerError
 from node.sim.disk import Crash, Disk
+from node.sim.epochs import FOLLOW_EVERY_MS, ToldEpoch, checked_epochs, epochs_on, told_epochs
 from node.sim.network import Network
 from node.sim.observer import Observer
 from node.sim.scheduler import Scheduler
@@ -21,14 +22,17 @@ from node.sim.trace import Trace
 from node.sim.vectors import StandInError, stand_in_comparison, stand_in_scores
 from node.sim.world import Member, World
 from node.store.errors import StoreError
-from protocol.epochs.carried import CarriedEpochs
+from protocol.codec import CodecError
+from protocol.epochs.agreed import EpochCertificateError
 from protocol.epochs.known import Epochs
+from protocol.epochs.record import RecordError
+from protocol.epochs.view import Epoch
 from protocol.evidence import vote_slot
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.hashing import content_digest
 from protocol.hearing import Heard, Hearing
-from protocol.messages import Body, Commit, Evidence
+from protocol.messages import Body, Commit, Evidence, Exit, Registration
 from protocol.report import ScoreTask
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
@@ -40,6 +44,8 @@ LOOK_AGAIN_MS = 5_000
 """How long a sleep until a time lasts at most before the clock is looked at again, as in `node/clock.py`."""
 MEND_EVERY_MS = 3_000
 SCORING_MS = 200
+INPUTS_MS = 50
+"""What gathering or checking the inputs of a record takes."""
 BLOBS_IN_MEMORY_MAX = 512
 
 
@@ -85,11 +91,12 @@ class SimNode:
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
         self._own: deque[tuple[ShardRound, ev.Event]] = deque()
         self.on_death: Callable[[], None] = lambda: None
+        self._asked = 0
         self._life = 0  # processes so far: what an earlier one began is over
 
     def known_epochs(self) -> Epochs:
-        """What this node knows of epochs when it is made."""
-        return CarriedEpochs(self.genesis)
+        """What a process knows of epochs when it begins: what is on its disk."""
+        return epochs_on(self.disk, self.genesis)
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -101,6 +108,7 @@ class SimNode:
     def start(self) -> None:
         """Begin a process: open the signer, waiting as the node does, then take part."""
         self._life += 1
+        self.epochs = self.known_epochs()
         self.machines, self.hearing, self.signer = {}, Hearing(self.epochs, self.shared.read), None
         self._memory.clear()
         self._own.clear()
@@ -141,7 +149,51 @@ class SimNode:
             self.note(f"signer votes again from round {self.signer.first_round}")
 
     def joined(self) -> None:
-        """The signer is open: take part. What a role does."""
+        """The signer is open: take part. What a role does, after this."""
+        self.follow()
+
+    # -- epochs --------------------------------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """Ask one validator after another for the records that are missing here."""
+        self.after(FOLLOW_EVERY_MS, self.follow)
+        others = [key for key in self.genesis.validators if key != self.key]
+        source = others[self._asked % len(others)]
+        self._asked += 1
+        first, life = self.epochs.newest.number + 1, self._life
+
+        def told(epochs: tuple[ToldEpoch, ...] | None) -> None:
+            if self._life == life and epochs:
+                self.enter(lambda: self._take_epochs(epochs))
+
+        self.network.ask(self.key, source, lambda peer: peer.tell_epochs(first), told)
+        self.catch_up(source)
+
+    def _take_epochs(self, told: tuple[ToldEpoch, ...]) -> None:
+        newest = self.epochs.newest.number
+        told = tuple(one for one in told if one.record.certificate.epoch > newest)
+        try:
+            for fact in checked_epochs(self.epochs, told):
+                self.persist(fact)
+                self.note(f"catches up with epoch {fact.epoch.number}")
+        except (CodecError, RecordError, EpochCertificateError, StoreError) as error:
+            self.note(f"takes no epoch: {error}")
+
+    def tell_epochs(self, first: int) -> tuple[ToldEpoch, ...]:
+        """The epochs from a number on that are written down here."""
+        return told_epochs(self.disk, first)
+
+    def tell_rounds(self, epoch: int) -> tuple[fx.RoundCertified, ...]:
+        """The certified rounds of an epoch that are written down here."""
+        return ()
+
+    def catch_up(self, source: bytes) -> None:
+        """Ask a validator for certified rounds that are missing here. Validators do."""
+
+    def begins(self, epoch: Epoch) -> None:
+        """Take up an epoch whose record is written down."""
+        if epoch.number == self.epochs.newest.number + 1:
+            self.epochs.add(epoch)
 
     def die(self, reason: str) -> None:
         """The process ends; only the disk is left."""
@@ -212,8 +264,8 @@ class SimNode:
             self.note(f"accepts {self.observer.named(statement)}")
             if topic is not None:
                 self.forward(statement, topic)
-            elif isinstance(statement.body, Commit):
-                self.gossip(statement)  # the witnesses of a commit make it known
+            elif isinstance(statement.body, Commit | Registration | Exit):
+                self.gossip(statement)  # the witnesses of a commit make it known; so with who joins or leaves
             self.accepted(statement)
         elif verdict is Verdict.REJECT or statement is not None:
             self.note(f"{verdict.value}s: {heard.judgement.reason}")
@@ -226,11 +278,15 @@ class SimNode:
     def accepted(self, statement: Statement[Body]) -> None:
         """Hand a statement to the machines of its round."""
         body = statement.body
+        self.witness(statement)
         if isinstance(body, Evidence):
             return
         if body.at not in self.machines:
             self.unopened(statement)
         self.handle(body.at, ev.Received(statement))
+
+    def witness(self, statement: Statement[Body]) -> None:
+        """Take note of a statement, whatever the machines make of it."""
 
     def unopened(self, statement: Statement[Body]) -> None:
         """No machine is open for this statement's round; a role may open one."""
@@ -258,6 +314,7 @@ class SimNode:
         signature = self.signer.sign(vote_slot(draft), name)
         statement = assemble(self.genesis.network_id, self.key, body, signature)
         self.hearing.remember(statement)
+        self.witness(statement)
         self.observer.said(self, statement)
         self.note(f"says {self.observer.named(statement)}")
         return statement
@@ -319,6 +376,8 @@ class SimNode:
                 self.after(SCORING_MS, lambda: self.handle(at, self.scored(task)))
             case fx.Recompute():
                 self.after(SCORING_MS, lambda: self.handle(at, self._recomputed(effect)))
+            case fx.GatherInputs() | fx.CheckInputs():
+                self.after(INPUTS_MS, lambda: self.inputs(at, effect))
             case fx.Penalise(key, reason):
                 self.note(f"penalises {self.observer.name_of(key)}: {reason}")
             case fx.Publish(_, step, wave):
@@ -327,7 +386,13 @@ class SimNode:
                 )
 
     def persist(self, fact: fx.Fact) -> None:
-        """Write a fact down. Raises StoreError."""
+        """Write a fact down. Raises StoreError. An encoder keeps epochs in memory only."""
+        if isinstance(fact, fx.EpochDecided):
+            self.begins(fact.epoch)
+            self.observer.persisted(self, fact)
+
+    def inputs(self, at: ShardRound, effect: fx.GatherInputs | fx.CheckInputs) -> None:
+        """Gather or check what the next epoch is computed from. Validators do."""
 
     def encode(self, at: ShardRound, wave: int, texts: tuple[str, ...]) -> None:
         """Answer a wave later. Encoders do."""

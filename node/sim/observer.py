@@ -15,7 +15,8 @@ from node.sim.vectors import StandInError, stand_in_comparison
 from node.sim.world import World
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.codec import encode
-from protocol.epochs.carried import CarriedEpochs
+from protocol.epochs.known import Epochs
+from protocol.epochs.view import Epoch
 from protocol.evidence import EvidenceError, Slot, check_evidence
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
@@ -50,7 +51,8 @@ class Observer:
     def __init__(self, world: World, byzantine: frozenset[bytes]) -> None:
         self._world = world
         self._genesis = world.genesis
-        self.epochs = CarriedEpochs(world.genesis)
+        self.epochs = Epochs(world.genesis)
+        self._epochs_seen: dict[int, Epoch] = {}
         self._byzantine = byzantine
         self._names = {member.key: member.name for member in (*world.validators, *world.encoders)}
         self._said: dict[Slot, bytes] = {}  # by honest members
@@ -232,13 +234,31 @@ class Observer:
 
     def persisted(self, node: SimNode, fact: fx.Fact) -> None:
         """A fact is on a validator's disk."""
-        if node.key in self._byzantine or not isinstance(fact, fx.RoundCertified):
+        if node.key in self._byzantine:
+            return
+        if isinstance(fact, fx.EpochDecided):
+            self._epoch(node, fact.epoch)
+        if not isinstance(fact, fx.RoundCertified):
             return
         self._certificate(node, fact.certificate)
         if content_digest(encode(fact.body)) != fact.header.body.body:
             raise Violation(
                 "certified scores recompute", f"{node.member.name} kept another body of {fact.at}"
             )
+
+    def _epoch(self, node: SimNode, epoch: Epoch) -> None:
+        """The record of an epoch stands for an honest node."""
+        known = self._epochs_seen.setdefault(epoch.number, epoch)
+        if known.digest != epoch.digest:
+            raise Violation("one record an epoch", f"{node.member.name} has another of epoch {epoch.number}")
+        if known is not epoch:
+            return
+        self.epochs.add(epoch)
+        convicted = [state.public_key for state in epoch.record.validators if not state.stake]
+        convicted += [state.public_key for state in epoch.table.encoders if not state.stake]
+        for key in convicted:
+            if key not in self._byzantine:
+                raise Violation("no evidence against the honest", f"{self.name_of(key)} lost its stake")
 
     def handled(self, node: SimNode, machine: object) -> None:
         """A machine has handled an event: it may have certified its round by itself."""

@@ -17,7 +17,7 @@ from node.sim.shared import Shared
 from node.sim.trace import Trace
 from node.sim.validator import SimValidator
 from node.sim.world import GENESIS_TIME_MS, Size, world_of
-from protocol.schedule import dealer_of, shard_round, slot_start_ms
+from protocol.schedule import dealer_of, proposer_of, shard_round, slot_start_ms
 
 QUIET_ROUNDS_MAX = 16
 LIVE_WITHIN_ROUNDS = 3
@@ -121,7 +121,7 @@ class Simulation:
         """Raises Violation unless a round is certified soon enough on every honest validator."""
         genesis = self.world.genesis
         voters = {node.key for node in honest if node.key in genesis.validators}
-        dealt = 0
+        dealt = proposed = 0
         # Who starts when the faults stop takes part from the next slot on.
         first = self.scenario.rounds + 1
         for round_ in range(first, self.scenario.rounds + QUIET_ROUNDS_MAX):
@@ -130,13 +130,18 @@ class Simulation:
             shards = [shard_round(genesis, round_, shard) for shard in range(self.scenario.shards)]
             if any(voters <= self.observer.certified_by.get(at, set()) for at in shards):
                 return
-            dealt += any(
-                self.observer.is_honest(dealer_of(self.observer.epochs.of(at.epoch), at)) for at in shards
-            )
-            if dealt >= LIVE_WITHIN_ROUNDS:
+            epochs = self.observer.epochs
+            epoch = epochs.find(shards[0].epoch)
+            if epoch is None:
+                proposed += self.observer.is_honest(proposer_of(epochs.newest, round_))
+            else:
+                dealt += any(self.observer.is_honest(dealer_of(epoch, at)) for at in shards)
+            if dealt >= LIVE_WITHIN_ROUNDS or proposed >= LIVE_WITHIN_ROUNDS:
                 break
         raise Violation(
-            "lives after faults", f"{dealt} rounds had an honest dealer from round {first} on, for nothing"
+            "lives after faults",
+            f"{dealt} rounds had an honest dealer, and {proposed} without a record an honest proposer, "
+            f"from round {first} on, for nothing",
         )
 
 

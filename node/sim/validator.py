@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from node.sim.node import SimNode
+from node.sim.epochs import certified_in, lock_on
+from node.sim.node import Machine, SimNode
 from node.sim.world import served_text
+from node.store.errors import StoreError
+from protocol.audit import AuditError
+from protocol.certificates import CertificateError, check_certificate
+from protocol.codec import encode
+from protocol.epochs.agreement import AgreementMachine
+from protocol.epochs.checking import InputsError, Known, check_inputs, gather_inputs
+from protocol.epochs.view import Epoch
 from protocol.gossip_rules import ROUNDS_KEPT
+from protocol.hashing import content_digest
+from protocol.messages import Body, Evidence, Exit, Registration
 from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds import effects as fx
@@ -20,6 +30,7 @@ from protocol.schedule import (
     shard_round,
     slot_start_ms,
 )
+from protocol.statement import Statement
 
 LOOK_EVERY_MS = 500
 """How often a dealer looks whether enough are connected; a third of a slot at most."""
@@ -29,10 +40,15 @@ class SimValidator(SimNode):
     """Deals when drawn, attests always, keeps what is certified."""
 
     _met: set[bytes]  # bounded by genesis
+    _heard: dict[bytes, Statement[Body]]  # what may enter a record; bounded by the members and newcomers
+    _agreement: AgreementMachine
 
     def joined(self) -> None:
         """As `node/roles/validator.py`: from the next round on."""
+        super().joined()
         self._met = set()
+        self._heard = {}
+        self._agreement = AgreementMachine(self.epochs, self.key, lock_on(self.disk))
         self._wait_for(self.next_round())
 
     def _wait_for(self, round_: int) -> None:
@@ -43,15 +59,28 @@ class SimValidator(SimNode):
             at = shard_round(self.genesis, round_, shard)
             if is_scheduled(self.genesis, at):
                 self._open(at)
+        self.slot_began(round_)
         for at in [at for at in self.machines if at.round < round_ - ROUNDS_KEPT - 1]:
             del self.machines[at]
         self._wait_for(max(round_ + 1, round_at(self.genesis, self.now_ms)))
 
+    def slot_began(self, round_: int) -> None:
+        """The next epoch may be agreed on in this slot."""
+        slot = shard_round(self.genesis, round_, 0)
+        assert self.signer is not None
+        if is_scheduled(self.genesis, slot) and round_ >= self.signer.first_round:
+            self.handle(slot, ev.SlotBegan(slot))
+
     def _open(self, at: ShardRound) -> None:
-        epoch = self.epochs.of(at.epoch)
+        machines: list[Machine] = [self._agreement] if at.shard == 0 else []
+        self.machines[at] = machines
+        epoch = self.epochs.find(at.epoch)
+        if epoch is None:
+            self.note(f"cannot open {at}: no record of epoch {at.epoch}")
+            return
         attester = AttesterMachine(epoch, at, self.key, self.shared.audit)
         deals = dealer_of(epoch, at) == self.key
-        self.machines[at] = [DealerMachine(epoch, at, self.key), attester] if deals else [attester]
+        machines[:0] = [DealerMachine(epoch, at, self.key), attester] if deals else [attester]
         for effect in attester.start():
             self.one(at, effect)
         if deals:
@@ -92,11 +121,76 @@ class SimValidator(SimNode):
     def _connected(self, key: bytes) -> bool:
         return self.network.connected(self.key, key)
 
+    # -- epochs --------------------------------------------------------------------------------------------
+
+    def witness(self, statement: Statement[Body]) -> None:
+        """Registrations, exits and evidence wait for the next record."""
+        if isinstance(statement.body, Registration | Exit | Evidence):
+            self._heard[statement.digest] = statement
+
+    def inputs(self, at: ShardRound, effect: fx.GatherInputs | fx.CheckInputs) -> None:
+        """As `node/epochs/desk.py`."""
+        if effect.epoch != self.epochs.newest.number + 1:
+            return
+        certified = certified_in(self.disk, self.epochs, self.epochs.newest.number - 1)
+        if isinstance(effect, fx.GatherInputs):
+            heard = [self._heard[name] for name in sorted(self._heard)]
+            known = Known(
+                certified,
+                [one for one in heard if isinstance(one.body, Registration)],  # type: ignore[misc]
+                [one for one in heard if isinstance(one.body, Exit)],  # type: ignore[misc]
+                [one for one in heard if isinstance(one.body, Evidence)],  # type: ignore[misc]
+            )
+            inputs, epoch = gather_inputs(self.epochs, known)
+            self.handle(at, ev.InputsGathered(encode(inputs), epoch))
+            return
+        name = content_digest(effect.data)
+        try:
+            found = check_inputs(self.epochs, effect.data, certified)
+        except InputsError as error:
+            self.handle(at, ev.InputsRefused(name, str(error)))
+        else:
+            self.handle(at, ev.InputsChecked(name, found))
+
+    def tell_rounds(self, epoch: int) -> tuple[fx.RoundCertified, ...]:
+        """The certified rounds of an epoch that are written down here."""
+        return tuple(
+            fact for fact in self.disk.facts if isinstance(fact, fx.RoundCertified) and fact.at.epoch == epoch
+        )
+
+    def catch_up(self, source: bytes) -> None:
+        """Ask for the certified rounds of the epoch that the next record takes up."""
+        epoch = self.epochs.find(self.epochs.newest.number - 1)
+        if epoch is None:
+            return
+        life = self._life
+
+        def told(rounds: tuple[fx.RoundCertified, ...] | None) -> None:
+            if self._life == life and rounds:
+                self.enter(lambda: self._take_rounds(epoch, rounds))
+
+        self.network.ask(self.key, source, lambda peer: peer.tell_rounds(epoch.number), told)
+
+    def _take_rounds(self, epoch: Epoch, rounds: tuple[fx.RoundCertified, ...]) -> None:
+        here = {fact.at for fact in self.tell_rounds(epoch.number)}
+        try:
+            for fact in rounds:
+                if fact.at in here or fact.certificate.report != fact.header.digest:
+                    continue
+                check_certificate(epoch, fact.certificate)
+                self.shared.audit(epoch, fact.header, encode(fact.body))
+                self.persist(fact)
+                self.note(f"catches up with round {fact.at}")
+        except (CertificateError, AuditError, StoreError) as error:
+            self.note(f"takes no round: {error}")
+
     # -- disk ----------------------------------------------------------------------------------------------
 
     def persist(self, fact: fx.Fact) -> None:
         """Write a fact down. Raises StoreError."""
         self.disk.record(fact)
+        if isinstance(fact, fx.EpochDecided):
+            self.begins(fact.epoch)
         self.observer.persisted(self, fact)
 
     def keep(self, name: bytes, data: bytes) -> None:

@@ -9,7 +9,14 @@ import msgspec
 
 from config.presets import preset
 from protocol.chain import HashChain
-from protocol.genesis import EncoderMember, Genesis, GenesisContent, NetworkParameters, ValidatorMember
+from protocol.genesis import (
+    EPOCH_ROUNDS_MIN,
+    EncoderMember,
+    Genesis,
+    GenesisContent,
+    NetworkParameters,
+    ValidatorMember,
+)
 from protocol.hashing import digest, uint
 from protocol.items import canonical_text
 from protocol.merkle import MerkleTree
@@ -75,6 +82,7 @@ def world_of(size: Size) -> World:
         scored_items=size.scored_items,
         served_items_max=2,
         chain_length=max(8, size.rounds + 1) * size.shards,
+        epoch_rounds=EPOCH_ROUNDS_MIN,
     )
     validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))

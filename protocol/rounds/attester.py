@@ -166,6 +166,8 @@ class AttesterMachine:
 
     def _agree(self) -> list[Effect]:
         assert self._header is not None
+        if self.me not in self.epoch.validators:
+            return []  # convicted: it goes on keeping what is certified, and nobody counts its vote
         return [Broadcast(Attestation(self.at, self._header.digest)), Publish(self.at, Step.ATTESTED)]
 
     def _disagree(self, error: AuditError, difference_ppm: int = 0) -> list[Effect]:
@@ -173,6 +175,8 @@ class AttesterMachine:
             return []
         assert self._header is not None
         self._phases.move(AttesterMove.DISAGREE)
+        if self.me not in self.epoch.validators:
+            return [Publish(self.at, Step.DISPUTED, detail=str(error))]
         dispute = Dispute(
             self.at, self._header.digest, error.term, error.encoder, difference_ppm, error.detail[:400]
         )
@@ -181,6 +185,8 @@ class AttesterMachine:
     # -- certification -------------------------------------------------------------------------------------
 
     def _vote(self, statement: Statement[Attestation], now_ms: int) -> list[Effect]:
+        if statement.signer not in self.epoch.validators:
+            return []
         if statement.signer in self._votes:
             return []
         report = statement.body.report

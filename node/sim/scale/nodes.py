@@ -33,6 +33,9 @@ class MeteredNode(SimNode):
         """The observer's: ten thousand members for each of a thousand nodes would fill the machine."""
         return self.observer.epochs
 
+    def follow(self) -> None:
+        """Membership is held still here, so there are no records to follow."""
+
     def take_tally(self) -> Tally:
         """What was counted since the last time."""
         taken, self.tally = self.tally, Tally()
@@ -67,6 +70,9 @@ class MeteredNode(SimNode):
 
 class ScaleValidator(MeteredNode, SimValidator):
     """A validator: nothing it writes is kept, its observer has seen it."""
+
+    def slot_began(self, round_: int) -> None:
+        """Nobody agrees on records here."""
 
     def one(self, at: ShardRound, effect: fx.Effect) -> None:
         """Carry out an effect; an audit has verified reveals, which are not gossiped."""

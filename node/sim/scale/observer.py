@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from node.sim.observer import Observer, Violation
 from node.sim.world import World
 from protocol.certificates import CertificateError, check_certificate
+from protocol.epochs.carried import CarriedEpochs
 from protocol.hearing import Heard
 from protocol.messages import Body, Evidence
 from protocol.rounds import effects as fx
@@ -25,6 +26,7 @@ class ScaleObserver(Observer):
 
     def __init__(self, world: World) -> None:
         super().__init__(world, frozenset())
+        self.epochs = CarriedEpochs(world.genesis)  # membership is held still
         self.voids = 0
         self._reports_of: dict[ShardRound, bytes] = {}
 
