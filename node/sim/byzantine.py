@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from node.sim.epochs import ToldEpoch
 from node.sim.streams import stream
 from node.sim.validator import SimValidator
 from protocol.codec import decode, encode
+from protocol.epochs.agreed import CertifiedRecord
 from protocol.evidence import vote_slot
 from protocol.genesis import Genesis
 from protocol.gossip_rules import ROUNDS_KEPT
@@ -29,6 +31,9 @@ from protocol.messages import (
     Evidence,
     Lock,
     Offence,
+    Precommit,
+    Prevote,
+    Proposal,
     Report,
 )
 from protocol.report import BODY_BYTES_MAX, Deviation, ReportBody, ScoreTask, Term
@@ -55,6 +60,12 @@ class Lie(StrEnum):
     """As dealer it never reports: it keeps its chain's preimage to itself."""
     FORGE = "forge"
     """Certificates without a quorum, evidence against the honest, bytes that are no statement."""
+
+
+def _forged(record: CertifiedRecord) -> CertifiedRecord:
+    data = bytearray(record.record)
+    data[len(data) // 2] ^= 1
+    return msgspec.structs.replace(record, record=bytes(data))
 
 
 @dataclass
@@ -172,6 +183,8 @@ class ByzantineValidator(SimValidator):
                 return self._other_report(body)
             case Attestation():
                 return Attestation(body.at, digest("sim-lie", body.report))
+            case Prevote() | Precommit() | Proposal():
+                return msgspec.structs.replace(body, record=digest("sim-lie", body.record))
         return None
 
     def _other_report(self, report: Report) -> Report:
@@ -246,6 +259,13 @@ class ByzantineValidator(SimValidator):
         """A censor forwards nothing."""
         if Lie.CENSOR not in self.lies:
             super().forward(statement, topic)
+
+    def tell_epochs(self, first: int) -> tuple[ToldEpoch, ...]:
+        """A forger changes the seed of every record it serves."""
+        told = super().tell_epochs(first)
+        if Lie.FORGE not in self.lies:
+            return told
+        return tuple(one._replace(record=_forged(one.record)) for one in told)
 
     def serve(self, digest: bytes, to: bytes) -> bytes | None:
         """A censor serves encoders and friends only."""

@@ -54,7 +54,9 @@ class Observer:
         self.epochs = Epochs(world.genesis)
         self._epochs_seen: dict[int, Epoch] = {}
         self._byzantine = byzantine
-        self._names = {member.key: member.name for member in (*world.validators, *world.encoders)}
+        self._names = {
+            member.key: member.name for member in (*world.validators, *world.encoders, *world.newcomers)
+        }
         self._said: dict[Slot, bytes] = {}  # by honest members
         self._voted: dict[bytes, int] = {}  # highest round in which an honest key has voted
         self._closed: dict[bytes, int] = {}  # and of these, of its processes that have ended

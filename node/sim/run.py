@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.sim.byzantine import ByzantineValidator, Plot
-from node.sim.cheating import CheatingEncoder
+from node.sim.cheating import Cheat, CheatingEncoder
 from node.sim.encoder import SimEncoder
 from node.sim.faults import Faults
 from node.sim.network import Network, Weather
@@ -69,10 +69,18 @@ class Simulation:
         self.scenario = scenario
         rounds = scenario.rounds + QUIET_ROUNDS_MAX
         self.world = world_of(
-            Size(scenario.validators, scenario.encoders, rounds, scenario.variant, shards=scenario.shards)
+            Size(
+                scenario.validators,
+                scenario.encoders,
+                rounds,
+                scenario.variant,
+                shards=scenario.shards,
+                newcomers=scenario.newcomers,
+            )
         )
         byzantine = [member.key for member in self.world.validators[: len(scenario.lies)]]
         cheating = [member.key for member in self.world.encoders[: len(scenario.cheats)]]
+        cheating += [member.key for member in self.world.newcomers[1::2]]
         self.trace = Trace(GENESIS_TIME_MS, keep=keep_trace)
         self.scheduler = Scheduler(GENESIS_TIME_MS - START_BEFORE_MS)
         weather = Weather(
@@ -164,4 +172,10 @@ def _nodes(simulation: Simulation, plot: Plot) -> list[SimNode]:
             nodes.append(CheatingEncoder(member, world, *parts, cheat=s.scenario.cheats[index], noise=noise))
         else:
             nodes.append(SimEncoder(member, world, *parts, noise=noise))
+    for index, member in enumerate(world.newcomers):
+        if index % 2:
+            cheat = tuple(Cheat)[(s.scenario.seed + index) % len(Cheat)]
+            nodes.append(CheatingEncoder(member, world, *parts, cheat=cheat, noise=0.0))
+        else:
+            nodes.append(SimEncoder(member, world, *parts, noise=0.0))
     return nodes

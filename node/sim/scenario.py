@@ -10,11 +10,15 @@ from random import Random
 from node.sim.byzantine import Lie
 from node.sim.cheating import Cheat
 from node.sim.streams import chance, stream
+from protocol.genesis import EPOCH_ROUNDS_MIN
 
 VARIANTS = 6
 SHARDS_DRAWN = (1, 1, 1, 1, 1, 1, 2, 3)
 """A shard more costs nearly as much time as the first, and two are enough to get in each other's way."""
-ROUNDS = 4
+ROUNDS_DRAWN = (*(3,) * 10, *(4,) * 4, 8, 8, 14)
+"""Rounds with faults: an epoch has six, so the longer runs agree on records, and take up certified rounds."""
+NEWCOMERS_DRAWN = (0, 1, 2, 4)
+"""Encoders that genesis does not know, of the longer runs: half of them cheat."""
 VALIDATORS_MIN = 4
 """With fewer, no validator may be byzantine and any quorum is everyone."""
 ENCODERS_MIN = 5
@@ -50,6 +54,8 @@ class Scenario:
     """Dealt in each round, each by a dealer of its own."""
     rounds: int
     """Rounds with faults; quiet ones follow."""
+    newcomers: int
+    """Encoders that register; every other one cheats."""
     loss_percent: int
     replay_percent: int
     reorder_percent: int
@@ -69,7 +75,8 @@ class Scenario:
         cheats = [f"e{index} {cheat}" for index, cheat in enumerate(self.cheats)]
         return {
             "seed": str(self.seed),
-            "network": f"{self.validators} validators, {self.encoders} encoders, variant {self.variant}",
+            "network": f"{self.validators} validators, {self.encoders} encoders, "
+            f"{self.newcomers} newcomers, variant {self.variant}",
             "rounds": f"{self.rounds} of {self.shards} shards with faults, then quiet ones until one is "
             "certified",
             "links": f"{self.loss_percent} % lost, {self.replay_percent} % replayed, "
@@ -94,6 +101,7 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
     shards = _told(wishes.shards, stream(seed, "shards").choice(SHARDS_DRAWN))
     if shards > validators:
         raise ScenarioError("each shard of a round needs a dealer of its own: lower --shards")
+    rounds = _told(wishes.rounds, stream(seed, "rounds").choice(ROUNDS_DRAWN))
     byzantine = _told(wishes.byzantine, draw.randint(0, (validators - 1) // 3))
     cheaters = _told(wishes.cheaters, draw.randint(0, 2))
     if byzantine > validators or cheaters > encoders:
@@ -104,7 +112,8 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
         validators=validators,
         encoders=encoders,
         shards=shards,
-        rounds=_told(wishes.rounds, ROUNDS),
+        rounds=rounds,
+        newcomers=stream(seed, "newcomers").choice(NEWCOMERS_DRAWN) if rounds > EPOCH_ROUNDS_MIN else 0,
         loss_percent=_told(wishes.loss_percent, draw.choice((0, 0, 2, 5, 10, 20, 30))),
         replay_percent=draw.choice((0, 1, 5)),
         reorder_percent=draw.choice((0, 5, 20)),

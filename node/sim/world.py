@@ -28,6 +28,7 @@ GENESIS_TIME_MS = 1_000_000_000
 """Far enough from zero for a clock that is an hour behind."""
 WORDS_PER_ITEM = 12
 VOCABULARY = 400
+WORK_BITS = 6
 WORLDS_KEPT = 96
 """More than seeds draw by themselves: 4 numbers of validators, 3 of encoders, 6 variants."""
 
@@ -44,6 +45,7 @@ class Size:
     shard_size: int = 6
     # Not in the name of the network: one with more shards a round has the same members and items.
     shards: int = field(default=1, repr=False)
+    newcomers: int = field(default=0, repr=False)
 
 
 @dataclass
@@ -70,6 +72,8 @@ class World:
     genesis: Genesis
     validators: tuple[Member, ...]
     encoders: tuple[Member, ...]
+    newcomers: tuple[Member, ...]
+    """Whom genesis does not know."""
 
 
 @lru_cache(maxsize=WORLDS_KEPT)
@@ -83,6 +87,7 @@ def world_of(size: Size) -> World:
         served_items_max=2,
         chain_length=max(8, size.rounds + 1) * size.shards,
         epoch_rounds=EPOCH_ROUNDS_MIN,
+        registration_work_bits=WORK_BITS,
     )
     validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))
@@ -96,7 +101,8 @@ def world_of(size: Size) -> World:
         bonds=(),
     )
     genesis = Genesis(content)
-    return World(genesis, validators, encoders)
+    newcomers = tuple(_member(size, f"n{index}") for index in range(size.newcomers))
+    return World(genesis, validators, encoders, newcomers)
 
 
 def served_text(at: ShardRound) -> bytes:
