@@ -17,7 +17,7 @@ EXPOSED_MILLINATS: Final = 16_812
 """1,000 ln(20,000,000), rounded up: either sum of an honest encoder crosses it at no more than one of so many
 probes, so that both together accuse it falsely at no more than one of ten million."""
 
-_MILLI: Final = 1_000
+MILLI: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,15 @@ class Bending(Record, frozen=True):
     leaning: Natural = 0
 
 
+class ProbeSigns(Record, frozen=True):
+    """What one certified round says of an encoder's probes; never more signs than probes."""
+
+    probes: Natural
+    bent_milli: Natural
+    """1,000 times the number with the sign, rounded down."""
+    leaning_milli: Natural
+
+
 class BendingError(ValueError):
     """Probe terms that no scoring makes."""
 
@@ -61,8 +70,14 @@ def advanced(bending: Bending, probes: float, bent: float, leaning: float) -> Be
         raise BendingError(
             f"{bent} bent and {leaning} leaning of {probes} probes: take the terms of a certified report"
         )
+    return stepped(bending, ProbeSigns(int(probes), int(bent * MILLI), int(leaning * MILLI)))
+
+
+def stepped(bending: Bending, signs: ProbeSigns) -> Bending:
+    """The same in integers, as the records of epochs compute it."""
     return Bending(
-        _stepped(bending.bent, probes, bent, BENT), _stepped(bending.leaning, probes, leaning, LEANING)
+        _stepped(bending.bent, signs.probes, signs.bent_milli, BENT),
+        _stepped(bending.leaning, signs.probes, signs.leaning_milli, LEANING),
     )
 
 
@@ -71,8 +86,7 @@ def is_exposed(bending: Bending) -> bool:
     return max(bending.bent, bending.leaning) >= EXPOSED_MILLINATS
 
 
-def _stepped(millinats: int, probes: float, with_sign: float, sign: Sign) -> int:
-    with_milli = int(with_sign * _MILLI)
-    without_milli = int(probes) * _MILLI - with_milli
+def _stepped(millinats: int, probes: int, with_milli: int, sign: Sign) -> int:
+    without_milli = probes * MILLI - with_milli
     step = with_milli * sign.with_millinats - without_milli * sign.without_millinats
-    return max(0, millinats + step // _MILLI)
+    return max(0, millinats + step // MILLI)

@@ -221,6 +221,8 @@ def _encoder(epoch: Epoch, state: EncoderState) -> dict[str, object]:
         "weight_ppm": state.weight_ppm,
         "shards_judged": state.shards_judged,
         "silent_epochs": state.silent_epochs,
+        "bent_millinats": state.bending.bent,
+        "leaning_millinats": state.bending.leaning,
         "on_probation": _on_probation(epoch, state),
     }
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from protocol.bending import Bending
 from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decode, encode
 from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, Genesis
 from protocol.hashing import content_digest, digest
@@ -45,6 +46,8 @@ class EncoderState(Record, frozen=True):
     """Epochs in a row in which it was sampled and revealed nothing."""
     weight_ppm: Natural
     """Sum of its weights over the certified shard-rounds this record was made from: what it is paid for."""
+    bending: Bending
+    """What its answers to probes add up to."""
 
 
 class EncoderTable(Record, frozen=True):
@@ -101,7 +104,7 @@ def first_record(genesis: Genesis) -> tuple[EpochRecord, EncoderTable]:
     probation = genesis.parameters.probation_shards
     table = EncoderTable(
         tuple(
-            EncoderState(key, member.stake, probation, REPUTATION_START_PPM, 0, 0)
+            EncoderState(key, member.stake, probation, REPUTATION_START_PPM, 0, 0, Bending())
             for key, member in genesis.encoders.items()
         )
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
+from protocol.bending import Bending, ProbeSigns, is_exposed, stepped
 from protocol.codec import encode
 from protocol.epochs.inputs import EpochInputs
 from protocol.epochs.known import Epochs
@@ -105,32 +107,55 @@ def _encoders(
     newcomers = sorted(parse(data, genesis.network_id).signer for data in inputs.registrations)
     for key in newcomers:
         if key not in rows and len(rows) < MEMBERS_MAX:
-            rows[key] = EncoderState(key, stake_of(genesis, key), 0, 0, 0, 0)
+            rows[key] = EncoderState(key, stake_of(genesis, key), 0, 0, 0, 0, Bending())
     return [rows[key] for key in sorted(rows)]
 
 
-Sighting = tuple[bytes, bool, int, int]
-"""(dealer, revealed, score ppm, weight ppm) of one encoder in one shard-round."""
+class Sighting(NamedTuple):
+    """One encoder in one shard-round."""
+
+    dealer: bytes
+    revealed: bool
+    score_ppm: int
+    weight_ppm: int
+    probes: ProbeSigns
 
 
 def _sightings(outcomes: Iterable[RoundOutcome]) -> dict[bytes, list[Sighting]]:
     seen: dict[bytes, list[Sighting]] = defaultdict(list)
     for outcome in outcomes:
-        rows = zip(outcome.encoders, outcome.revealed, outcome.score_ppm, outcome.weight_ppm, strict=True)
-        for key, revealed, score_ppm, weight_ppm in rows:
-            seen[key].append((outcome.dealer, revealed, score_ppm, weight_ppm))
+        for row, key in enumerate(outcome.encoders):
+            seen[key].append(
+                Sighting(
+                    outcome.dealer,
+                    outcome.revealed[row],
+                    outcome.score_ppm[row],
+                    outcome.weight_ppm[row],
+                    outcome.probes[row],
+                )
+            )
     return seen
 
 
 def _judged(members: Epoch, state: EncoderState, seen: Sequence[Sighting]) -> EncoderState:
     p = members.parameters
-    revealed = sum(1 for _, shown, _, _ in seen if shown)
+    revealed = sum(one.revealed for one in seen)
+    bending = state.bending
+    exposed = False
+    for one in seen:
+        bending = stepped(bending, one.probes)
+        if is_exposed(bending):
+            # What it was believed for, it could not have known: it begins anew, with no weight.
+            bending, exposed = Bending(), True
+    judged = min(p.probation_shards, state.shards_judged + revealed)
+    reputation_ppm = _reputation(state.reputation_ppm, seen, p.reputation_half_life_epochs)
     return msgspec.structs.replace(
         state,
-        shards_judged=min(p.probation_shards, state.shards_judged + revealed),
-        reputation_ppm=_reputation(state.reputation_ppm, seen, p.reputation_half_life_epochs),
+        shards_judged=0 if exposed else judged,
+        reputation_ppm=0 if exposed else reputation_ppm,
         silent_epochs=0 if revealed else state.silent_epochs + bool(seen),
-        weight_ppm=sum(weight_ppm for _, _, _, weight_ppm in seen),
+        weight_ppm=sum(one.weight_ppm for one in seen),
+        bending=bending,
     )
 
 
@@ -140,11 +165,11 @@ def _reputation(before_ppm: int, seen: Sequence[Sighting], half_life_epochs: int
     One dealer can neither make nor ruin an encoder: what enters is the lower median over dealers of the mean
     score under each, and absence counts (as a score of 0) only when two dealers saw it.
     """
-    absent_under = {dealer for dealer, shown, _, _ in seen if not shown}
+    absent_under = {one.dealer for one in seen if not one.revealed}
     by_dealer: dict[bytes, list[int]] = defaultdict(list)
-    for dealer, shown, score_ppm, _ in seen:
-        if shown or len(absent_under) > 1:
-            by_dealer[dealer].append(score_ppm if shown else 0)
+    for one in seen:
+        if one.revealed or len(absent_under) > 1:
+            by_dealer[one.dealer].append(one.score_ppm if one.revealed else 0)
     if not by_dealer:
         return before_ppm
     means = sorted(sum(scores) // len(scores) for scores in by_dealer.values())
