@@ -112,7 +112,7 @@ def up(
     if not run.succeeded:
         certified = sum(view.report is not None for view in run.past)
         raise CommandError(
-            f"{certified} of {len(run.past)} rounds dealt were certified; look at the logs under {plan.root}",
+            f"{certified} of {len(run.past)} shard-rounds dealt were certified; look into {plan.root}",
             ExitCode.NODE_STATE,
         )
 

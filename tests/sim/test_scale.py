@@ -204,6 +204,7 @@ def test_command__tells_loads_growth_and_cost(tmp_path: object) -> None:
     assert document["largest"]["certified"] == 1
     assert [one["along"] for one in document["growth"]] == ["encoders", "validators"]
     assert document["memory_bytes_max"] > 1e6
+    assert document["largest"]["epoch_ms"] > 0
     assert set(document["largest"]["nodes"]) == {part.value for part in Part}
     assert ElementTree.parse(f"{tmp_path}/x.svg").getroot().tag.endswith("svg")
     table = deltamesh("sim", "scale", *small, "--growth-rounds", 0)
