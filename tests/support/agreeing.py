@@ -83,7 +83,8 @@ def _first(genesis: Genesis) -> Epoch:
 
 
 @cache
-def _signed(key: bytes, body: Body) -> Statement[Body]:
+def signed_by(key: bytes, body: Body) -> Statement[Body]:
+    """A statement of one of the four."""
     genesis, seeds = agreeing_genesis()
     name = statement_digest(genesis.network_id, key, body)
     return assemble(genesis.network_id, key, body, sign(seeds[key], name))
@@ -287,7 +288,7 @@ class Agreeing:
             if isinstance(one.body, Prevote):
                 place = (one.body.at.round, one.body.record)
                 votes[place][one.signer] = one  # type: ignore[assignment]
-                votes[place][self.liar] = _signed(self.liar, one.body)  # type: ignore[assignment]
+                votes[place][self.liar] = signed_by(self.liar, one.body)  # type: ignore[assignment]
         return votes
 
     def _bodies(self, kind: type[Body]) -> list[Body]:
@@ -295,7 +296,7 @@ class Agreeing:
 
     def say(self, key: bytes, body: Body, to: list[bytes]) -> None:
         """Sign and send."""
-        statement = _signed(key, body)
+        statement = signed_by(key, body)
         self.said[statement.digest] = statement
         self.post += [(one, statement) for one in to if one != key]
 
@@ -323,7 +324,7 @@ class Agreeing:
             self._tell(node, event_)
 
     def _honest(self, node: Node, body: Body) -> Statement[Body]:
-        statement = _signed(node.key, body)
+        statement = signed_by(node.key, body)
         slot = vote_slot(statement)
         if slot is not None:
             assert node.signed.setdefault(slot, statement.digest) == statement.digest, "an honest double vote"
