@@ -1,7 +1,7 @@
 """Four validators that agree on records, in a world that loses, doubles and delays what they say.
 
-Statements are judged by the gossip rules, in the time of the slot that each node is in. One validator may lie:
-it signs what it likes. What honest ones say is checked as they say it.
+Statements are judged by the gossip rules, in the time of the slot that each node is in. One validator may lie
+and sign what it likes. What honest ones say is checked as they say it.
 """
 
 from __future__ import annotations
@@ -214,8 +214,9 @@ class Agreeing:
     # -- progress ------------------------------------------------------------------------------------------
 
     def run_slot(self, seed: int, arrives: float, *, late: float = 0.0, ends: float = 1.0) -> None:
-        """The next slot begins at all but about `late` of the nodes; what is said arrives with this probability,
-        the votes that end a slot with `ends` of it, in an order that the seed draws."""
+        """The next slot begins at all but about `late` of the nodes; what is said arrives with probability
+        `arrives`, the votes that end a slot with `ends` of it, in an order that the seed draws.
+        """
         draw = Random(seed)
         slot = self.slot + 1
         order = list(self.nodes)
@@ -249,7 +250,7 @@ class Agreeing:
                     self.post.append((to, statement))
 
     def lie(self, draw: Random) -> None:
-        """The liar votes for everything, to some here and to others there, and proposes two things at once."""
+        """The liar votes for everything, to some here and others there, and proposes two things at once."""
         assert self.liar is not None
         slot = self.slot
         at = self.at(slot)

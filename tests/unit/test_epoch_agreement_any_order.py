@@ -20,7 +20,6 @@ import protocol.epochs.agreed
 import protocol.epochs.agreement
 from protocol.epochs.agreement import AgreementMachine
 from protocol.epochs.view import Epoch
-from protocol.messages import Proposal
 from tests.support.agreeing import NEWCOMERS, Agreeing
 
 seeds, places = st.integers(0, 2**16), st.integers(0, 10**6)
