@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from protocol.codec import CodecError, decode
-from protocol.epochs.inputs import INPUTS_BYTES_MAX, REGISTRATIONS_MAX, CertifiedRef, EpochInputs
+from protocol.epochs.inputs import (
+    EVIDENCE_BYTES_MAX,
+    INPUTS_BYTES_MAX,
+    REGISTRATIONS_BYTES_MAX,
+    REGISTRATIONS_MAX,
+    CertifiedRef,
+    EpochInputs,
+)
 from protocol.epochs.known import Epochs, UnknownEpochError
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import EVIDENCE_MAX, NOTHING
@@ -154,7 +161,7 @@ def _by_signer(statements: Iterable[Statement[Body]]) -> tuple[bytes, ...]:
     first: dict[bytes, bytes] = {}
     for statement in statements:
         first.setdefault(statement.signer, statement.data)
-    return tuple(first[key] for key in sorted(first))[:REGISTRATIONS_MAX]
+    return _fitting(first, REGISTRATIONS_MAX, REGISTRATIONS_BYTES_MAX)
 
 
 def _by_offender(epochs: Epochs, statements: Iterable[Statement[Evidence]]) -> tuple[bytes, ...]:
@@ -166,7 +173,18 @@ def _by_offender(epochs: Epochs, statements: Iterable[Statement[Evidence]]) -> t
             continue
         if epochs.newest.is_member(offender):
             found.setdefault(offender, statement.data)
-    return tuple(found[key] for key in sorted(found))[:EVIDENCE_MAX]
+    return _fitting(found, EVIDENCE_MAX, EVIDENCE_BYTES_MAX)
+
+
+def _fitting(found: dict[bytes, bytes], count_max: int, bytes_max: int) -> tuple[bytes, ...]:
+    """Statements in key order, as many as there is room for."""
+    # Their authors choose how large they are: they must not make inputs that nobody accepts.
+    taken: list[bytes] = []
+    for key in sorted(found):
+        if len(taken) < count_max and len(found[key]) <= bytes_max:
+            taken.append(found[key])
+            bytes_max -= len(found[key])
+    return tuple(taken)
 
 
 def _refuse(reason: str | None) -> None:
