@@ -36,6 +36,8 @@ from protocol.statement import Statement
 
 INBOX_MAX = 8192
 """What peers say is dropped beyond it; what this node's own tasks answer waits for room."""
+EARLY_MAX = 4096
+"""Statements kept of slots that have begun elsewhere and not here; the oldest go first."""
 SEND_TRIES = 3
 SEND_TIMEOUT_S = 10.0
 STATEMENT_METHOD = "statement"
@@ -73,7 +75,7 @@ async def _no_inputs(_: int) -> ev.InputsGathered | None:
     return None
 
 
-async def _unchecked(_: int, data: bytes) -> ev.InputsChecked | ev.InputsRefused:
+async def _unchecked(_: int, data: bytes, __: bool) -> ev.InputsChecked | ev.InputsRefused:
     return ev.InputsRefused(content_digest(data), "this node does not vote")
 
 
@@ -95,7 +97,7 @@ class Role:
     compare: Callable[[ScoreTask, ScoredShard], Awaitable[tuple[Deviation, ...]]] = _no_comparison
     encode: Callable[[ShardRound, int, Sequence[str]], Awaitable[bytes]] = _no_answers
     gather: Callable[[int], Awaitable[ev.InputsGathered | None]] = _no_inputs
-    check: Callable[[int, bytes], Awaitable[ev.InputsChecked | ev.InputsRefused]] = _unchecked
+    check: Callable[[int, bytes, bool], Awaitable[ev.InputsChecked | ev.InputsRefused]] = _unchecked
 
 
 def _carry_on(_: str) -> None:
@@ -123,6 +125,7 @@ class Driver:
         self._machines: dict[ShardRound, list[Machine]] = {}
         self._send, self._inbox = trio.open_memory_channel[tuple[ShardRound, ev.Event]](INBOX_MAX)
         self._own: deque[tuple[ShardRound, ev.Event]] = deque()  # bounded by the effects of one event
+        self._early: deque[Statement[Body]] = deque(maxlen=EARLY_MAX)
         self._at_boundary = at_boundary  # tests kill the process here
         self.on_unopened: Callable[[Statement[Body]], None] = lambda _: None
         """Called with statements of rounds no machine is open for, so that a role may open them."""
@@ -137,6 +140,10 @@ class Driver:
         for effect in effects:
             assert isinstance(effect, fx.SetTimer), f"a round cannot start with {effect}"
             self._start(self._timer, at, effect.timer, effect.at_ms)
+        early = list(self._early)
+        self._early.clear()
+        for statement in early:
+            self._offer_or_keep(statement)
 
     def is_open(self, at: ShardRound) -> bool:
         """Whether machines of this shard-round run."""
@@ -159,7 +166,15 @@ class Driver:
             return
         if body.at not in self._machines:
             self.on_unopened(statement)
-        self._offer(body.at, ev.Received(statement))
+        self._offer_or_keep(statement)
+
+    def _offer_or_keep(self, statement: Statement[Body]) -> None:
+        # Clocks differ, and gossip says nothing twice.
+        at = statement.body.at  # type: ignore[union-attr]
+        if at not in self._machines and all(at > other for other in self._machines):
+            self._early.append(statement)
+        else:
+            self._offer(at, ev.Received(statement))
 
     def accuse(self, evidence: Evidence) -> None:
         """Gossip evidence found here."""
@@ -257,8 +272,8 @@ class Driver:
                 start(self._recompute, at, task, claimed)
             case fx.GatherInputs(epoch):
                 start(self._gather_inputs, at, epoch)
-            case fx.CheckInputs(epoch, data):
-                start(self._check_inputs, at, epoch, data)
+            case fx.CheckInputs(epoch, data, vouched):
+                start(self._check_inputs, at, epoch, data, vouched)
             case fx.Penalise(key, reason):
                 self._host.penalise(key, PENALTY_COST, reason)
             case fx.Publish():
@@ -348,9 +363,9 @@ class Driver:
         if gathered is not None:
             await self.tell(at, gathered)
 
-    async def _check_inputs(self, at: ShardRound, epoch: int, data: bytes) -> None:
+    async def _check_inputs(self, at: ShardRound, epoch: int, data: bytes, vouched: bool) -> None:
         try:
-            await self.tell(at, await self._role.check(epoch, data))
+            await self.tell(at, await self._role.check(epoch, data, vouched))
         except StoreError as error:
             log.warning("epoch.unchecked", epoch=epoch, reason=str(error))
 

@@ -132,7 +132,7 @@ def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
         case Dispute() | Registration() | Exit():
             return (statement.kind, body.at, 0, statement.signer)
         case Evidence():
-            accused = _accused(body, network_id)
+            accused = accused_of(body, network_id)
             return None if accused is None else (statement.kind, accused[0], 0, accused[1])
     return vote_slot(statement)
 
@@ -203,7 +203,7 @@ def _window(kind: Kind, at: ShardRound, gossip: Gossip) -> Judgement | None:
     return None
 
 
-def _accused(evidence: Evidence, network_id: bytes) -> tuple[ShardRound, bytes] | None:
+def accused_of(evidence: Evidence, network_id: bytes) -> tuple[ShardRound, bytes] | None:
     """Round and key of the first statement; whether it convicts anybody is not yet known."""
     try:
         statement = parse(evidence.statements[0], network_id)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from protocol.epochs.known import Epochs
 from protocol.evidence import equivocation, vote_slot
-from protocol.gossip_rules import Gossip, Judgement, judge, known_slot
+from protocol.gossip_rules import Gossip, Judgement, accused_of, judge, known_slot
 from protocol.messages import Body, Evidence
 from protocol.schedule import ShardRound
 from protocol.statement import Read, Statement, parse
@@ -52,7 +52,7 @@ class Hearing:
         judgement = judge(data, gossip)
         statement = judgement.statement
         if statement is None:
-            return Heard(judgement, judgement.evidence)
+            return Heard(judgement, self._once(judgement.evidence))
         if judgement.verdict is Verdict.ACCEPT:
             self.remember(statement)
             return Heard(judgement)
@@ -61,12 +61,17 @@ class Hearing:
         if slot is None or first is None:
             return Heard(judgement)
         _add(self._seen, statement.digest)
-        # Once is enough: who signs a thousand contradictions must not make us gossip a thousand times.
-        accused = (slot[1], statement.signer)
-        if accused in self._accused:
-            return Heard(judgement)
+        return Heard(judgement, self._once(equivocation(first, statement)))
+
+    def _once(self, evidence: Evidence | None) -> Evidence | None:
+        """Evidence unless its author was accused of this round: who lies a thousand times is accused once."""
+        if evidence is None:
+            return None
+        accused = accused_of(evidence, self._epochs.genesis.network_id)
+        if accused is None or accused in self._accused:
+            return None
         _add(self._accused, accused)
-        return Heard(judgement, equivocation(first, statement))
+        return evidence
 
     def remember(self, statement: Statement[Body]) -> None:
         """Take note of a statement that needs no judging: one's own."""

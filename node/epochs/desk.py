@@ -61,13 +61,13 @@ class EpochDesk:
         heard = (*self._registrations.values(),), (*self._exits.values(),), (*self._evidence.values(),)
         return await trio.to_thread.run_sync(self._gather, *heard)
 
-    async def check(self, epoch: int, data: bytes) -> InputsChecked | InputsRefused:
-        """What follows from proposed inputs, or why nothing does. Raises StoreError."""
+    async def check(self, epoch: int, data: bytes, vouched: bool) -> InputsChecked | InputsRefused:
+        """What follows from proposed inputs, or why nothing does; as `check_inputs`. Raises StoreError."""
         name = content_digest(data)
         if epoch != self._epochs.newest.number + 1:
             return InputsRefused(name, f"epoch {epoch} is not the next")
         try:
-            found = await trio.to_thread.run_sync(self._check, data)
+            found = await trio.to_thread.run_sync(self._check, data, vouched)
         except InputsError as error:
             return InputsRefused(name, str(error))
         return InputsChecked(name, found)
@@ -82,8 +82,8 @@ class EpochDesk:
         inputs, epoch = gather_inputs(self._epochs, known)
         return InputsGathered(encode(inputs), epoch)
 
-    def _check(self, data: bytes) -> Epoch:
-        return check_inputs(self._epochs, data, self._certified())
+    def _check(self, data: bytes, vouched: bool) -> Epoch:
+        return check_inputs(self._epochs, data, self._certified(), vouched=vouched)
 
     def _certified(self) -> list[CertifiedOutcome]:
         """The rounds the next record takes up: those of the epoch before the newest."""

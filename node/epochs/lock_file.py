@@ -21,11 +21,15 @@ class _Lock(Record, frozen=True):
     epoch: Natural
     record: Digest
     seen: tuple[AttestationRef, ...]
+    inputs: Digest
+    inputs_bytes: Natural
 
 
 def write_lock(path: Path, network_id: bytes, lock: EpochLocked) -> None:
     """Write it down, whole and durable. Raises StoreError."""
-    data = encode(_Lock(network_id, lock.at, lock.epoch, lock.record, lock.seen))
+    data = encode(
+        _Lock(network_id, lock.at, lock.epoch, lock.record, lock.seen, lock.inputs, lock.inputs_bytes)
+    )
     try:
         replace_file(path, data, mode=PRIVATE)
     except OSError as error:
@@ -53,4 +57,4 @@ def read_lock(path: Path, network_id: bytes) -> EpochLocked | None:
         ) from None
     if lock.network_id != network_id:
         raise StoreError(f"{path} is of another network: give the node a data directory of its own")
-    return EpochLocked(lock.at, lock.epoch, lock.record, lock.seen)
+    return EpochLocked(lock.at, lock.epoch, lock.record, lock.seen, lock.inputs, lock.inputs_bytes)

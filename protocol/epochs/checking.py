@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from protocol.codec import CodecError, decode
-from protocol.epochs.inputs import INPUTS_BYTES_MAX, REGISTRATIONS_MAX, CertifiedRef, EpochInputs
+from protocol.epochs.inputs import (
+    EVIDENCE_BYTES_MAX,
+    INPUTS_BYTES_MAX,
+    REGISTRATIONS_BYTES_MAX,
+    REGISTRATIONS_MAX,
+    CertifiedRef,
+    EpochInputs,
+)
 from protocol.epochs.known import Epochs, UnknownEpochError
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import EVIDENCE_MAX, NOTHING
@@ -61,11 +68,15 @@ def gather_inputs(epochs: Epochs, known: Known) -> tuple[EpochInputs, Epoch]:
     return inputs, next_epoch(members, epochs, inputs, [one.outcome for one in known.rounds])
 
 
-def check_inputs(epochs: Epochs, data: bytes, certified: Sequence[CertifiedOutcome]) -> Epoch:
-    """The epoch after the newest, from proposed inputs. `certified` are the rounds it has to take up.
+def check_inputs(
+    epochs: Epochs, data: bytes, certified: Sequence[CertifiedOutcome], *, vouched: bool = False
+) -> Epoch:
+    """The epoch after the newest, from proposed inputs. `certified`, in order, are rounds it has to take up.
 
     Raises InputsError when anything in them does not hold, when they name a round that is not certified here,
-    and when they leave out one that is: an omission would choose the seed and the reputations.
+    and when they leave out one that is: an omission would choose the seed and the reputations. Not so when
+    they are `vouched` for by a quorum that was ready for them: a certificate somebody held back and shows
+    later must not turn honest validators against what others of them are locked on.
     """
     members = epochs.newest
     try:
@@ -74,7 +85,7 @@ def check_inputs(epochs: Epochs, data: bytes, certified: Sequence[CertifiedOutco
         raise InputsError(str(error)) from None
     if inputs.epoch != members.number + 1:
         raise InputsError(f"they are for epoch {inputs.epoch}, and {members.number + 1} is next")
-    _check_rounds(inputs, certified)
+    _check_rounds(inputs, certified, vouched)
     registered = _read(epochs, inputs.registrations, Registration)
     for registration in registered:
         _refuse(registration_refusal(members, registration))
@@ -83,7 +94,9 @@ def check_inputs(epochs: Epochs, data: bytes, certified: Sequence[CertifiedOutco
     _check_evidence(epochs, inputs)
     if (inputs.means, inputs.transform) != (NOTHING, NOTHING):
         raise InputsError("they name means or a transform")
-    return next_epoch(members, epochs, inputs, [one.outcome for one in certified])
+    named = {ref.at for ref in inputs.rounds}
+    outcomes = [one.outcome for one in certified if one.outcome.at in named]
+    return next_epoch(members, epochs, inputs, outcomes)
 
 
 def registration_refusal(members: Epoch, statement: Statement[Registration]) -> str | None:
@@ -104,7 +117,7 @@ def _age_refusal(members: Epoch, epoch: int) -> str | None:
     return None if members.number - 1 <= epoch <= members.number else "a registration or exit is out of date"
 
 
-def _check_rounds(inputs: EpochInputs, certified: Sequence[CertifiedOutcome]) -> None:
+def _check_rounds(inputs: EpochInputs, certified: Sequence[CertifiedOutcome], vouched: bool) -> None:
     ours = {one.outcome.at: one.report for one in certified}
     theirs = {ref.at: ref.report for ref in inputs.rounds}
     if [ref.at for ref in inputs.rounds] != sorted(theirs):
@@ -113,7 +126,7 @@ def _check_rounds(inputs: EpochInputs, certified: Sequence[CertifiedOutcome]) ->
         if ours.get(at) != report:
             raise InputsError(f"round {at} is not certified here, or with another report")
     left_out = ours.keys() - theirs.keys()
-    if left_out:
+    if left_out and not vouched:
         raise InputsError(f"they leave out round {min(left_out)}, which is certified")
 
 
@@ -148,7 +161,7 @@ def _by_signer(statements: Iterable[Statement[Body]]) -> tuple[bytes, ...]:
     first: dict[bytes, bytes] = {}
     for statement in statements:
         first.setdefault(statement.signer, statement.data)
-    return tuple(first[key] for key in sorted(first))[:REGISTRATIONS_MAX]
+    return _fitting(first, REGISTRATIONS_MAX, REGISTRATIONS_BYTES_MAX)
 
 
 def _by_offender(epochs: Epochs, statements: Iterable[Statement[Evidence]]) -> tuple[bytes, ...]:
@@ -160,7 +173,18 @@ def _by_offender(epochs: Epochs, statements: Iterable[Statement[Evidence]]) -> t
             continue
         if epochs.newest.is_member(offender):
             found.setdefault(offender, statement.data)
-    return tuple(found[key] for key in sorted(found))[:EVIDENCE_MAX]
+    return _fitting(found, EVIDENCE_MAX, EVIDENCE_BYTES_MAX)
+
+
+def _fitting(found: dict[bytes, bytes], count_max: int, bytes_max: int) -> tuple[bytes, ...]:
+    """Statements in key order, as many as there is room for."""
+    # Their authors choose how large they are: they must not make inputs that nobody accepts.
+    taken: list[bytes] = []
+    for key in sorted(found):
+        if len(taken) < count_max and len(found[key]) <= bytes_max:
+            taken.append(found[key])
+            bytes_max -= len(found[key])
+    return tuple(taken)
 
 
 def _refuse(reason: str | None) -> None:

@@ -13,6 +13,9 @@ from protocol.schedule import ShardRound
 INPUTS_BYTES_MAX = 8 << 20
 REGISTRATIONS_MAX = 512
 """Registrations, and exits, one record takes up; what is left over waits for the next."""
+REGISTRATIONS_BYTES_MAX = 1 << 20
+EVIDENCE_BYTES_MAX = 2 << 20
+"""What is gathered for one record, so that all inputs fit; what is left over waits for the next."""
 ROUNDS_MAX = 65_536
 
 Envelope = Annotated[bytes, msgspec.Meta(max_length=1 << 19)]

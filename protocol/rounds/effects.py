@@ -110,6 +110,8 @@ class CheckInputs:
 
     epoch: int
     data: bytes
+    vouched: bool
+    """Whether a quorum was ready for its record: then what certified rounds it leaves out is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,9 @@ class EpochLocked:
     epoch: int
     record: bytes
     seen: tuple[AttestationRef, ...]
+    inputs: bytes
+    """Content digest of its inputs: after a restart it has to be proposed again."""
+    inputs_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

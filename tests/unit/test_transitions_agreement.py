@@ -10,6 +10,7 @@ from protocol.epochs.carried import CarriedEpochs
 from protocol.epochs.phases import AgreementPhase
 from protocol.epochs.phases import AgreementPhase as P
 from protocol.epochs.transition import next_epoch, no_inputs
+from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest
 from protocol.messages import AttestationRef, EpochCertificate, Exit, Precommit, Prevote, Proposal
 from protocol.rounds import events as ev
@@ -34,6 +35,7 @@ FIRST = CarriedEpochs(GENESIS)
 MEMBERS = FIRST.newest
 NEXT = next_epoch(MEMBERS, FIRST, no_inputs(1), ())
 DATA = encode(no_inputs(1))
+ODD = Epoch(GENESIS, changed(NEXT.record, inputs=bytes(32)), NEXT.table)
 INPUTS = content_digest(DATA)
 BEGINS = agreement_begins(FIRST, 1)
 PROPOSER = proposer_of(MEMBERS, BEGINS)
@@ -41,6 +43,7 @@ ME, *OTHERS = [key for key in GENESIS.validators if key != PROPOSER]
 VOTERS = [*OTHERS, PROPOSER]
 OWN = next(round_ for round_ in range(BEGINS, 99) if proposer_of(MEMBERS, round_) == ME)
 SLOT, LATER, MINE = (shard_round(GENESIS, round_, 0) for round_ in (BEGINS, BEGINS + 1, OWN))
+EARLIER = shard_round(GENESIS, BEGINS - 1, 0)
 
 
 def machine() -> Driven:
@@ -61,6 +64,7 @@ def precommit(key: bytes) -> ev.Event:
 
 
 CHECKED = ev.InputsChecked(INPUTS, NEXT)
+FETCHED = ev.Fetched(INPUTS, DATA)
 WAYS: dict[P, list[ev.Event]] = {
     P.WAITING: [ev.SlotBegan(SLOT)],
     P.CHECKING: [ev.SlotBegan(SLOT), proposal()],
@@ -76,6 +80,11 @@ CERTIFICATE = EpochCertificate(
 def while_waiting(phase: P, event: ev.Event, *way: ev.Event) -> Told:
     """Where no proposal has come yet, something else has happened in an earlier slot or begun in this one."""
     return Told(event, way if phase is P.WAITING else None)
+
+
+def read(phase: P, event: ev.Event) -> Told:
+    """Where inputs are awaited, they have come."""
+    return Told(event, (*WAYS[phase], FETCHED) if phase is P.CHECKING else None)
 
 
 def but_for_one_prevote(phase: P) -> Told:
@@ -99,6 +108,13 @@ TABLE = Table(
         "slot began, too early": lambda _: ev.SlotBegan(shard_round(GENESIS, BEGINS - 1, 0)),
         "proposal": lambda _: proposal(),
         "proposal of another slot": lambda _: proposal(at=LATER),
+        "proposal of an earlier slot": lambda phase: while_waiting(phase, proposal(), ev.SlotBegan(LATER)),
+        "proposal that came early": lambda phase: Told(
+            ev.SlotBegan(LATER), (*WAYS[phase], proposal(at=LATER, record=bytes(32)))
+        ),
+        "proposal before its time": lambda phase: while_waiting(
+            phase, proposal(at=EARLIER), ev.SlotBegan(EARLIER)
+        ),
         "proposal of another epoch": lambda _: proposal(epoch=2),
         "proposal of a record known": lambda phase: while_waiting(
             phase, proposal(at=LATER), *WAYS[P.READY], ev.SlotBegan(LATER)
@@ -113,13 +129,15 @@ TABLE = Table(
         "fetched inputs": lambda _: ev.Fetched(INPUTS, DATA),
         "fetched unasked": lambda _: ev.Fetched(bytes(32), DATA),
         "unavailable": lambda _: ev.Unavailable(INPUTS, (PROPOSER,)),
-        "inputs checked": lambda _: CHECKED,
+        "inputs checked": lambda phase: read(phase, CHECKED),
+        "inputs checked before they came": lambda _: CHECKED,
         "inputs checked, others ready": lambda phase: Told(
-            CHECKED, (*WAYS[phase], *map(prevote, VOTERS)) if phase is P.CHECKING else None
+            CHECKED, (*WAYS[phase], FETCHED, *map(prevote, VOTERS)) if phase is P.CHECKING else None
         ),
-        "inputs checked, another record": lambda _: ev.InputsChecked(INPUTS, MEMBERS),
+        "inputs checked, another record": lambda phase: read(phase, ev.InputsChecked(INPUTS, ODD)),
+        "inputs checked, another epoch": lambda phase: read(phase, ev.InputsChecked(INPUTS, MEMBERS)),
         "inputs checked unasked": lambda _: ev.InputsChecked(bytes(32), NEXT),
-        "inputs refused": lambda _: ev.InputsRefused(INPUTS, "they do not hold"),
+        "inputs refused": lambda phase: read(phase, ev.InputsRefused(INPUTS, "they do not hold")),
         "inputs refused unasked": lambda _: ev.InputsRefused(bytes(32), "they do not hold"),
         "prevote": lambda _: prevote(PROPOSER),
         "prevote again": lambda phase: Told(prevote(PROPOSER), (*WAYS[phase], prevote(PROPOSER))),
@@ -138,18 +156,23 @@ slot began                      | notes    | begins   | begins   | begins  | beg
 slot began, one's own           | gathers  | gathers  | gathers  | repeats | gathers
 slot began, too early           | notes    | begins   | begins   | begins  | begins
 proposal                        | fetches  | .        | .        | .       | .
-proposal of another slot        | .        | .        | .        | .       | .
+proposal of another slot        | notes    | notes    | notes    | notes   | notes
+proposal of an earlier slot     | .        | .        | .        | .       | .
+proposal that came early        | asks     | asks     | asks     | holds   | asks
+proposal before its time        | .        | .        | .        | .       | .
 proposal of another epoch       | .        | .        | .        | .       | .
-proposal of a record known      | prevotes | .        | .        | .       | .
-proposal against the lock       | holds    | .        | .        | .       | .
+proposal of a record known      | prevotes | notes    | notes    | notes   | notes
+proposal against the lock       | holds    | notes    | notes    | notes   | notes
 inputs gathered                 | .        | .        | .        | .       | .
 inputs gathered, one's own slot | proposes | .        | .        | .       | .
 fetched inputs                  | .        | checks   | .        | .       | .
 fetched unasked                 | .        | .        | .        | .       | .
 unavailable                     | .        | .        | .        | .       | .
 inputs checked                  | .        | prevotes | .        | .       | .
+inputs checked before they came | .        | .        | .        | .       | .
 inputs checked, others ready    | .        | commits  | .        | .       | .
-inputs checked, another record  | .        | .        | .        | .       | .
+inputs checked, another record  | .        | refuses  | .        | .       | .
+inputs checked, another epoch   | .        | notes    | .        | .       | .
 inputs checked unasked          | .        | .        | .        | .       | .
 inputs refused                  | .        | refuses  | .        | .       | .
 inputs refused unasked          | .        | .        | .        | .       | .
@@ -169,6 +192,7 @@ exit                            | .        | .        | .        | .       | .
         "gathers": Outcome(P.WAITING, "GatherInputs"),
         "repeats": Outcome(P.WAITING, "Provide inputs, Broadcast Proposal"),
         "proposes": Outcome(None, "Provide inputs, Broadcast Proposal"),
+        "asks": Outcome(P.CHECKING, "Fetch inputs"),
         "fetches": Outcome(P.CHECKING, "Fetch inputs"),
         "checks": Outcome(None, "CheckInputs"),
         "prevotes": Outcome(P.READY, "Broadcast Prevote"),

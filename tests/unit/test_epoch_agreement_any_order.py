@@ -1,0 +1,172 @@
+"""Agreeing on a record in any order: never two records, never two votes, and an end once messages arrive."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import protocol.epochs.agreed
+import protocol.epochs.agreement
+from protocol.epochs.agreement import AgreementMachine
+from protocol.epochs.view import Epoch
+from tests.support.agreeing import NEWCOMERS, Agreeing
+
+seeds, places = st.integers(0, 2**16), st.integers(0, 10**6)
+SHARES = [0.3, 0.5, 0.7, 0.9, 1.0]
+SLOTS_AHEAD_MAX = 2
+
+
+class Agreement(RuleBasedStateMachine):
+    """Four validators, up to one of them byzantine, slot after slot."""
+
+    world_class: type[Agreeing] = Agreeing
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = self.world_class()
+
+    @initialize(liar=st.sampled_from([None, 0, 0, 1, 2, 3]))
+    def found(self, liar: int | None) -> None:
+        self.world = self.world_class(liar)
+
+    @rule(
+        seed=seeds,
+        arrives=st.sampled_from(SHARES),
+        late=st.sampled_from([0.0, 0.0, 0.3]),
+        ends=st.sampled_from([0.0, 0.0, 0.3, 1.0]),
+    )
+    def run_slot(self, seed: int, arrives: float, late: float, ends: float) -> None:
+        self.world.run_slot(seed, arrives, late=late, ends=ends)
+
+    @rule(place=places, ahead=st.integers(1, SLOTS_AHEAD_MAX))
+    def begin(self, place: int, ahead: int) -> None:
+        """A slot begins at one node, earlier or later than elsewhere; some it may miss."""
+        node = self.node(place)
+        if node.slot + ahead <= min(one.slot for one in self.world.nodes.values()) + SLOTS_AHEAD_MAX:
+            self.world.begin(node.key, node.slot + ahead)
+
+    @rule(seed=seeds, arrives=st.sampled_from(SHARES))
+    def settle(self, seed: int, arrives: float) -> None:
+        self.world.settle(Random(seed), arrives)
+
+    @precondition(lambda self: self.world.post)
+    @rule(place=places)
+    def deliver(self, place: int) -> None:
+        self.world.deliver(*self.world.post.pop(place % len(self.world.post)))
+
+    @precondition(lambda self: self.world.delivered)
+    @rule(place=places)
+    def deliver_again(self, place: int) -> None:
+        self.world.deliver(*self.world.delivered[place % len(self.world.delivered)])
+
+    @precondition(lambda self: self.world.post)
+    @rule(place=places)
+    def lose(self, place: int) -> None:
+        del self.world.post[place % len(self.world.post)]
+
+    @rule(place=places)
+    def restart(self, place: int) -> None:
+        self.world.restart(self.node(place).key)
+
+    @rule(place=places, number=st.integers(0, NEWCOMERS - 1))
+    def hear_of_a_newcomer(self, place: int, number: int) -> None:
+        self.node(place).heard.add(number)
+
+    @precondition(lambda self: self.world.liar is not None)
+    @rule(seed=seeds)
+    def lie(self, seed: int) -> None:
+        self.world.lie(Random(seed))
+
+    @invariant()
+    def one_record(self) -> None:
+        self.world.check_one_record()
+        self.world.check_bounds()
+        decided = {node.decided.record for node in self.world.nodes.values() if node.decided is not None}
+        assert len(decided | self.world.certifiable()) <= 1, "two records of one epoch"
+
+    def node(self, place: int):  # type: ignore[no-untyped-def]
+        nodes = list(self.world.nodes.values())
+        return nodes[place % len(nodes)]
+
+
+def run(machine: type[Agreement], examples: int, steps: int, *, derandomize: bool = False) -> None:
+    phases = [Phase.generate] if derandomize else [Phase.generate, Phase.shrink]
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            phases=phases,
+            derandomize=derandomize,
+            database=None,
+        ),
+    )
+
+
+def test_agreement_in_any_order__never_certifies_two_records() -> None:
+    run(Agreement, examples=40, steps=25)
+
+
+@pytest.mark.slow
+def test_agreement_in_any_order__never_certifies_two_records_in_many_more() -> None:
+    run(Agreement, examples=1_000, steps=50)
+
+
+# -- the machine above catches what breaks the rules -------------------------------------------------------
+
+
+class IgnoresItsLock(AgreementMachine):
+    """Votes for what is proposed, whatever it stays with."""
+
+    def _proposed(self, statement):  # type: ignore[no-untyped-def]
+        lock, self._lock = self._lock, None
+        effects = super()._proposed(statement)
+        self._lock = self._lock or lock
+        return effects
+
+
+class Forgetful(Agreeing):
+    forgets_lock = True
+
+
+class Careless(Agreeing):
+    machine_class = IgnoresItsLock
+
+
+class ForgetfulAgreement(Agreement):
+    world_class = Forgetful
+
+
+class CarelessAgreement(Agreement):
+    world_class = Careless
+
+
+def half_of_the_stake(epoch: Epoch, keys: object) -> bool:
+    """Too small a quorum: two of them may have nobody honest in common."""
+    held = {*keys}  # type: ignore[misc]
+    return 2 * sum(epoch.validators[key].stake for key in held) >= epoch.total_stake
+
+
+@pytest.mark.parametrize("broken", [ForgetfulAgreement, CarelessAgreement])
+def test_lock_that_is_not_written_down_or_not_kept__is_caught(broken: type[Agreement]) -> None:
+    with pytest.raises(AssertionError, match="two records"):
+        run(broken, examples=400, steps=30, derandomize=True)
+
+
+def test_quorum_of_one_half__is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (protocol.epochs.agreed, protocol.epochs.agreement):
+        monkeypatch.setattr(module, "quorum_of", half_of_the_stake)
+    with pytest.raises(AssertionError):
+        run(Agreement, examples=200, steps=20, derandomize=True)
