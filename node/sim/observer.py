@@ -18,7 +18,7 @@ from protocol.codec import encode
 from protocol.epochs.known import Epochs
 from protocol.epochs.view import Epoch
 from protocol.evidence import EvidenceError, Slot, check_evidence
-from protocol.gossip_rules import ROUNDS_KEPT
+from protocol.gossip_rules import ROUNDS_KEPT, accused_of
 from protocol.hashing import content_digest
 from protocol.hearing import SEEN_MAX, Heard
 from protocol.messages import WAVES, Body, Certificate, Challenge, Evidence, Kind, Lock, Report, Reveal
@@ -149,15 +149,17 @@ class Observer:
 
     def heard(self, node: SimNode, heard: Heard) -> None:
         """A node has judged a statement."""
-        statement = heard.judgement.statement
-        if statement is None or node.key in self._byzantine:
+        if node.key in self._byzantine:
             return
         accused = self._accused.setdefault(node.key, set())
         if heard.evidence is not None:
             self._convicts_nobody_honest(heard.evidence)
-            body = statement.body
-            assert not isinstance(body, Evidence)
-            accused.add((body.at, statement.signer))
+            told = accused_of(heard.evidence, self._genesis.network_id)
+            assert told is not None
+            accused.add(told)
+        statement = heard.judgement.statement
+        if statement is None:
+            return
         if heard.judgement.verdict is Verdict.ACCEPT:
             self._accept(node, statement)
         slot = _slot(statement)

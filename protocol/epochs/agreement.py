@@ -84,6 +84,7 @@ class AgreementMachine:
         self._prevotes: dict[tuple[int, bytes], dict[bytes, Statement[Prevote]]] = {}
         self._precommits: dict[tuple[int, bytes], dict[bytes, Statement[Precommit]]] = {}
         self._certificate: EpochCertificate | None = None
+        self._named: dict[bytes, tuple[bytes, int]] = {}  # record digest -> inputs, size, of late proposals
         self._early: Statement[Proposal] | None = None  # of a slot that has begun elsewhere
         self._slot: ShardRound | None = None  # one vote a slot: the next target waits for the next
         self._forget_slot()
@@ -194,6 +195,10 @@ class AgreementMachine:
             return []
         if proposal.at.round < agreement_begins(self.epochs, self._target):
             return []  # rounds it has to take up may still be certified
+        # Also where this slot began without us: what a quorum was ready for there must not get lost.
+        self._named[proposal.record] = (proposal.inputs, proposal.inputs_bytes)
+        while len(self._named) > DERIVED_MAX:
+            del self._named[next(iter(self._named))]
         if self._slot is None or proposal.at.round > self._slot.round:
             self._early = statement  # clocks differ, and nobody says it again
             return []
@@ -300,10 +305,7 @@ class AgreementMachine:
         for one in self._held():
             if one.record == record:
                 return one.inputs, one.inputs_bytes
-        proposal = self._proposal
-        if proposal is not None and proposal.record == record:
-            return proposal.inputs, proposal.inputs_bytes
-        return None
+        return self._named.get(record)
 
     def _precommitted(self, statement: Statement[Precommit], precommit: Precommit) -> list[Effect]:
         if precommit.epoch != self._target or self._certificate is not None:

@@ -114,7 +114,7 @@ def test_hubs__carry_more_with_every_encoder_and_a_mesh_does_not() -> None:
 def test_observer__sees_a_second_report_and_a_certificate_without_a_quorum() -> None:
     history = certified_history(rounds=1)
     (fact,) = history.facts
-    world = World(history.genesis, (), ())
+    world = World(history.genesis, (), (), ())
     epochs = CarriedEpochs(history.genesis)
     node: Any = SimpleNamespace(epochs=epochs, key=history.validators[0].key)
     observer = ScaleObserver(world)
