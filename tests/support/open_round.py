@@ -7,6 +7,7 @@ also sign whatever they are told to, and nothing they say is checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol.codec import decode
@@ -60,8 +61,16 @@ class Packet:
 class OpenRound:
     """The round, and everything ever said in it."""
 
-    def __init__(self, liars: frozenset[bytes] = frozenset()) -> None:
+    def __init__(
+        self,
+        liars: frozenset[bytes] = frozenset(),
+        twist: Callable[[Body], Body | None] = lambda _: None,
+        told: tuple[bytes, ...] = (),
+    ) -> None:
+        """Before a liar says something, those in `told` hear the `twist` of it, if there is one."""
         self.liars = liars
+        self._twist = twist
+        self._told = told
         self.now_ms = slot_start_ms(GENESIS, AT.round)
         self.members = {key: Member(key, self._machines(key)) for key in (*GENESIS.validators, *ROUND.shard)}
         self.post: list[Packet] = []
@@ -127,9 +136,16 @@ class OpenRound:
         self.tell(key, ev.TimerFired(timer.timer))
 
     def lie(self, key: bytes, body: Body, to: tuple[bytes, ...] | None = None) -> None:
-        """Somebody who is not honest signs this and hands it to some, or gossips it."""
+        """Somebody who is not honest signs this and hands it to some, or gossips it.
+
+        A liar chooses its moment: what it says arrives before anything else.
+        """
         assert key in self.liars
+        on_their_way, self.post = self.post, []
         self.say(self.members[key], body, to, remember=False)
+        lies, self.post = self.post, on_their_way
+        for packet in lies:
+            self.deliver(packet)
 
     # -- what follows --------------------------------------------------------------------------------------
 
@@ -137,6 +153,9 @@ class OpenRound:
         self, member: Member, body: Body, to: tuple[bytes, ...] | None = None, *, remember: bool = True
     ) -> Statement[Body]:
         """Sign; hand to some, or gossip. AssertionError when an honest member must not say this."""
+        twisted = self._twist(body) if remember and member.key in self.liars else None
+        if twisted is not None:
+            self.lie(member.key, twisted, self._told if to is None else to)
         statement: Statement[Body] = ROUND.sign(member.key, body)
         self.promises.note(statement)
         if member.key not in self.liars:
@@ -164,6 +183,7 @@ class OpenRound:
                     self.say(member, body, to)
                 case fx.Provide(data, _):
                     member.blobs[content_digest(data)] = data
+                    self.promises.archive[content_digest(data)] = data
                 case fx.SetTimer():
                     member.timers.append(effect)
                 case fx.Persist(fact):

@@ -7,7 +7,7 @@ from protocol.messages import Attestation, Body, Certificate, Challenge, Commit,
 from protocol.rounds import AttesterMachine, DealerMachine, EncoderMachine
 from protocol.rounds.phases import ATTESTER_TABLE, DEALER_TABLE, ENCODER_TABLE, EncoderMove
 from protocol.statement import Statement
-from tests.support.epochs import check_certificate
+from tests.support.epochs import audit_report, check_certificate
 from tests.support.honest_round import honest_round
 
 ROUND = honest_round()
@@ -28,7 +28,10 @@ class Promises:
 
     def __init__(self) -> None:
         self.said: dict[bytes, Statement[Body]] = {}
+        self.archive: dict[bytes, bytes] = {}
+        """Everything that was ever provided, by digest."""
         self._slots: dict[Slot, Statement[Body]] = {}  # of the honest
+        self._audited: set[bytes] = set()
 
     def note(self, statement: Statement[Body]) -> None:
         """Somebody, honest or not, has said this."""
@@ -51,9 +54,18 @@ class Promises:
             case Reveal() as reveal:
                 self._opened_by(statement.signer, reveal.lock, 3)
             case Attestation(_, name) if statement.signer != ROUND.dealer:
-                report = self.said[name].body
-                assert isinstance(report, Report)
-                assert report.body in agreed, "an attestation of what it has not recomputed"
+                report = self.said[name]
+                assert isinstance(report.body, Report)
+                assert report.body.body in agreed, "an attestation of what it has not recomputed"
+                self._audit(report)  # type: ignore[arg-type]
+            case Report():
+                self._audit(statement)  # type: ignore[arg-type]
+
+    def _audit(self, report: Statement[Report]) -> None:
+        """What an honest dealer reports, and what an honest attester attests, holds. Raises AuditError."""
+        if report.digest not in self._audited:
+            audit_report(GENESIS, report, self.archive[report.body.body])
+            self._audited.add(report.digest)
 
     def certificate(self, certificate: Certificate) -> None:
         """Two thirds have really said it, each by a statement of its own."""

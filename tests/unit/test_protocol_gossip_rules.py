@@ -1,42 +1,21 @@
-"""The gossip rules, row by row: who says what when, and what becomes of it.
-
-Alice deals the round, Bob is another validator, Carol an encoder of the shard and Dave one outside of it.
-"""
+"""The gossip rules, row by row: who says what when, on which topic, and what becomes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from protocol import certificates, evidence
-from protocol.certificates import make_certificate
-from protocol.evidence import Slot, equivocation
-from protocol.genesis import VIEW_OVERHEAD_BYTES, views_bounds
+from protocol.evidence import equivocation
 from protocol.gossip_rules import (
     CLOCK_SKEW_MS,
     EVIDENCE_ROUNDS_KEPT,
     ROUNDS_KEPT,
-    Gossip,
-    Judgement,
     Topic,
-    judge,
-    known_slot,
 )
 from protocol.hashing import digest
-from protocol.items import ITEM_BYTES_MAX
 from protocol.messages import (
-    BODIES,
     Attestation,
     Body,
-    Certificate,
     CommitRef,
-    Dispute,
     Evidence,
     Kind,
     Offence,
@@ -46,92 +25,36 @@ from protocol.schedule import ShardRound, shard_round, slot_start_ms
 from protocol.signatures import public_key
 from protocol.statement import ENVELOPE_BYTES_MAX, Statement
 from protocol.verdict import Verdict
-from tests.support.epochs import epochs_of
 from tests.support.genesis import small_network
+from tests.support.hearer import (
+    ACCEPTED,
+    ALICE,
+    AT,
+    AT_LAST,
+    BOB,
+    CAROL,
+    COMMITS,
+    DAVE,
+    FEWEST,
+    GENESIS,
+    MOST,
+    PARAMETERS,
+    ROUND,
+    VIEW_BYTES_MAX,
+    VOTES,
+    Listener,
+    attestation,
+    certificate,
+    certificate_of,
+    challenge,
+    dispute,
+    lock,
+    report,
+    sign,
+    two_faced,
+    wave_changed,
+)
 from tests.support.honest_round import HonestRound, honest_round
-from tests.support.record_strategies import records
-
-ROUND = honest_round()
-ALICE, BOB, CAROL, DAVE = ROUND.dealer, ROUND.bystanders[0], ROUND.shard[0], ROUND.stranger
-GENESIS, AT = ROUND.genesis, ROUND.at
-PARAMETERS = GENESIS.parameters
-
-
-@dataclass
-class Listener:
-    """What one node has heard so far."""
-
-    now_ms: int = ROUND.now_ms
-    seen: set[bytes] = field(default_factory=set)
-    slots: dict[Slot, Statement[Body]] = field(default_factory=dict)
-
-    def hear(self, data: bytes, topic: str | None = None) -> Judgement:
-        first_in_slot: Callable[[Any], Statement[Body] | None] = self.slots.get
-        judgement = judge(
-            data, Gossip(epochs_of(GENESIS), self.now_ms, self.seen.__contains__, first_in_slot, topic)
-        )
-        if judgement.verdict is Verdict.ACCEPT:
-            assert judgement.statement is not None
-            self.seen.add(judgement.statement.digest)
-            slot = known_slot(judgement.statement, GENESIS.network_id)
-            assert slot is not None
-            self.slots.setdefault(slot, judgement.statement)
-        return judgement
-
-
-def changed(record: Any, /, **changes: object) -> Any:
-    return msgspec.structs.replace(record, **changes)
-
-
-def sign(key: bytes, body: Body) -> bytes:
-    return ROUND.sign(key, body).data
-
-
-def challenge(**changes: object) -> bytes:
-    return sign(ALICE, changed(ROUND.challenge.body, **changes))
-
-
-def wave_changed(wave: int, **changes: object) -> bytes:
-    waves = list(ROUND.challenge.body.waves)
-    waves[wave - 1] = changed(waves[wave - 1], **changes)
-    return challenge(waves=tuple(waves))
-
-
-def lock(wave: int = 1, **changes: object) -> bytes:
-    return sign(ALICE, changed(ROUND.locks[wave - 1].body, **changes))
-
-
-def report(**changes: object) -> bytes:
-    return sign(ALICE, changed(ROUND.header.body, **changes))
-
-
-def attestation(key: bytes, name: str = "report", at: ShardRound = AT) -> Statement[Attestation]:
-    return ROUND.sign(key, Attestation(at, digest("test-report", name.encode())))
-
-
-def dispute(detail: str = "") -> Dispute:
-    return Dispute(AT, ROUND.header.digest, "score", CAROL, 5, detail)
-
-
-def two_faced(key: bytes, at: ShardRound = AT) -> Evidence:
-    return equivocation(attestation(key, "one", at), attestation(key, "other", at))
-
-
-def certificate(**changes: object) -> Certificate:
-    return changed(ROUND.certificate.body, **changes)  # type: ignore[no-any-return]
-
-
-def certificate_of(*keys: bytes) -> Certificate:
-    vote = Attestation(AT, ROUND.header.digest)
-    return make_certificate(AT, ROUND.header.digest, [ROUND.sign(key, vote) for key in keys])
-
-
-VOTES = ROUND.certificate.body.attestations
-COMMITS = ROUND.locks[0].body.commits
-FEWEST, MOST = views_bounds(PARAMETERS, 3)
-VIEW_BYTES_MAX = ITEM_BYTES_MAX + VIEW_OVERHEAD_BYTES
-AT_LAST = shard_round(GENESIS, PARAMETERS.chain_length, 0)
-HONEST = {statement.data for statement in ROUND.said}
 
 
 @pytest.mark.parametrize("statement", ROUND.said, ids=lambda statement: statement.kind.value)
@@ -139,20 +62,6 @@ def test_everything_said_in_an_honest_round__is_accepted(statement: Statement[Bo
     judgement = Listener().hear(statement.data)
     assert (judgement.verdict, judgement.reason) == (Verdict.ACCEPT, "")
     assert judgement.statement == statement
-
-
-ACCEPTED = {
-    "bob disputes": sign(BOB, dispute()),
-    "bob shows that alice said two things": sign(BOB, two_faced(ALICE)),
-    "carol, an encoder, shows that alice said two things": sign(CAROL, two_faced(ALICE)),
-    "alice is shown her own evidence": sign(ALICE, two_faced(ALICE)),
-    "bob announces the certificate": sign(BOB, certificate()),
-    "alice deals the most views": wave_changed(3, views=MOST, size_bytes=0),
-    "alice deals the fewest views": wave_changed(3, views=FEWEST, size_bytes=0),
-    "alice deals the largest views": wave_changed(3, views=MOST, size_bytes=MOST * VIEW_BYTES_MAX),
-    "alice locks as few encoders as a round needs": lock(commits=COMMITS[: PARAMETERS.encoders_min]),
-    "bob attests to a report nobody has seen yet": attestation(BOB, "unheard of").data,
-}
 
 
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED.keys())
@@ -309,94 +218,6 @@ def test_statement_seen_before__is_ignored_whatever_its_signature() -> None:
         assert judgement.statement is None
 
 
-SECOND = {
-    "a second challenge": (ROUND.challenge.data, challenge(wave_key=bytes(32))),
-    "a second lock": (ROUND.locks[1].data, lock(2, next_wave_key=bytes(32))),
-    "a second report": (ROUND.header.data, report(body=bytes(32))),
-    "a second commit": (
-        ROUND.commit(CAROL, 2).data,
-        sign(CAROL, changed(ROUND.commit(CAROL, 2).body, commitment=bytes(32))),
-    ),
-    "a second reveal": (
-        ROUND.reveal(CAROL).data,
-        sign(CAROL, changed(ROUND.reveal(CAROL).body, lock=bytes(32))),
-    ),
-    "a second attestation": (attestation(BOB, "one").data, attestation(BOB, "other").data),
-    "a second dispute": (sign(BOB, dispute()), sign(BOB, dispute("and another thing"))),
-    "a certificate announced again": (sign(ALICE, certificate()), sign(BOB, certificate())),
-    "a certificate with other votes": (
-        ROUND.certificate.data,
-        sign(ALICE, certificate_of(*GENESIS.validators)),
-    ),
-    "evidence found by another": (sign(BOB, two_faced(ALICE)), sign(CAROL, two_faced(ALICE))),
-    "more evidence of the same round": (
-        sign(BOB, two_faced(ALICE)),
-        sign(BOB, equivocation(attestation(ALICE, "one"), attestation(ALICE, "third"))),
-    ),
-}
-
-
-@pytest.mark.parametrize(("first", "second"), SECOND.values(), ids=SECOND.keys())
-def test_second_statement_for_a_slot__is_neither_forwarded_nor_held_against_who_sent_it(
-    first: bytes, second: bytes
-) -> None:
-    listener = Listener()
-    assert listener.hear(first).verdict is Verdict.ACCEPT
-    judgement = listener.hear(second)
-    assert (judgement.verdict, judgement.reason) == (
-        Verdict.IGNORE,
-        "its slot is taken by another statement",
-    )
-    # Handed over, so that the node can make evidence of two votes.
-    assert judgement.statement is not None
-    assert judgement.statement.data == second
-    # A node that hears them the other way round keeps the other one.
-    other = Listener()
-    assert other.hear(second).verdict is Verdict.ACCEPT
-    assert other.hear(first).verdict is Verdict.IGNORE
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (ROUND.locks[0].data, ROUND.locks[1].data),
-        (ROUND.commit(CAROL, 1).data, ROUND.commit(CAROL, 2).data),
-        (attestation(ALICE).data, attestation(BOB).data),
-        (attestation(BOB).data, sign(BOB, dispute())),
-        (sign(BOB, two_faced(ALICE)), sign(BOB, two_faced(BOB))),
-    ],
-    ids=["waves", "commits of waves", "keys", "vote and dispute", "offenders"],
-)
-def test_statements_for_different_slots__are_both_accepted(first: bytes, second: bytes) -> None:
-    listener = Listener()
-    assert [listener.hear(data).verdict for data in (first, second)] == [Verdict.ACCEPT] * 2
-
-
-@pytest.mark.parametrize("body", [ROUND.certificate.body, two_faced(ALICE)], ids=["certificate", "evidence"])
-def test_costly_proof__is_not_looked_at_before_the_signature_of_who_brings_it(
-    body: Body, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else anybody could make everybody verify thousands of signatures for one forged message."""
-
-    def never(*_: object) -> bool:
-        raise AssertionError("an inner signature was verified")
-
-    monkeypatch.setattr(certificates, "verify", never)
-    monkeypatch.setattr(evidence, "verify_signature", never)
-    assert Listener().hear(ROUND.forged(BOB, body).data).reason == "its signature is not its signer's"
-    with pytest.raises(AssertionError, match="an inner signature"):
-        Listener().hear(sign(BOB, body))
-
-
-def test_accepted_statements__are_bounded_by_the_slots_of_the_members() -> None:
-    """One member repeating itself in other words gets one message through."""
-    listener = Listener()
-    said = [sign(BOB, dispute(str(n))) for n in range(20)]
-    said += [sign(BOB, equivocation(attestation(BOB, "0"), attestation(BOB, str(n)))) for n in range(1, 20)]
-    assert [listener.hear(data).verdict for data in said].count(Verdict.ACCEPT) == 2
-    assert len(listener.slots) == 2
-
-
 def test_topics__carry_every_kind_but_reveals() -> None:
     topic = Topic(GENESIS.network_id)
     kinds = {kind: topic.of(kind) for kind in Kind}
@@ -413,64 +234,6 @@ def test_topics__carry_every_kind_but_reveals() -> None:
 
 
 # -- fuzz --------------------------------------------------------------------------------------------------
-
-SAID = [statement.data for statement in ROUND.said] + list(ACCEPTED.values())
-
-
-@settings(max_examples=150)
-@given(data=st.data())
-def test_mutated_envelope__never_raises_and_is_never_accepted(data: st.DataObject) -> None:
-    original = data.draw(st.sampled_from(SAID))
-    mutated = bytearray(original)
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(mutated) - 1))
-        match data.draw(st.sampled_from(["flip", "cut", "insert", "splice"])):
-            case "flip":
-                mutated[place] ^= data.draw(st.integers(1, 255))
-            case "cut":
-                del mutated[place : place + data.draw(st.integers(1, 40))]
-            case "insert":
-                mutated[place:place] = data.draw(st.binary(min_size=1, max_size=40))
-            case _:
-                other = data.draw(st.sampled_from(SAID))
-                mutated[place:] = other[place:]
-        if not mutated:
-            break
-    judgement = Listener().hear(bytes(mutated))
-    if bytes(mutated) not in SAID:
-        assert judgement.verdict is not Verdict.ACCEPT
-    assert judgement.reason or judgement.verdict is Verdict.ACCEPT
-
-
-@pytest.mark.parametrize("kind", BODIES.values(), ids=lambda kind: kind.__name__)
-@settings(max_examples=12)
-@given(data=st.data())
-def test_any_body_a_member_can_sign__gets_a_verdict(kind: type[Body], data: st.DataObject) -> None:
-    body = data.draw(records(kind))
-    if not isinstance(body, Evidence) and data.draw(st.booleans()):
-        body = msgspec.structs.replace(body, at=AT)
-    key = data.draw(st.sampled_from([ALICE, BOB, CAROL, DAVE]))
-    listener = Listener()
-    judgement = listener.hear(sign(key, body))
-    assert isinstance(judgement.verdict, Verdict)
-    if judgement.verdict is Verdict.ACCEPT:
-        again = listener.hear(sign(key, body))
-        assert again.verdict is Verdict.IGNORE
-
-
-@given(data=st.binary(max_size=200))
-def test_any_bytes__are_rejected(data: bytes) -> None:
-    assert Listener().hear(data).verdict is Verdict.REJECT
-
-
-@settings(max_examples=30)
-@given(order=st.permutations(range(len(SAID))))
-def test_honest_statements__are_accepted_in_any_order(order: list[int]) -> None:
-    """All but those that repeat a certificate or evidence already known."""
-    listener = Listener()
-    honest = [data for data in (SAID[number] for number in order) if data in HONEST]
-    assert all(listener.hear(data).verdict is Verdict.ACCEPT for data in honest)
-    assert len(honest) == len(HONEST)
 
 
 @pytest.mark.parametrize("kind", ["challenge", "attestation"])

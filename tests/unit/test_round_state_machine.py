@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
@@ -39,6 +40,33 @@ STEPS_TO_THE_END_MAX = 20_000
 places, seeds = st.integers(0, 10**6), st.integers(0, 2**16)
 
 
+Twist = Callable[[Body], Body | None]
+
+
+def twists(kind: type[Body], **changes: object) -> Twist:
+    """Bodies of one kind with some fields changed."""
+    return lambda body: changed(body, **changes) if isinstance(body, kind) else None
+
+
+def other_commits(body: Body) -> Body | None:
+    """A lock over commits that nobody has made."""
+    if not isinstance(body, Lock):
+        return None
+    return changed(body, commits=tuple(changed(ref, commit=bytes(32)) for ref in body.commits))  # type: ignore[no-any-return]
+
+
+TWISTS = [
+    twists(Lock, previous=bytes(32)),
+    other_commits,
+    twists(Report, consensus_root=bytes(32)),
+    twists(Commit, lock=bytes(32)),
+    twists(Commit, commitment=bytes(32)),
+    twists(Reveal, lock=bytes(32)),
+    twists(Reveal, salts=(bytes(32),) * 3),
+    twists(Attestation, report=bytes(32)),
+]
+
+
 def some(seed: int) -> tuple[bytes, ...]:
     """Half of the members."""
     return tuple(Random(seed).sample(MEMBERS, len(MEMBERS) // 2))
@@ -55,10 +83,19 @@ class ShardRound(RuleBasedStateMachine):
         self.faultless = True
         """Until something is lost, late, gone, wrong or a lie."""
 
-    @initialize(trouble=st.booleans(), liars=st.sampled_from(LIARS), scores=st.sampled_from(FALSE_SCORES))
-    def deal(self, trouble: bool, liars: frozenset[bytes], scores: bytes | None) -> None:
-        """Drawn at the start: whether things go wrong, who lies, and which weights a lying dealer reports."""
-        self.trouble, self.round = trouble, OpenRound(liars)
+    @initialize(
+        trouble=st.booleans(),
+        liars=st.sampled_from(LIARS),
+        twist=st.sampled_from(TWISTS),
+        to=seeds,
+        scores=st.sampled_from(FALSE_SCORES),
+    )
+    def deal(
+        self, trouble: bool, liars: frozenset[bytes], twist: Twist, to: int, scores: bytes | None
+    ) -> None:
+        """Drawn at the start: what goes wrong, who lies, how and to whom, and a lying dealer's weights."""
+        self.trouble, self.round = trouble, OpenRound(liars, twist, some(to))
+        self.faultless = not liars
         self.false_scores = scores if DEALER in liars else None
         self.round.tell(DEALER, ROUND.deal)
 
