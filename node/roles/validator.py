@@ -36,7 +36,7 @@ from node.submissions import Submissions
 from protocol.chain import HashChain
 from protocol.epochs.agreement import AgreementMachine
 from protocol.gossip_rules import ROUNDS_KEPT
-from protocol.messages import Body, EpochCertificate
+from protocol.messages import AboutEpoch, Body, EpochCertificate
 from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds.attester import EXPIRY_SLOTS
@@ -147,6 +147,7 @@ class Validator:
             check=self._desk.check,
         )
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
+        self._driver.on_unopened = self._open_late
         self._submissions = Submissions(epochs, host, store)
         self._follower = EpochFollower(epochs, host, store, recorder.persist)
         self._catch_up = CatchUp(epochs, host, exchange, store, recorder.keep, recorder.persist)
@@ -213,6 +214,11 @@ class Validator:
         dealer = DealerMachine(epoch, at, self._node.me)
         self._driver.open(at, [dealer, attester, *machines], attester.start())
         self._nursery.start_soon(self._deal, at)
+
+    def _open_late(self, statement: Statement[Body]) -> None:
+        """What is said of the next epoch in a slot that began without this node counts all the same."""
+        if isinstance(statement.body, AboutEpoch):
+            self._driver.open(statement.body.at, [self._agreement])
 
     async def _hand_over(self, round_: int) -> None:
         try:

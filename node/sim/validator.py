@@ -14,7 +14,7 @@ from protocol.epochs.checking import InputsError, Known, check_inputs, gather_in
 from protocol.epochs.view import Epoch
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
-from protocol.messages import Body, Evidence, Exit, Registration
+from protocol.messages import AboutEpoch, Body, Evidence, Exit, Registration
 from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds import effects as fx
@@ -151,6 +151,11 @@ class SimValidator(SimNode):
             self.handle(at, ev.InputsRefused(name, str(error)))
         else:
             self.handle(at, ev.InputsChecked(name, found))
+
+    def unopened(self, statement: Statement[Body]) -> None:
+        """What is said of the next epoch in a slot that began without this node counts all the same."""
+        if isinstance(statement.body, AboutEpoch):
+            self.machines[statement.body.at] = [self._agreement]
 
     def tell_rounds(self, epoch: int) -> tuple[fx.RoundCertified, ...]:
         """The certified rounds of an epoch that are written down here."""
