@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,14 +11,15 @@ import pytest
 import trio
 
 import node.roles.registering
+from config.datadir import DataDir
 from node.network.errors import RequestError
-from node.roles.registering import VALIDATORS_TOLD, Registering
+from node.roles.registering import VALIDATORS_TOLD, Registering, set_leaving
 from protocol.epochs.checking import registration_refusal
 from protocol.epochs.known import Epochs
 from protocol.epochs.registration import NO_WORK, find_work, registration_fault, work_bits
-from protocol.messages import Body, Registration
+from protocol.messages import Body, Exit, Kind, Registration
 from protocol.schedule import slot_start_ms
-from protocol.statement import Statement, expect
+from protocol.statement import Statement, expect, parse
 from protocol.verdict import Verdict
 from tests.support.fakes import FakeHost, VirtualClock, virtual_clock
 from tests.support.records import (
@@ -26,6 +28,7 @@ from tests.support.records import (
     ROUNDS,
     VALIDATORS,
     Story,
+    conviction,
     leaving,
     newcomer,
     registration,
@@ -50,14 +53,15 @@ def anyio_backend(clock: VirtualClock) -> tuple[str, dict[str, object]]:
 class Newcomer:
     """One encoder's registering, and what the validators answer it."""
 
-    def __init__(self, key: bytes = ME, epochs: Epochs | None = None) -> None:
+    def __init__(self, folder: Path, key: bytes = ME, epochs: Epochs | None = None) -> None:
         self.epochs = Epochs(GENESIS) if epochs is None else epochs
         self.heard: list[tuple[bytes, Statement[Registration]]] = []
         self.verdict = Verdict.ACCEPT
         self.deaf: set[bytes] = set()
         self.host = FakeHost(key, self.answer)
         settings = SimpleNamespace(model="a model" * 100)
-        me = SimpleNamespace(me=key, genesis=GENESIS, settings=settings)
+        self.directory = DataDir(folder)
+        me = SimpleNamespace(me=key, genesis=GENESIS, settings=settings, directory=self.directory)
         signer = SimpleNamespace(sign=self.sign)
         self.key = key
         self.registering = Registering(cast(Any, me), self.epochs, self.host.host, cast(Any, signer))
@@ -69,7 +73,8 @@ class Newcomer:
     async def answer(self, key: bytes, method: str, payload: bytes) -> bytes:
         if key in self.deaf:
             raise RequestError(key, method, "gone")
-        self.heard.append((key, expect(payload, GENESIS.network_id, Registration)))
+        if parse(payload, GENESIS.network_id).kind is Kind.REGISTRATION:
+            self.heard.append((key, expect(payload, GENESIS.network_id, Registration)))
         return self.verdict.value.encode()
 
     async def run(self, seconds: float) -> None:
@@ -77,8 +82,10 @@ class Newcomer:
             await self.registering.run()
 
 
-async def test_newcomer__registers_once_an_epoch_with_a_few_validators_until_it_is_a_member() -> None:
-    one = Newcomer()
+async def test_newcomer__registers_once_an_epoch_with_a_few_validators_until_it_is_a_member(
+    tmp_path: Path,
+) -> None:
+    one = Newcomer(tmp_path)
     one.host.connect(*VALIDATORS)
     await one.run(2.5 * EPOCH_S)
     by_epoch = [statement.body.at.epoch for _, statement in one.heard]
@@ -97,8 +104,8 @@ def _with(key: bytes) -> Any:
     return story.go_on(story.known([registration(key, 0)]))
 
 
-async def test_nobody_to_tell__is_waited_for() -> None:
-    one = Newcomer()
+async def test_nobody_to_tell__is_waited_for(tmp_path: Path) -> None:
+    one = Newcomer(tmp_path)
     one.host.connect(ENCODERS[0])
     await one.run(10.0)
     assert one.host.requested == []
@@ -108,8 +115,10 @@ async def test_nobody_to_tell__is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["deaf", "rejected"])
-async def test_registration_that_nobody_took__is_tried_again(trouble: str) -> None:
-    one = Newcomer()
+async def test_registration_that_nobody_took__is_tried_again_with_the_same_work(
+    tmp_path: Path, trouble: str
+) -> None:
+    one = Newcomer(tmp_path)
     one.host.connect(*VALIDATORS[:2])
     one.deaf = set(VALIDATORS) if trouble == "deaf" else set()
     one.verdict = Verdict.REJECT if trouble == "rejected" else Verdict.ACCEPT
@@ -119,19 +128,43 @@ async def test_registration_that_nobody_took__is_tried_again(trouble: str) -> No
     one.deaf, one.verdict = set(), Verdict.IGNORE
     await one.run(5.0)
     assert len(one.host.requested) == asked + 2
+    assert len({payload for _, _, payload in one.host.requested}) == 1
 
 
-async def test_encoder_of_genesis_that_left__shows_no_work() -> None:
+async def test_convicted_encoder__does_not_ask_again(tmp_path: Path) -> None:
+    story = Story()
+    story.go_on(story.known(evidence=[conviction(ENCODERS[0], 0)]))
+    one = Newcomer(tmp_path, ENCODERS[0], story.epochs)
+    one.host.connect(VALIDATORS[0])
+    await one.run(EPOCH_S)
+    assert one.registering.is_convicted
+    assert one.host.requested == []
+
+
+async def test_encoder_told_to_leave__says_so_once_an_epoch_until_it_is_out(tmp_path: Path) -> None:
+    story = Story()
+    one = Newcomer(tmp_path, ENCODERS[0], story.epochs)
+    set_leaving(one.directory, wished=True)
+    one.host.connect(VALIDATORS[0])
+    await one.run(1.5 * EPOCH_S)
+    exits = [expect(payload, GENESIS.network_id, Exit) for _, _, payload in one.host.requested]
+    assert [said.body.at.epoch for said in exits] == [0, 1]
+    story.go_on(story.known(exits=exits))
+    await one.run(2 * EPOCH_S)
+    assert len(one.host.requested) == 2
+
+
+async def test_encoder_of_genesis_that_left__shows_no_work(tmp_path: Path) -> None:
     story = Story()
     story.go_on(story.known(exits=[leaving(ENCODERS[0], 0)]))
-    one = Newcomer(ENCODERS[0], story.epochs)
+    one = Newcomer(tmp_path, ENCODERS[0], story.epochs)
     one.host.connect(VALIDATORS[0])
     await one.run(5.0)
     assert one.heard[0][1].body.work == NO_WORK
 
 
 async def test_work_that_takes_too_long__is_given_up_when_its_registration_would_be_old(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
 
@@ -140,7 +173,7 @@ async def test_work_that_takes_too_long__is_given_up_when_its_registration_would
         tries.append(args[2])
 
     monkeypatch.setattr(node.roles.registering.trio.to_thread, "run_sync", endless)
-    one = Newcomer()
+    one = Newcomer(tmp_path)
     one.host.connect(VALIDATORS[0])
     await one.run(4 * EPOCH_S)
     assert one.heard == []
