@@ -6,7 +6,7 @@ from node.store import EpochRow, Store, StoreError
 from protocol.codec import CodecError, decode, encode
 from protocol.epochs.agreed import CertifiedRecord
 from protocol.epochs.known import Epochs
-from protocol.epochs.record import RECORD_BYTES_MAX, EpochRecord, RecordError, table_of
+from protocol.epochs.record import RECORD_BYTES_MAX, EpochRecord, RecordError, record_digest, table_of
 from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis
 from protocol.messages import EpochCertificate
@@ -70,6 +70,9 @@ def _load(genesis: Genesis, store: Store, number: int) -> Epoch | None:
         return None
     try:
         record = decode(rows[0].record, EpochRecord, size_bytes_max=RECORD_BYTES_MAX)
+        certificate = decode(rows[0].certificate, EpochCertificate, size_bytes_max=RECORD_BYTES_MAX)
+        if certificate.record != record_digest(genesis.network_id, record):
+            raise RecordError("its certificate is for another record")
         return Epoch(genesis, record, table_of(record, encoders))
     except (CodecError, RecordError) as error:
         raise StoreError(

@@ -50,18 +50,28 @@ class Registering:
         self._host = host
         self._statements = statements
         self._asked_epoch = -1
+        self._found: tuple[int, bytes] | None = None  # epoch, its work: until somebody has taken it
 
     @property
     def is_member(self) -> bool:
         """Whether this node is an encoder of the newest epoch."""
         return self._node.me in self._epochs.newest.encoders
 
+    @property
+    def is_convicted(self) -> bool:
+        """Whether evidence has taken this node's stake: there is no way back."""
+        return any(
+            state.public_key == self._node.me and not state.stake
+            for state in self._epochs.newest.table.encoders
+        )
+
     async def run(self) -> None:
         """Register whenever this node is no member and was not told to leave; never returns."""
         while True:
             epoch = self._epoch()
             leaving = is_leaving(self._node.directory)
-            if leaving == self.is_member and epoch >= 0 and epoch != self._asked_epoch and self._validators():
+            due = leaving == self.is_member and epoch >= 0 and epoch != self._asked_epoch
+            if due and not self.is_convicted and self._validators():
                 if leaving:
                     await self._say(epoch, Exit(self._place(epoch)))
                 else:
@@ -105,6 +115,8 @@ class Registering:
         genesis, me = self._node.genesis, self._node.me
         if me in genesis.bonds or me in genesis.encoders:
             return NO_WORK
+        if self._found is not None and self._found[0] == epoch:
+            return self._found[1]
         bits = genesis.parameters.registration_work_bits
         log.info("registration.working", epoch=epoch, bits=bits)
         start = 0
@@ -113,6 +125,7 @@ class Registering:
                 find_work, genesis.network_id, me, epoch, bits, start, TRIES_AT_A_TIME
             )
             if found is not None:
+                self._found = (epoch, found)
                 return found
             start += TRIES_AT_A_TIME
         return None

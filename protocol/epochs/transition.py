@@ -162,8 +162,9 @@ def _judged(members: Epoch, state: EncoderState, seen: Sequence[Sighting]) -> En
 def _reputation(before_ppm: int, seen: Sequence[Sighting], half_life_epochs: int) -> int:
     """The running average after one more epoch.
 
-    One dealer can neither make nor ruin an encoder: what enters is the lower median over dealers of the mean
-    score under each, and absence counts (as a score of 0) only when two dealers saw it.
+    One dealer of three or more can neither make nor ruin an encoder: what enters is the lower median over
+    dealers of the mean score under each, and absence counts (as a score of 0) only when two dealers saw it.
+    Of two dealers the lower mean enters, of one its own.
     """
     absent_under = {one.dealer for one in seen if not one.revealed}
     by_dealer: dict[bytes, list[int]] = defaultdict(list)

@@ -101,6 +101,7 @@ class Story:
     row: Rows = honest
     inputs: list[EpochInputs] = field(default_factory=list)
     outcomes: list[list[RoundOutcome]] = field(default_factory=list)
+    taken: list[Epoch] = field(default_factory=list)
 
     @property
     def newest(self) -> Epoch:
@@ -132,6 +133,7 @@ class Story:
         self.inputs.append(inputs)
         self.outcomes.append([one.outcome for one in known.rounds])
         self.epochs.add(epoch)
+        self.taken.append(epoch)
         return epoch
 
     def states(self) -> dict[bytes, object]:

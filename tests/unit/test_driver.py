@@ -154,6 +154,30 @@ async def test_statement_of_a_round_nobody_opened__is_offered_to_the_role_and_ta
         assert rig.driver._inbox.statistics().current_buffer_used == 0
 
 
+async def test_statement_of_a_slot_that_begins_here_later__is_told_when_it_does(
+    tmp_path: Path, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Clocks differ, and gossip says nothing twice.
+    monkeypatch.setattr(node.driver, "EARLY_MAX", 2)
+    async with running(tmp_path, role) as rig:
+        statement = parse_signed(rig)
+        at = statement.body.at
+        rig.open(Script(), round_=at.round - 1)
+        for _ in range(5):
+            rig.driver.receive(statement)
+        machine = Script()
+        rig.open(machine, round_=at.round)
+        assert await machine.has_seen(2) == [ev.Received(statement)] * 2
+        # What is said of a round that is over is not kept.
+        rig.driver.close_before(at.round + 1)
+        rig.open(Script(), round_=at.round + 1)
+        rig.driver.receive(statement)
+        again = Script()
+        rig.open(again, round_=at.round)
+        await rig.driver.tell(at, ev.TimerFired("end"))
+        assert await again.has_seen(1) == [ev.TimerFired("end")]
+
+
 async def test_peer_that_goes__is_told_to_every_open_round(tmp_path: Path, role: Role) -> None:
     async with running(tmp_path, role) as rig:
         machines = [Script(), Script()]
