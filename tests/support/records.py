@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from protocol.bending import ProbeSigns
 from protocol.codec import encode
 from protocol.epochs.checking import CertifiedOutcome, Known, check_inputs, gather_inputs
 from protocol.epochs.inputs import EpochInputs
@@ -90,6 +91,7 @@ def outcome(epoch: Epoch, at: ShardRound, row: Rows = honest) -> RoundOutcome:
         tuple(shown for shown, _, _ in rows),
         tuple(score for _, score, _ in rows),
         tuple(weight for _, _, weight in rows),
+        (ProbeSigns(0, 0, 0),) * len(rows),
     )
 
 

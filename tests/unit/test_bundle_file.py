@@ -32,7 +32,9 @@ from protocol.report import VECTOR_BYTES
 from protocol.statement import expect
 from tests.support.certified_round import Fault, certified_round
 
-SMALL = Bundle(MAGIC, VERSION, b"genesis", b"header", b"body", b"certificate", (memoryview(b"answers"),))
+SMALL = Bundle(
+    MAGIC, VERSION, b"genesis", (), b"", b"header", b"body", b"certificate", (memoryview(b"answers"),)
+)
 
 
 def test_written_bundle__is_read_back_as_it_was(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_written_bundle__is_read_back_as_it_was(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=80), st.binary(max_size=80), st.lists(st.binary(max_size=50), max_size=5))
 def test_any_bundle__decodes_to_itself(genesis: bytes, body: bytes, answers: list[bytes]) -> None:
-    bundle = Bundle(MAGIC, VERSION, genesis, b"h", body, b"c", tuple(map(memoryview, answers)))
+    bundle = Bundle(MAGIC, VERSION, genesis, (), b"", b"h", body, b"c", tuple(map(memoryview, answers)))
     assert decode_bundle(encode(bundle)) == bundle
 
 
