@@ -207,11 +207,11 @@ def _join(directory: DataDir, path: Path, role: Role | None) -> dict[str, object
         note(f"  deltamesh run {found} {place}")
     else:
         note(
-            f"warning: the key {key.fingerprint} is no member of this network, so this node can "
-            "neither validate "
-            "nor encode in it. Members are fixed in the genesis file: to become one, hand the card of"
+            f"Its key {key.fingerprint} is no member yet. As an encoder it registers by itself when it runs:"
         )
-        note(f"  deltamesh init --role {role or 'validator|encoder'} {place}")
+        note(f"  deltamesh run encoder {place}")
+        note("Validators are fixed in the genesis file: to become one, hand the card of")
+        note(f"  deltamesh init --role validator {place}")
         note("to whoever assembles the next genesis.")
     return {
         "network": genesis.content.name,
