@@ -15,34 +15,16 @@ from protocol.hashing import content_digest
 from protocol.messages import Precommit, Prevote, Proposal
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
-from tests.support.agreeing import Agreeing, agreeing_genesis, newcomer
+from tests.support.agreeing import Agreeing, agreeing_genesis, newcomer, troubled
 
 GENESIS, _ = agreeing_genesis()
-
-
-def troubled(seed: int) -> Agreeing:
-    """Six slots of losses, restarts and a liar, drawn from the seed; nothing of them is still on its way."""
-    draw = Random(seed)
-    world = Agreeing(draw.choice([0, 0, 1, 2, 3]))
-    for _ in range(6):
-        for node in world.nodes.values():
-            if draw.random() < 0.3:
-                world.restart(node.key)
-            node.heard = {draw.randrange(6)}
-        world.run_slot(
-            draw.randrange(2**16),
-            draw.choice([0.5, 0.7, 0.9, 1.0]),
-            late=draw.choice([0, 0, 0.3]),
-            ends=draw.choice([0, 0, 0.3]),
-        )
-    world.post = []
-    return world
 
 
 def test_agreement_after_faults__ends_in_the_first_slot_whose_proposer_knows_the_newest_lock() -> None:
     at_once = ended = 0
     for seed in range(80):
         world = troubled(seed)
+        world.post = []
         world.liar = None  # silent from now on: all others are needed where it is the largest
         if any(node.decided for node in world.nodes.values()):
             continue

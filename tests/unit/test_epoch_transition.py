@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol.bending import ProbeSigns
 from protocol.codec import encode
 from protocol.epochs.checking import Known, gather_inputs
 from protocol.epochs.record import REPUTATION_START_PPM, first_seed
@@ -148,8 +149,15 @@ def test_record__names_the_one_before_and_its_inputs_and_changes_with_them() -> 
 
 dealers = st.sampled_from([bytes([n]) for n in range(5)])
 scores = st.integers(0, PPM)
+
+
+def sight(dealer: bytes, shown: bool, score_ppm: int) -> Sighting:
+    """An encoder under a dealer; who shows nothing has no score."""
+    return Sighting(dealer, shown, score_ppm if shown else 0, 0, ProbeSigns(0, 0, 0))
+
+
 sightings = st.lists(
-    st.tuples(dealers, st.booleans(), scores, st.just(0)).map(lambda s: (s[0], s[1], s[2] if s[1] else 0, 0)),
+    st.builds(sight, dealers, st.booleans(), scores),
     max_size=12,
 )
 
@@ -164,7 +172,7 @@ def test_decay__is_the_largest_integer_that_at_most_halves_in_a_half_life(half_l
 def test_reputation__has_halved_after_a_half_life_of_nothing_to_show(half_life: int, before: int) -> None:
     after = before
     for _ in range(half_life):
-        after = _reputation(after, [(b"a", True, 0, 0)], half_life)
+        after = _reputation(after, [sight(b"a", True, 0)], half_life)
     # Down to the rounding of each epoch: of the share kept and of the product.
     assert before // 2 - 2 * half_life <= after <= before / 2
 
@@ -174,7 +182,7 @@ def test_reputation__stays_between_what_it_was_and_what_was_seen(
     seen: list[Sighting], before: int, half_life: int
 ) -> None:
     after = _reputation(before, seen, half_life)
-    shown = [score for _, _, score, _ in seen]
+    shown = [one.score_ppm for one in seen]
     assert min([before, *shown]) - 2 <= after <= max([before, *shown])
 
 
@@ -186,25 +194,27 @@ def test_reputation__stays_between_what_it_was_and_what_was_seen(
 def test_one_dealer__can_neither_make_nor_ruin_an_encoder_that_two_others_saw(
     others: dict[bytes, list[int]], told: list[tuple[bool, int]], before: int
 ) -> None:
-    honest_rows = [(key, True, score, 0) for key, row in others.items() for score in row]
+    honest_rows = [sight(key, True, score) for key, row in others.items() for score in row]
     means = [sum(row) // len(row) for row in others.values()]
-    lying = [(b"liar", shown, score if shown else 0, 0) for shown, score in told]
+    lying = [sight(b"liar", shown, score) for shown, score in told]
     after = _reputation(before, [*honest_rows, *lying], 4)
-    lowest, highest = (_reputation(before, [(b"x", True, score, 0)], 4) for score in (min(means), max(means)))
+    lowest, highest = (
+        _reputation(before, [sight(b"x", True, score)], 4) for score in (min(means), max(means))
+    )
     assert lowest <= after <= highest
 
 
 def test_of_two_dealers__the_lower_counts_and_of_one_its_word() -> None:
     # As stated in the threat model: below three dealers nobody outvotes the one that lies.
     half = decay_ppm(1)
-    assert _reputation(0, [(b"a", True, PPM, 0), (b"b", True, 0, 0)], 1) == 0
-    assert _reputation(0, [(b"a", True, PPM, 0)], 1) == PPM - half
+    assert _reputation(0, [sight(b"a", True, PPM), sight(b"b", True, 0)], 1) == 0
+    assert _reputation(0, [sight(b"a", True, PPM)], 1) == PPM - half
 
 
 @given(absent=st.lists(dealers, min_size=1, max_size=6), before=scores, score=scores)
 def test_absence__counts_only_when_two_dealers_saw_it(absent: list[bytes], before: int, score: int) -> None:
-    gone: list[Sighting] = [(dealer, False, 0, 0) for dealer in absent]
-    shown: Sighting = (b"other", True, score, 0)
+    gone = [sight(dealer, False, 0) for dealer in absent]
+    shown = sight(b"other", True, score)
     if len(set(absent)) == 1:
         assert _reputation(before, gone, 4) == before
         assert _reputation(before, [*gone, shown], 4) == _reputation(before, [shown], 4)

@@ -157,7 +157,7 @@ slot began, one's own           | gathers  | gathers  | gathers  | repeats | gat
 slot began, too early           | notes    | begins   | begins   | begins  | begins
 proposal                        | fetches  | .        | .        | .       | .
 proposal of another slot        | notes    | notes    | notes    | notes   | notes
-proposal of an earlier slot     | .        | .        | .        | .       | .
+proposal of an earlier slot     | notes    | .        | .        | .       | .
 proposal that came early        | asks     | asks     | asks     | holds   | asks
 proposal before its time        | .        | .        | .        | .       | .
 proposal of another epoch       | .        | .        | .        | .       | .
