@@ -138,7 +138,7 @@ def test_file_of_another_kind_or_version__is_named_as_such() -> None:
     with pytest.raises(BundleError, match="no report bundle"):
         decode_bundle(b"PK\x03\x04 some archive")
     with pytest.raises(BundleError, match="another version"):
-        decode_bundle(encode(msgspec.structs.replace(SMALL, version=2)))
+        decode_bundle(encode(msgspec.structs.replace(SMALL, version=VERSION + 1)))
     with pytest.raises(BundleError, match="no report bundle"):
         decode_bundle(encode(msgspec.structs.replace(SMALL, magic="something else")))
 

@@ -178,10 +178,10 @@ def test_exported_report__is_accepted_from_id_genesis_and_own_network(report: Pa
     for trust in (["--network-id", network_id], ["--genesis", genesis], ["--home", home]):
         ended = deltamesh("verify", report, *trust)
         assert ended.code == 0, ended.err
-        assert ended.out.count("✓") == 8
+        assert ended.out.count("✓") == 9
         assert "Accepted: round 0" in ended.out
     document = deltamesh("verify", report, "--network-id", network_id, "--json").json
-    assert (document["accepted"], document["round"], len(document["checks"])) == (True, 0, 8)
+    assert (document["accepted"], document["round"], len(document["checks"])) == (True, 0, 9)
 
 
 def test_report_of_another_network__is_refused(report: Path) -> None:
