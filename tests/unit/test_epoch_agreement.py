@@ -98,6 +98,27 @@ def test_lock_of_one_alone__refuses_others_until_it_proposes_itself() -> None:
     assert all(node.decided and node.decided.record == lock.record for node in world.nodes.values())
 
 
+def test_prevotes_that_a_proposal_shows__are_taken_up_by_who_hears_it() -> None:
+    # So the next proposer need not be the one that stays with the record.
+    world, alone, others = locked_alone()
+    lock = world.nodes[alone].lock
+    assert lock is not None
+    for key in others:
+        world.restart(key)
+        world.nodes[key].heard = {4}
+    slot = next_slot_of(world, alone)
+    skip_to(world, slot)
+    for key in world.nodes:
+        world.begin(key, slot)
+    (proposal,) = {one.digest: one for _, one in world.post if isinstance(one.body, Proposal)}.values()
+    world.post = []
+    world.deliver(others[0], proposal)
+    world.post = []
+    skip_to(world, next_slot_of(world, others[0]))
+    world.run_slot(5, 1.0)
+    assert all(node.decided and node.decided.record == lock.record for node in world.nodes.values())
+
+
 def test_lock_for_an_epoch_yet_to_be_caught_up_with__is_kept_until_then() -> None:
     epochs = Epochs(GENESIS)
     following = next_epoch(epochs.newest, epochs, no_inputs(1), ())
