@@ -130,6 +130,7 @@ class Validator:
         self._epochs = epochs = agreement.epochs
         self._met: set[bytes] = set()  # members that were connected since the start: bounded by genesis
         self._started_s = trio.current_time()
+        self._next_round = 0  # which opens by itself
         self._recorder = recorder = Recorder(
             epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME
         )
@@ -186,9 +187,11 @@ class Validator:
         """Open every round when its slot begins, from the first one this key may vote in."""
         round_ = max(0, round_at(self._genesis, now_ms()) + 1)
         while True:
+            self._next_round = round_
             await sleep_until_ms(slot_start_ms(self._genesis, round_))
             for shard in range(self._genesis.parameters.shards_per_round):
                 self._open(shard_round(self._genesis, round_, shard))
+            self._next_round = round_ + 1
             slot = shard_round(self._genesis, round_, 0)
             if round_ >= self._signer.first_round and is_scheduled(self._genesis, slot):
                 await self._driver.tell(slot, SlotBegan(slot))
@@ -217,7 +220,7 @@ class Validator:
 
     def _open_late(self, statement: Statement[Body]) -> None:
         """What is said of the next epoch in a slot that began without this node counts all the same."""
-        if isinstance(statement.body, AboutEpoch):
+        if isinstance(statement.body, AboutEpoch) and statement.body.at.round < self._next_round:
             self._driver.open(statement.body.at, [self._agreement])
 
     async def _hand_over(self, round_: int) -> None:
