@@ -312,7 +312,7 @@ class Agreeing:
                 case fx.Persist(fx.EpochLocked() as lock):
                     if not self.forgets_lock:
                         node.lock = lock
-                case fx.Persist(fx.EpochDecided(epoch, certificate)):
+                case fx.Persist(fx.EpochDecided(epoch, certificate)) if epoch.number == 1:
                     node.decided = certificate
                     node.machine.epochs.add(epoch)
                 case fx.Broadcast(body):
@@ -332,7 +332,8 @@ class Agreeing:
             assert node.signed.setdefault(slot, statement.digest) == statement.digest, "an honest double vote"
         node.hearing.remember(statement)
         self.say(node.key, body, list(self.nodes))
-        if isinstance(body, Precommit):
+        # Who has decided goes on with the record of epoch 2, which is not watched here.
+        if isinstance(body, Precommit) and body.epoch == 1:
             self.precommits[(body.at.round, body.record)].add(node.key)
             self.check_one_record()
         return statement

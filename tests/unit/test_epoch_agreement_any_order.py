@@ -108,7 +108,7 @@ def test_agreement_in_any_order__never_certifies_two_records() -> None:
 
 @pytest.mark.slow
 def test_agreement_in_any_order__never_certifies_two_records_in_many_more() -> None:
-    run(examples=300, steps=40)
+    run(examples=150, steps=40)
 
 
 # -- the machine above catches what breaks the rules -------------------------------------------------------
