@@ -25,7 +25,7 @@ from protocol.statement import Statement, parse
 BUNDLE_SUFFIX: Final = ".dmr"
 BUNDLE_BYTES_MAX: Final = 512 << 20
 MAGIC: Final = "deltamesh report"
-VERSION: Final = 2
+VERSION: Final = 3
 EPOCHS_MAX: Final = 1 << 16
 
 _WRITE_BYTES: Final = 4 << 20
@@ -50,6 +50,8 @@ class Bundle(Record, frozen=True):
     """Records from that of epoch 1 to that of the report's epoch, each by its certificate."""
     encoders: bytes
     """Canonical encoders' table of the report's epoch; empty in epoch 0, whose encoders are genesis'."""
+    means: bytes
+    """Canonical encoders' means of the report's epoch; empty where its record has none."""
     header: EnvelopeBytes
     """Envelope of the Report statement."""
     body: bytes
@@ -64,6 +66,7 @@ def make_bundle(
     genesis: Genesis,
     epochs: Sequence[CertifiedRecord],
     encoders: bytes,
+    means: bytes,
     header: Statement[Report],
     body: bytes,
     certificate: Certificate,
@@ -86,6 +89,7 @@ def make_bundle(
         genesis.data,
         tuple(epochs),
         encoders,
+        means,
         header.data,
         body,
         encode(certificate),
@@ -132,6 +136,7 @@ def write_bundle(path: Path, bundle: Bundle, on_progress: Progress | None = None
                 bundle.genesis,
                 *(one.record for one in bundle.epochs),
                 bundle.encoders,
+                bundle.means,
                 bundle.header,
                 bundle.body,
                 bundle.certificate,

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from node.epochs.learning import mean_steps
 from protocol.batch import PPM, PROBES, Batch, Role, View
+from protocol.epochs.learnt import STEPS_PER_UNIT, LearntError
+from protocol.epochs.record import NOTHING
 from protocol.report import (
     DIMENSIONS,
     INCOMPARABLE_PPM,
@@ -30,7 +33,7 @@ SLAB_BYTES_MAX: Final = 8 << 30
 """Largest answers of one shard that are scored at once."""
 
 Answers: TypeAlias = Callable[[bytes], bytes | memoryview | None]
-"""The answers of a digest, None if they are not held."""
+"""The answers, or the encoders' means, of a digest; None if they are not held."""
 Slab: TypeAlias = npt.NDArray[np.float32]
 """[encoder, row, 1024]; NaN is withheld. Rows: of every item the full, masks 0 .. K-1 and inverses 0 .. K-1;
 behind them the batch's probes."""
@@ -69,6 +72,7 @@ def score_task(
         weight=_float64_bytes(scores.weight.cpu().numpy()),
         terms=terms,
         consensus=scores.consensus.cpu().numpy().astype("<f4", copy=False).tobytes(),
+        means=scores.means.cpu().numpy().astype("<f4", copy=False).tobytes(),
     )
 
 
@@ -82,10 +86,10 @@ def compare_task(
 ) -> tuple[Deviation, ...]:
     """Score again with the claimed valid mask and say how far every claimed number lies from ours.
 
-    One deviation for the mask, for each term, score and weight (of the encoder where it is largest) and for
-    the consensus (Euclidean, of the item where it is largest). The claimed mask stands where ours is
-    borderline; anywhere else a difference is a deviation of 1. Raises as score_task does, and
-    ScoringTaskError for a claim of another shape, which an audit would have refused.
+    One deviation for the mask, for each term, score, weight and mean (of the encoder where it is largest)
+    and for the consensus (of the item where it is largest); those of vectors are Euclidean. The claimed
+    mask stands where ours is borderline; anywhere else a difference is a deviation of 1. Raises as score_task
+    does, and ScoringTaskError for a claim of another shape, which an audit would have refused.
     """
     _check_shapes(task, claimed)
     ours = _score(task, answers, device, claimed.valid, slab_bytes_max)
@@ -105,6 +109,8 @@ def compare_task(
     consensus = np.frombuffer(claimed.consensus, "<f4").reshape(-1, DIMENSIONS)
     rows = vector_deviations(ours.consensus.cpu().numpy(), consensus)
     found.append(Deviation("consensus", b"", _ppm(rows.max(initial=0.0))))
+    means = np.frombuffer(claimed.means, "<f4").reshape(-1, DIMENSIONS)
+    found.append(_worst(task, "means", vector_deviations(ours.means.cpu().numpy(), means)))
     return tuple(found)
 
 
@@ -189,6 +195,7 @@ def _score(
         slab: Slab = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
         return slab
 
+    known = _means(task, answers)
     allocate = _pageable if torch.device(device).type == "cpu" else pinned
     slab = torch.from_numpy(answer_slab(task, answers, slab_bytes_max, allocate)).to(device)
     items, roles = len(task.batch.items), 1 + 2 * masks
@@ -207,6 +214,7 @@ def _score(
         parts=torch.from_numpy(inputs.parts).to(device),
         valid=given,
         probation=torch.tensor(task.probation),
+        means=None if known is None else torch.from_numpy(known).to(device),
     )
     probed = _probed(task.batch, masks, views, slab[:, items * roles :], scores)
     return replace(scores, terms=scores.terms | probed)
@@ -258,6 +266,24 @@ def _array(data: bytes | memoryview | None, name: bytes, views: int) -> npt.NDAr
     return np.frombuffer(data, "<f4").reshape(views, DIMENSIONS)
 
 
+def _means(task: ScoreTask, answers: Answers) -> npt.NDArray[np.float32] | None:
+    """[encoders, 1024] from the epoch's record, NaN for whom it does not have; None in an epoch without."""
+    if task.means == NOTHING:
+        return None
+    data = answers(task.means)
+    if data is None:
+        raise ScoringTaskError("the encoders' means of this epoch are not here: let the node catch up")
+    try:
+        means = mean_steps(bytes(data))
+    except LearntError as error:
+        raise ScoringTaskError(str(error)) from None
+    unknown = np.full(DIMENSIONS, np.nan, np.float32)
+    rows = [means[key] / np.float32(STEPS_PER_UNIT) if key in means else unknown for key in task.encoders]
+    if any(len(row) != DIMENSIONS for row in rows):
+        raise ScoringTaskError(f"the encoders' means do not have {DIMENSIONS} dimensions")
+    return np.stack(rows)
+
+
 def _check_shapes(task: ScoreTask, claimed: ScoredShard) -> None:
     encoders, items = len(task.encoders), len(task.batch.items)
     sizes = {
@@ -265,6 +291,7 @@ def _check_shapes(task: ScoreTask, claimed: ScoredShard) -> None:
         "score": (len(claimed.score), 8 * encoders),
         "weight": (len(claimed.weight), 8 * encoders),
         "consensus": (len(claimed.consensus), VECTOR_BYTES * items),
+        "means": (len(claimed.means), VECTOR_BYTES * encoders),
     } | {f"term {term.name}": (len(term.values), 8 * encoders) for term in claimed.terms}
     for name, (size_bytes, expected_bytes) in sizes.items():
         if size_bytes != expected_bytes:
@@ -275,7 +302,10 @@ def _check_shapes(task: ScoreTask, claimed: ScoredShard) -> None:
 
 
 def _largest(task: ScoreTask, name: str, ours: _Floats, claimed: bytes) -> Deviation:
-    apart = deviations(ours, np.frombuffer(claimed, "<f8"))
+    return _worst(task, name, deviations(ours, np.frombuffer(claimed, "<f8")))
+
+
+def _worst(task: ScoreTask, name: str, apart: _Floats) -> Deviation:
     worst = int(apart.argmax())
     return Deviation(name, task.encoders[worst] if apart[worst] > 0 else b"", _ppm(apart[worst]))
 

@@ -17,7 +17,7 @@ from protocol.batch import PPM
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import CodecError, decode
 from protocol.epochs.agreed import EpochCertificateError, checked_record
-from protocol.epochs.record import EncoderTable, RecordError, table_of
+from protocol.epochs.record import NOTHING, EncoderTable, RecordError, table_of
 from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis, GenesisError
 from protocol.hashing import content_digest, digest
@@ -117,6 +117,7 @@ def verify_bundle(
     audited = _audit(bundle, epoch, header)
     done.add(Check.AUDIT, _audit_counts(audited))
     done.add(Check.CONSENSUS, {"vectors": len(audited.batch.items)})
+    blobs[epoch.record.means] = memoryview(bundle.means)
     deviations = _numbers(audited, blobs, trusted.parameters.tolerance_ppm, device)
     done.add(Check.NUMBERS, {"terms": len(deviations), "encoders": len(audited.task.encoders)})
     return Verification(
@@ -173,6 +174,8 @@ def _epoch(bundle: Bundle, genesis: Genesis) -> Epoch:
             epoch = Epoch(genesis, epoch.record, table_of(epoch.record, bundle.encoders))
         elif bundle.encoders:
             raise RecordError("it brings encoders for epoch 0, whose encoders are genesis'")
+        if (content_digest(bundle.means) if bundle.means else NOTHING) != epoch.record.means:
+            raise RecordError("its encoders' means are not those the record names")
     except (CodecError, RecordError, EpochCertificateError) as error:
         raise VerificationFailed(Check.EPOCH, str(error)) from error
     return epoch

@@ -89,7 +89,9 @@ def audit_report(epoch: Epoch, header: Statement[Report], data: bytes) -> Audite
     _shapes(epoch, report, batch, body)
     encoders = shard_of(epoch, at)
     answers = tuple(reveals[key].body.answers if key in reveals else None for key in encoders)
-    task = ScoreTask(at, epoch.parameters.rule, encoders, answers, batch, probation_of(epoch, encoders))
+    task = ScoreTask(
+        at, epoch.parameters.rule, encoders, answers, batch, probation_of(epoch, encoders), epoch.record.means
+    )
     _withheld(task, body)
     return AuditedReport(header, body, batch, task)
 
@@ -249,6 +251,8 @@ def _shapes(epoch: Epoch, report: Report, batch: Batch, body: ReportBody) -> Non
         raise AuditError("terms", "a term appears twice")
     if len(scores.consensus) != VECTOR_BYTES * items:
         raise AuditError("consensus", "has another shape")
+    if len(scores.means) != VECTOR_BYTES * encoders:
+        raise AuditError("means", "has another shape")
     if merkle_root(consensus_leaves(batch.items, scores.consensus)) != report.consensus_root:
         raise AuditError("consensus", "the vectors are not those the header binds")
 

@@ -60,6 +60,9 @@ class ScoredShard(Record, frozen=True):
     terms: Annotated[tuple[Term, ...], msgspec.Meta(max_length=TERMS_MAX)]
     consensus: bytes
     """float32 [items, 1024], raw: the space's transform is applied on read."""
+    means: bytes
+    """float32 [encoders, 1024]: the mean of each encoder's unit answers in this shard, whatever they were
+    centred on. Zeros where nothing finite was revealed."""
 
 
 class ReportBody(Record, frozen=True):
@@ -89,6 +92,8 @@ class ScoreTask:
     batch: Batch
     probation: tuple[bool, ...]
     """Per encoder, whether it is too new to have weight."""
+    means: bytes
+    """Digest of the EncoderMeans of the epoch's record, 32 zero bytes for none; found like the answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class ShardScores:
 
     Where live is 0 nothing was measured: the measured terms and ramps read 0, mass 1.
     """
+    means: Tensor
+    """[N, D] float32: the mean of each encoder's own unit answers, whatever was centred on."""
     borderline: Tensor
     """[N, I] bool: decided within the tolerance of a threshold; there an attester takes the dealer's."""
     contested: Tensor
@@ -73,8 +75,9 @@ def score_shard(
     """Score N encoders on I items with K masks each.
 
     full [N,I,D]; mask, inverse [N,I,K,D], NaN for withheld; mask_share [I,K], the mask's share of the item;
-    all on one device. means [N,D]: the encoders' means of the epoch record; None is epoch 0, which scores
-    around the means over the shard and takes the consensus around zero. parts [I] bool: False for items
+    all on one device. means [N,D]: the encoders' means of the epoch record, NaN for an encoder it does not
+    have, which is centred on its mean over the shard; None is an epoch without means, which scores around
+    the means over the shard and takes the consensus around zero. parts [I] bool: False for items
     that travel as full views only, whose masks are not looked at (default: mask_share in (0, 1) for every
     mask). scored [I] bool: False for served items, which enter validity, outlier factor, majority
     similarity and consensus but not discrimination, differential loss, innovation and leak (default:
@@ -99,8 +102,9 @@ def score_shard(
 
 def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardScores:
     views = batch.views
-    means = shard_means(views) if batch.means is None else batch.means
-    answers = centred(views, means)
+    own = shard_means(views)
+    known = own if batch.means is None else batch.means
+    answers = centred(views, torch.where(known.isnan(), own, known))
     decided = validity(list(answers.values()), batch.valid, rule)
     valid = decided.valid
     live = live_encoders(valid, rule)
@@ -137,8 +141,10 @@ def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardSc
         earning = score if probation is None else score * ~probation.to(score.device)
         share = weights(earning[members].cpu(), alike, together, power=rule.weight_power, cap=rule.weight_cap)
         weight[members] = share.to(members.device)
-    # Epoch 0 records zero means: its consensus is of the unit answers as they are, whatever the scores
-    # centred by.
+    # The record of epoch 0 has no means: its consensus is of the unit answers as they are, whatever the
+    # scores centred by.
     full = answers[Role("full", 0)]
     embedding = consensus(full if batch.means is not None else full.uncentred(), weight, valid)
-    return ShardScores(score, weight, embedding, valid, terms, decided.borderline, decided.contested, rule)
+    return ShardScores(
+        score, weight, embedding, valid, terms, own, decided.borderline, decided.contested, rule
+    )

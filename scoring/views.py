@@ -60,7 +60,7 @@ class Batch(NamedTuple):
     scored: Tensor
     """[I] bool."""
     means: Tensor | None
-    """[N, D] float32."""
+    """[N, D] float32; a row of NaN is unknown."""
     valid: Tensor | None
     """[N, I] bool: the dealer's."""
 
@@ -111,8 +111,9 @@ def checked_batch(
     if means is not None:
         _expect("means", means, (encoders, dimension))
         means = means.to(device=device, dtype=torch.float32)
-        if not bool(means.isfinite().all()):
-            raise ScoringError("means hold NaN or Inf: take them from the epoch record again")
+        unknown = means.isnan()
+        if bool(means.isinf().any() or (unknown.any(1) & ~unknown.all(1)).any()):
+            raise ScoringError("means hold Inf or half a row of NaN: take them from the epoch record again")
     views = Views(full.float(), mask.float(), inverse.float(), has_parts)
     given = None if valid is None else _flags("valid", valid, (encoders, items), device)
     return Batch(views, torch.where(has_parts, share[:, 0] if masks else 0.0, 0.0), counted, means, given)

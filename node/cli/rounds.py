@@ -148,8 +148,8 @@ def export(
                 f"the body of round {round_}'s report is not held here: export it from another validator",
                 ExitCode.STORAGE,
             )
-        epochs, encoders = chain_to(store, record.epoch)
-        bundle = make_bundle(genesis, epochs, encoders, header, body, certificate, store.blobs.get)
+        epochs, encoders, means = chain_to(store, record.epoch)
+        bundle = make_bundle(genesis, epochs, encoders, means, header, body, certificate, store.blobs.get)
     total = sum(map(len, (bundle.body, *bundle.answers))) >> 20
     with progress("writing", total) as bar:
         done = 0

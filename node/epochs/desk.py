@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
+import structlog
 import trio
 
+from node.epochs.learnt_blobs import LearntBlobs
 from node.store import Store, StoreError
 from protocol.codec import CodecError, decode, encode
 from protocol.epochs.checking import (
@@ -18,6 +22,7 @@ from protocol.epochs.checking import (
 )
 from protocol.epochs.inputs import REGISTRATIONS_MAX
 from protocol.epochs.known import Epochs
+from protocol.epochs.learnt import Learn, LearntError
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import EVIDENCE_MAX
 from protocol.epochs.view import Epoch
@@ -29,15 +34,18 @@ from protocol.statement import Statement, StatementError, expect
 OUTCOME_BYTES_MAX = 1 << 20
 EVIDENCE_HEARD_MAX = 4 * EVIDENCE_MAX
 
+log = structlog.get_logger(__name__)
+
 B = TypeVar("B", bound=Body)
 
 
 class EpochDesk:
     """Registrations, exits and evidence heard of, the newest of them; rounds are read from the store."""
 
-    def __init__(self, epochs: Epochs, store: Store) -> None:
+    def __init__(self, epochs: Epochs, store: Store, learnt: LearntBlobs) -> None:
         """Raises StoreError."""
         self._epochs = epochs
+        self._learnt = learnt
         self._store = store
         self._registrations: OrderedDict[bytes, Statement[Registration]] = OrderedDict()
         self._exits: OrderedDict[bytes, Statement[Exit]] = OrderedDict()
@@ -59,7 +67,11 @@ class EpochDesk:
         if epoch != self._epochs.newest.number + 1:
             return None
         heard = (*self._registrations.values(),), (*self._exits.values(),), (*self._evidence.values(),)
-        return await trio.to_thread.run_sync(self._gather, *heard)
+        try:
+            return await trio.to_thread.run_sync(self._gather, *heard)
+        except LearntError as error:
+            log.warning("epoch.not_proposed", epoch=epoch, reason=str(error))
+            return None
 
     async def check(self, epoch: int, data: bytes, vouched: bool) -> InputsChecked | InputsRefused:
         """What follows from proposed inputs, or why nothing does; as `check_inputs`. Raises StoreError."""
@@ -79,11 +91,15 @@ class EpochDesk:
         evidence: tuple[Statement[Evidence], ...],
     ) -> InputsGathered:
         known = Known(self._certified(), registrations, exits, evidence)
-        inputs, epoch = gather_inputs(self._epochs, known)
+        inputs, epoch = gather_inputs(self._epochs, known, self._learn_from(known.rounds))
         return InputsGathered(encode(inputs), epoch)
 
     def _check(self, data: bytes, vouched: bool) -> Epoch:
-        return check_inputs(self._epochs, data, self._certified(), vouched=vouched)
+        certified = self._certified()
+        return check_inputs(self._epochs, data, certified, self._learn_from(certified), vouched=vouched)
+
+    def _learn_from(self, certified: Sequence[CertifiedOutcome]) -> Learn:
+        return partial(self._learnt.learn, outcomes={one.outcome.at: one.outcome for one in certified})
 
     def _certified(self) -> list[CertifiedOutcome]:
         """The rounds the next record takes up: those of the epoch before the newest."""

@@ -51,6 +51,10 @@ class Answer(Record, frozen=True):
     records: Annotated[tuple[CertifiedRecord, ...], msgspec.Meta(max_length=RECORDS_TOLD)]
 
 
+async def _nothing_more(_: bytes) -> None:
+    """Who does not score needs the records alone."""
+
+
 class EpochFollower:
     """Pulls the records this node lacks and, where it has a store, serves what others lack.
 
@@ -64,12 +68,16 @@ class EpochFollower:
         host: Host,
         store: Store | None,
         persist: Callable[[EpochDecided], Awaitable[None]],
+        complete: Callable[[bytes], Awaitable[None]] = _nothing_more,
     ) -> None:
-        """`persist` writes an epoch down and adds it to `epochs`."""
+        """`persist` writes an epoch down and adds it to `epochs`; `complete` fetches from a peer what the
+        newest records name beside it, and may raise StoreError.
+        """
         self._epochs = epochs
         self._host = host
         self._store = store
         self._persist = persist
+        self._complete = complete
         self._wanted = trio.Event()
         if store is not None:
             host.handle(
@@ -97,6 +105,7 @@ class EpochFollower:
         try:
             while await self._page(key):
                 pass
+            await self._complete(key)
         except CodecError as error:
             self._host.penalise(key, COST_FALSE, f"answers nonsense about epochs: {error}")
         except (RecordError, EpochCertificateError) as error:

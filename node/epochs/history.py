@@ -6,7 +6,14 @@ from node.store import EpochRow, Store, StoreError
 from protocol.codec import CodecError, decode, encode
 from protocol.epochs.agreed import CertifiedRecord
 from protocol.epochs.known import Epochs
-from protocol.epochs.record import RECORD_BYTES_MAX, EpochRecord, RecordError, record_digest, table_of
+from protocol.epochs.record import (
+    NOTHING,
+    RECORD_BYTES_MAX,
+    EpochRecord,
+    RecordError,
+    record_digest,
+    table_of,
+)
 from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis
 from protocol.messages import EpochCertificate
@@ -49,8 +56,11 @@ def keep_epoch(store: Store, epoch: Epoch, certificate: EpochCertificate) -> Non
     store.put_epoch(row, encode(epoch.table))
 
 
-def chain_to(store: Store, epoch: int) -> tuple[list[CertifiedRecord], bytes]:
-    """The records up to an epoch, each with its certificate, and the epoch's encoders. Raises StoreError."""
+def chain_to(store: Store, epoch: int) -> tuple[list[CertifiedRecord], bytes, bytes]:
+    """The records up to an epoch, each with its certificate, the epoch's encoders and their means.
+
+    Raises StoreError.
+    """
     chain = [
         CertifiedRecord(
             row.record, decode(row.certificate, EpochCertificate, size_bytes_max=RECORD_BYTES_MAX)
@@ -60,7 +70,18 @@ def chain_to(store: Store, epoch: int) -> tuple[list[CertifiedRecord], bytes]:
     encoders = store.encoders_of(epoch) if epoch else b""
     if len(chain) != epoch or encoders is None:
         raise StoreError(f"the record of epoch {epoch} is not held here: let the node catch up")
-    return chain, encoders
+    return chain, encoders, _means(store, chain[-1].record) if chain else b""
+
+
+def _means(store: Store, data: bytes) -> bytes:
+    record = decode(data, EpochRecord, size_bytes_max=RECORD_BYTES_MAX)
+    means = store.blobs.get(record.means) if record.means != NOTHING else b""
+    if means is None:
+        raise StoreError(
+            f"the encoders' means of epoch {record.epoch} are not held here: the epoch is too old, or the "
+            "node has not caught up with it"
+        )
+    return means
 
 
 def _load(genesis: Genesis, store: Store, number: int) -> Epoch | None:

@@ -17,6 +17,7 @@ from node.epochs.admission import Admission, is_member_of_late
 from node.epochs.desk import EpochDesk
 from node.epochs.follow import EpochFollower
 from node.epochs.history import open_epochs
+from node.epochs.learnt_blobs import LearntBlobs
 from node.epochs.lock_file import FILE_NAME as LOCK_FILE_NAME
 from node.epochs.lock_file import read_lock
 from node.membership import chain_path, pool_path
@@ -134,7 +135,8 @@ class Validator:
         self._recorder = recorder = Recorder(
             epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME
         )
-        self._desk = EpochDesk(epochs, store)
+        self._learnt = LearntBlobs(epochs, store)
+        self._desk = EpochDesk(epochs, store, self._learnt)
         exchange = StreamExchange(host, BlobCache(store.blobs), admit=partial(is_member_of_late, epochs))
         self._statements = Statements(epochs, signer, host.counters)
         role = Role(
@@ -150,7 +152,8 @@ class Validator:
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open_late
         self._submissions = Submissions(epochs, host, store)
-        self._follower = EpochFollower(epochs, host, store, recorder.persist)
+        complete = partial(self._learnt.complete, exchange)
+        self._follower = EpochFollower(epochs, host, store, recorder.persist, complete)
         self._catch_up = CatchUp(epochs, host, exchange, store, recorder.keep, recorder.persist)
 
     async def start(self) -> None:
@@ -233,9 +236,9 @@ class Validator:
         """Put back what was dealt in rounds that never ended here, and drop what is kept no longer."""
         try:
             await trio.to_thread.run_sync(self._store.requeue_before, round_ - EXPIRY_SLOTS)
-            await trio.to_thread.run_sync(
-                self._store.prune_rounds, round_ - self._node.settings.retention_rounds
-            )
+            before_round = round_ - self._node.settings.retention_rounds
+            learnt_before_round = self._learnt.kept_from(before_round)
+            await trio.to_thread.run_sync(self._store.prune_rounds, before_round, learnt_before_round)
         except StoreError as error:
             log.warning("rounds.untidied", round=round_, reason=str(error))
 

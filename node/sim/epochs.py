@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from node.epochs.learning import ShardVectors, learn_from
 from node.sim.disk import Disk
+from node.sim.vectors import WIDTH
 from protocol.codec import encode
 from protocol.epochs.agreed import CertifiedRecord, checked_record
 from protocol.epochs.checking import CertifiedOutcome
+from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.known import Epochs
+from protocol.epochs.learnt import Learnt, LearntError
 from protocol.epochs.outcome import outcome_of
-from protocol.epochs.record import EncoderTable, table_of
+from protocol.epochs.record import NOTHING, EncoderTable, table_of
 from protocol.epochs.view import Epoch
 from protocol.genesis import Genesis
+from protocol.report import DIMENSIONS
 from protocol.rounds import effects as fx
 
 FOLLOW_EVERY_MS = 5_000
@@ -66,6 +73,31 @@ def checked_epochs(epochs: Epochs, told: Iterable[ToldEpoch]) -> Iterable[fx.Epo
         record = checked_record(members, one.record)
         table: EncoderTable = table_of(record, one.encoders)
         yield fx.EpochDecided(Epoch(members.genesis, record, table), one.record.certificate)
+
+
+def learnt_on(disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef]) -> Learnt:
+    """As `node/epochs/learnt_blobs.py`, of the dimensions that are used. Raises LearntError."""
+    members = epochs.newest
+    before = [b"", b""]
+    for at, name in enumerate((members.record.means, members.record.moments)):
+        if name != NOTHING:
+            before[at] = disk.blobs.get(name, b"")
+            if not before[at]:
+                raise LearntError(f"what epoch {members.number} has learnt is not here")
+    facts = {fact.at: fact for fact in disk.facts if isinstance(fact, fx.RoundCertified)}
+    shards = []
+    for ref in reversed(rounds):
+        fact = facts[ref.at]
+        outcome = outcome_of(epochs.of(ref.at.epoch), fact.header, fact.body)
+        means, consensus = (
+            np.frombuffer(data, "<f4").reshape(-1, DIMENSIONS)[:, :WIDTH]
+            for data in (fact.body.scores.means, fact.body.scores.consensus)
+        )
+        revealed = [row for row, here in enumerate(outcome.revealed) if here]
+        shards.append(ShardVectors([outcome.encoders[row] for row in revealed], means[revealed], consensus))
+    keys = {state.public_key for state in members.table.encoders}
+    centred = bool(rounds) and epochs.of(rounds[0].at.epoch).record.means != NOTHING
+    return learn_from(Learnt(*before), keys, centred, shards)
 
 
 def certified_in(disk: Disk, epochs: Epochs, epoch: int) -> Sequence[CertifiedOutcome]:

@@ -7,16 +7,23 @@ observer, who checks the members, shares nothing with them.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
+from node.sim.disk import Disk
+from node.sim.epochs import learnt_on
 from protocol.audit import AuditedReport, audit_report
+from protocol.epochs.inputs import CertifiedRef
+from protocol.epochs.known import Epochs
+from protocol.epochs.learnt import Learnt
 from protocol.epochs.view import Epoch
 from protocol.messages import Report
 from protocol.statement import Read, Statement, parse
 
 STATEMENTS_KEPT = 2_048
 REPORTS_KEPT = 8
+LEARNT_KEPT = 8
 
 
 class Shared:
@@ -24,6 +31,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.read = cast(Read, lru_cache(maxsize=STATEMENTS_KEPT)(parse))
+        self._learnt: OrderedDict[tuple[bytes, tuple[CertifiedRef, ...]], Learnt] = OrderedDict()
         self._audited: OrderedDict[tuple[bytes, bytes], AuditedReport] = OrderedDict()
 
     def audit(self, epoch: Epoch, header: Statement[Report], data: bytes) -> AuditedReport:
@@ -35,12 +43,25 @@ class Shared:
                 self._audited.popitem(last=False)
         return audited
 
+    def learn(self, disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef]) -> Learnt:
+        """As `learnt_on`, once for an epoch and the rounds it takes up. Raises LearntError."""
+        key = (epochs.newest.digest, tuple(rounds))
+        if key not in self._learnt:
+            self._learnt[key] = learnt_on(disk, epochs, rounds)
+            while len(self._learnt) > LEARNT_KEPT:
+                self._learnt.popitem(last=False)
+        return self._learnt[key]
+
 
 class Unshared(Shared):
     """Nothing is: every node reads and audits for itself, where its own work is what is measured."""
 
     def __init__(self) -> None:
         self.read = parse
+
+    def learn(self, disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef]) -> Learnt:
+        """As `learnt_on`. Raises LearntError."""
+        return learnt_on(disk, epochs, rounds)
 
     def audit(self, epoch: Epoch, header: Statement[Report], data: bytes) -> AuditedReport:
         """As `audit_report`. Raises AuditError."""

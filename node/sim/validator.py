@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from node.sim.epochs import certified_in, lock_on
 from node.sim.node import Machine, SimNode
 from node.sim.world import served_text
@@ -11,6 +14,8 @@ from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import encode
 from protocol.epochs.agreement import AgreementMachine
 from protocol.epochs.checking import InputsError, Known, check_inputs, gather_inputs
+from protocol.epochs.inputs import CertifiedRef
+from protocol.epochs.learnt import Learnt, LearntError, named_in
 from protocol.epochs.view import Epoch
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
@@ -141,16 +146,27 @@ class SimValidator(SimNode):
                 [one for one in heard if isinstance(one.body, Exit)],  # type: ignore[misc]
                 [one for one in heard if isinstance(one.body, Evidence)],  # type: ignore[misc]
             )
-            inputs, epoch = gather_inputs(self.epochs, known)
+            try:
+                inputs, epoch = gather_inputs(self.epochs, known, self._learn)
+            except LearntError as error:
+                self.note(f"proposes nothing: {error}")
+                return
             self.handle(at, ev.InputsGathered(encode(inputs), epoch))
             return
         name = content_digest(effect.data)
         try:
-            found = check_inputs(self.epochs, effect.data, certified)
+            found = check_inputs(self.epochs, effect.data, certified, self._learn)
         except InputsError as error:
             self.handle(at, ev.InputsRefused(name, str(error)))
         else:
             self.handle(at, ev.InputsChecked(name, found))
+
+    def _learn(self, rounds: Sequence[CertifiedRef]) -> Learnt:
+        learnt = self.shared.learn(self.disk, self.epochs, rounds)
+        for data in learnt:
+            if data:
+                self.keep(content_digest(data), data)
+        return learnt
 
     def unopened(self, statement: Statement[Body]) -> None:
         """What is said of the next epoch in a slot that began without this node counts all the same."""
@@ -164,7 +180,8 @@ class SimValidator(SimNode):
         )
 
     def catch_up(self, source: bytes) -> None:
-        """Ask for the certified rounds of the epoch that the next record takes up."""
+        """Ask for the certified rounds of the epoch that the next record takes up, and what records name."""
+        self._complete(source)
         epoch = self.epochs.find(self.epochs.newest.number - 1)
         if epoch is None:
             return
@@ -175,6 +192,23 @@ class SimValidator(SimNode):
                 self.enter(lambda: self._take_rounds(epoch, rounds))
 
         self.network.ask(self.key, source, lambda peer: peer.tell_rounds(epoch.number), told)
+
+    def _complete(self, source: bytes) -> None:
+        life = self._life
+
+        def arrived(name: bytes, data: bytes | None) -> None:
+            if self._life == life and data is not None and content_digest(data) == name:
+                self.enter(lambda: self._keep_learnt(name, data))
+
+        for name, _ in named_in(self.epochs.newest.record):
+            if self.blob(name) is None:
+                self.network.fetch(self.key, name, source, partial(arrived, name))
+
+    def _keep_learnt(self, name: bytes, data: bytes) -> None:
+        try:
+            self.keep(name, data)
+        except StoreError as error:
+            self.note(f"keeps nothing: {error}")
 
     def _take_rounds(self, epoch: Epoch, rounds: tuple[fx.RoundCertified, ...]) -> None:
         here = {fact.at for fact in self.tell_rounds(epoch.number)}

@@ -15,7 +15,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from node.epochs.learning import mean_steps
 from protocol.batch import PPM, Role
+from protocol.epochs.learnt import STEPS_PER_UNIT
+from protocol.epochs.record import NOTHING
 from protocol.hashing import digest
 from protocol.report import DIMENSIONS, Deviation, ScoredShard, ScoreTask, Term
 
@@ -70,9 +73,21 @@ def stand_in_scores(task: ScoreTask, blob: Blob) -> ScoredShard:
     consensus[answered] = 0
     mixed = (weight[:, None, None] * unit).sum(0)
     consensus[answered, :WIDTH] = mixed[answered] / shares[answered, None]
-    terms = (Term("agreement", _bytes(agreement)), Term("availability", _bytes(availability)))
+    middles = unit.mean(1)  # [N, W]
+    terms = (
+        Term("agreement", _bytes(agreement)),
+        Term("availability", _bytes(availability)),
+        Term("drift", _bytes(np.linalg.norm(middles - _recorded(task, blob, middles), axis=1))),
+    )
+    means = np.zeros((encoders, DIMENSIONS), "<f4")
+    means[:, :WIDTH] = middles
     return ScoredShard(
-        valid.astype(np.uint8).tobytes(), _bytes(score), _bytes(weight), terms, consensus.tobytes()
+        valid.astype(np.uint8).tobytes(),
+        _bytes(score),
+        _bytes(weight),
+        terms,
+        consensus.tobytes(),
+        means.tobytes(),
     )
 
 
@@ -84,13 +99,29 @@ def stand_in_comparison(task: ScoreTask, blob: Blob, claimed: ScoredShard) -> tu
     pairs += [(term.name, told.get(term.name, b""), term.values) for term in ours.terms]
     deviations = [_deviation(task, name, theirs, own) for name, theirs, own in pairs]
     deviations.append(Deviation("valid", b"", 0 if claimed.valid == ours.valid else PPM))
-    a, b = (
-        np.frombuffer(data, "<f4").reshape(-1, DIMENSIONS) for data in (claimed.consensus, ours.consensus)
-    )
-    both_nan = np.isnan(a) & np.isnan(b)
-    apart = np.linalg.norm(np.where(both_nan, 0.0, a - b), axis=1)
-    deviations.append(Deviation("consensus", b"", _ppm(float(apart.max(initial=0.0)))))
+    for name in ("consensus", "means"):
+        a, b = (
+            np.frombuffer(getattr(scores, name), "<f4").reshape(-1, DIMENSIONS) for scores in (claimed, ours)
+        )
+        both_nan = np.isnan(a) & np.isnan(b)
+        apart = np.linalg.norm(np.where(both_nan, 0.0, a - b), axis=1)
+        deviations.append(Deviation(name, b"", _ppm(float(apart.max(initial=0.0)))))
     return tuple(deviations)
+
+
+def _recorded(task: ScoreTask, blob: Blob, middles: Rows) -> Rows:
+    """The encoders' means of the epoch's record, [N, W]; where it has none, those of the shard."""
+    if task.means == NOTHING:
+        return middles
+    data = blob(task.means)
+    if data is None:
+        raise StandInError("the encoders' means of this epoch are missing")
+    known = mean_steps(data)
+    rows = [
+        known[key] / STEPS_PER_UNIT if key in known else own
+        for key, own in zip(task.encoders, middles, strict=True)
+    ]
+    return np.stack(rows)
 
 
 def _deviation(task: ScoreTask, name: str, claimed: bytes, own: bytes) -> Deviation:

@@ -153,5 +153,19 @@ _EPOCHS = (
     "CREATE INDEX blob_uses_by_round ON blob_uses (round)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS)
+_LEARNT = (
+    # Purposes are the code's to say: a CHECK would have to be rebuilt with each that is added.
+    """CREATE TABLE new_blob_uses (
+        digest BLOB NOT NULL CHECK (length(digest) = 32),
+        round INTEGER NOT NULL,
+        purpose TEXT NOT NULL,
+        PRIMARY KEY (digest, round, purpose)
+    )""",
+    "INSERT INTO new_blob_uses SELECT digest, round, purpose FROM blob_uses",
+    "DROP TABLE blob_uses",
+    "ALTER TABLE new_blob_uses RENAME TO blob_uses",
+    "CREATE INDEX blob_uses_by_round ON blob_uses (round)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS, _LEARNT)
 """Step i takes a database of version i to version i + 1; `user_version` holds the version."""

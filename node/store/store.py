@@ -74,17 +74,19 @@ class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peer
         """Keep a blob that is there or about to come; one without a use goes with the next pruning."""
         with self._transaction() as database:
             database.execute(
-                "INSERT OR IGNORE INTO blob_uses VALUES (?, ?, ?)", (digest, round, purpose.value)
+                "INSERT INTO blob_uses VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (digest, round, purpose.value),
             )
 
     def kept_blobs(self) -> set[bytes]:
         """The digests of all blobs some round is kept for."""
         return {row[0] for row in self._all("SELECT DISTINCT digest FROM blob_uses")}
 
-    def prune_rounds(self, before_round: int) -> Pruned:
+    def prune_rounds(self, before_round: int, learnt_before_round: int = 0) -> Pruned:
         """Of rounds below `before_round` keep reports, certificates, scores and embeddings; drop the rest.
 
-        Blobs no round is kept for go too, also those a crash has left behind.
+        What epochs have learnt goes with those that began before `learnt_before_round`, and blobs no round is
+        kept for, also those a crash has left behind.
         """
         marks = ",".join("?" * len(KEPT_KINDS))
         with self._lock:
@@ -95,7 +97,11 @@ class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peer
                 ).rowcount
                 database.execute("DELETE FROM steps WHERE round < ?", (before_round,))
                 database.execute(
-                    "DELETE FROM blob_uses WHERE round < ? AND purpose != ?",
-                    (before_round, Purpose.REPORT.value),
+                    "DELETE FROM blob_uses WHERE round < ? AND purpose NOT IN (?, ?)",
+                    (before_round, Purpose.REPORT.value, Purpose.LEARNT.value),
+                )
+                database.execute(
+                    "DELETE FROM blob_uses WHERE round < ? AND purpose = ?",
+                    (learnt_before_round, Purpose.LEARNT.value),
                 )
             return Pruned(statements, self.blobs.prune(self.kept_blobs()))

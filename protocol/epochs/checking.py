@@ -16,8 +16,9 @@ from protocol.epochs.inputs import (
     EpochInputs,
 )
 from protocol.epochs.known import Epochs, UnknownEpochError
+from protocol.epochs.learnt import Learn, LearntError, learn_nothing
 from protocol.epochs.outcome import RoundOutcome
-from protocol.epochs.record import EVIDENCE_MAX, NOTHING
+from protocol.epochs.record import EVIDENCE_MAX
 from protocol.epochs.registration import registration_fault
 from protocol.epochs.transition import next_epoch
 from protocol.epochs.view import Epoch
@@ -51,8 +52,11 @@ class Known:
     evidence: Iterable[Statement[Evidence]] = ()
 
 
-def gather_inputs(epochs: Epochs, known: Known) -> tuple[EpochInputs, Epoch]:
-    """The inputs of the next epoch from all that is known here, and the epoch that follows from them."""
+def gather_inputs(epochs: Epochs, known: Known, learn: Learn = learn_nothing) -> tuple[EpochInputs, Epoch]:
+    """The inputs of the next epoch from all that is known here, and the epoch that follows from them.
+
+    Raises LearntError when the vectors of a round, or what was learnt before, are not here.
+    """
     members = epochs.newest
     inputs = EpochInputs(
         epoch=members.number + 1,
@@ -62,14 +66,18 @@ def gather_inputs(epochs: Epochs, known: Known) -> tuple[EpochInputs, Epoch]:
         ),
         exits=_by_signer(one for one in known.exits if _exit_refusal(members, one) is None),
         evidence=_by_offender(epochs, known.evidence),
-        means=NOTHING,
-        transform=NOTHING,
     )
-    return inputs, next_epoch(members, epochs, inputs, [one.outcome for one in known.rounds])
+    outcomes = [one.outcome for one in known.rounds]
+    return inputs, next_epoch(members, epochs, inputs, outcomes, learn(inputs.rounds))
 
 
 def check_inputs(
-    epochs: Epochs, data: bytes, certified: Sequence[CertifiedOutcome], *, vouched: bool = False
+    epochs: Epochs,
+    data: bytes,
+    certified: Sequence[CertifiedOutcome],
+    learn: Learn = learn_nothing,
+    *,
+    vouched: bool = False,
 ) -> Epoch:
     """The epoch after the newest, from proposed inputs. `certified`, in order, are rounds it has to take up.
 
@@ -92,11 +100,13 @@ def check_inputs(
     for leaving in _read(epochs, inputs.exits, Exit):
         _refuse(_exit_refusal(members, leaving))
     _check_evidence(epochs, inputs)
-    if (inputs.means, inputs.transform) != (NOTHING, NOTHING):
-        raise InputsError("they name means or a transform")
     named = {ref.at for ref in inputs.rounds}
     outcomes = [one.outcome for one in certified if one.outcome.at in named]
-    return next_epoch(members, epochs, inputs, outcomes)
+    try:
+        learnt = learn(inputs.rounds)
+    except LearntError as error:
+        raise InputsError(str(error)) from None
+    return next_epoch(members, epochs, inputs, outcomes, learnt)
 
 
 def registration_refusal(members: Epoch, statement: Statement[Registration]) -> str | None:

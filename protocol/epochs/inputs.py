@@ -41,5 +41,3 @@ class EpochInputs(Record, frozen=True):
     """In the order of their signers' keys."""
     evidence: Annotated[tuple[Envelope, ...], msgspec.Meta(max_length=EVIDENCE_MAX)]
     """Evidence statements, one an offender, in the order of the offenders' keys."""
-    means: Digest
-    transform: Digest

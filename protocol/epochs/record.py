@@ -75,9 +75,11 @@ class EpochRecord(Record, frozen=True):
     evidence: Annotated[tuple[Digest, ...], msgspec.Meta(max_length=EVIDENCE_MAX)]
     """Digests of the evidence applied in making it, in order."""
     means: Digest
-    """Content digest of the encoders' means; NOTHING: each shard is centred on its own."""
-    transform: Digest
-    """Content digest of the shaping transform; NOTHING: the identity."""
+    """Content digest of the canonical EncoderMeans; NOTHING: each shard is centred on its own."""
+    means_bytes: Natural
+    moments: Digest
+    """Content digest of the canonical ConsensusMoments; NOTHING: published vectors are not shaped."""
+    moments_bytes: Natural
 
 
 class RecordError(ValueError):
@@ -119,7 +121,9 @@ def first_record(genesis: Genesis) -> tuple[EpochRecord, EncoderTable]:
         inputs=NOTHING,
         evidence=(),
         means=NOTHING,
-        transform=NOTHING,
+        means_bytes=0,
+        moments=NOTHING,
+        moments_bytes=0,
     )
     return record, table
 

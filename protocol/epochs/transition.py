@@ -13,6 +13,7 @@ from protocol.bending import Bending, ProbeSigns, is_exposed, stepped
 from protocol.codec import encode
 from protocol.epochs.inputs import EpochInputs
 from protocol.epochs.known import Epochs
+from protocol.epochs.learnt import NOTHING_LEARNT, Learnt
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import (
     NOTHING,
@@ -33,11 +34,16 @@ from protocol.statement import expect, parse
 
 
 def next_epoch(
-    members: Epoch, epochs: Epochs, inputs: EpochInputs, outcomes: Sequence[RoundOutcome]
+    members: Epoch,
+    epochs: Epochs,
+    inputs: EpochInputs,
+    outcomes: Sequence[RoundOutcome],
+    learnt: Learnt = NOTHING_LEARNT,
 ) -> Epoch:
     """The epoch after `members`, from inputs that were checked and the outcomes of the rounds they name.
 
-    The same bytes on every machine. Outcomes are in the order of `inputs.rounds`.
+    The same bytes on every machine. Outcomes are in the order of `inputs.rounds`; `learnt` is what follows
+    from the vectors of these rounds and what was learnt before.
     """
     assert [ref.at for ref in inputs.rounds] == [outcome.at for outcome in outcomes]
     genesis = members.genesis
@@ -56,15 +62,21 @@ def next_epoch(
         encoders_bytes=len(data),
         inputs=content_digest(encode(inputs)),
         evidence=tuple(parse(data, genesis.network_id).digest for data in inputs.evidence),
-        means=inputs.means,
-        transform=inputs.transform,
+        means=_name(learnt.means),
+        means_bytes=len(learnt.means),
+        moments=_name(learnt.moments),
+        moments_bytes=len(learnt.moments),
     )
     return Epoch(genesis, record, table)
 
 
 def no_inputs(epoch: int) -> EpochInputs:
     """The inputs of an epoch before which nothing happened."""
-    return EpochInputs(epoch, (), (), (), (), NOTHING, NOTHING)
+    return EpochInputs(epoch, (), (), (), ())
+
+
+def _name(data: bytes) -> bytes:
+    return content_digest(data) if data else NOTHING
 
 
 def _next_seed(members: Epoch, number: int, outcomes: Iterable[RoundOutcome]) -> bytes:

@@ -268,6 +268,7 @@ class DealerMachine:
                     answers,
                     self._batch,
                     probation_of(self.epoch, self._shard),
+                    self.epoch.record.means,
                 )
             ),
         ]

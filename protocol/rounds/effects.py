@@ -43,6 +43,8 @@ class Purpose(StrEnum):
     """A report's body: for ever."""
     INPUTS = "inputs"
     """What an epoch's record was proposed from: until its round is pruned."""
+    LEARNT = "learnt"
+    """Means and moments an epoch's record names: as long as a number of epochs."""
 
 
 @dataclass(frozen=True, slots=True)

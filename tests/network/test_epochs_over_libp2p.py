@@ -59,7 +59,7 @@ async def test_stranger__registers_by_work_and_is_judged_in_its_probation(tmp_pa
         assert outcome.weight_ppm[row] == 0  # too new to count
 
         first = network.validators[0]
-        chain, _ = chain_to(network.store(first), EPOCH)
+        chain, *_ = chain_to(network.store(first), EPOCH)
         epoch = Epoch.first(network.genesis)
         for told in chain:
             epoch = Epoch(network.genesis, checked_record(epoch, told), EncoderTable(()))

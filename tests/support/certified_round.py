@@ -63,7 +63,7 @@ class CertifiedRound:
     def bundle(self) -> Bundle:
         """The honest export."""
         return make_bundle(
-            self.genesis, (), b"", self.header, encode(self.body), self.certificate, self.blobs.get
+            self.genesis, (), b"", b"", self.header, encode(self.body), self.certificate, self.blobs.get
         )
 
     def sign(self, key: bytes, body: Body) -> bytes:

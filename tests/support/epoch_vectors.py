@@ -27,7 +27,3 @@ def digests_from(document: dict[str, object]) -> list[str]:
         epochs.add(epoch)
         digests.append(epoch.digest.hex())
     return digests
-
-
-def _outcome(text: str) -> RoundOutcome:
-    return decode(bytes.fromhex(text), RoundOutcome, size_bytes_max=INPUTS_BYTES_MAX)

@@ -16,7 +16,7 @@ from protocol.genesis import Genesis
 from protocol.hashing import content_digest, digest
 from protocol.items import canonical_text
 from protocol.messages import Body, Certificate, Challenge, Commit, Lock, Report, Reveal
-from protocol.report import DIMENSIONS, Deviation, ReportBody, ScoredShard, ScoreTask, Term
+from protocol.report import VECTOR_BYTES, Deviation, ReportBody, ScoredShard, ScoreTask, Term
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
 from protocol.schedule import ShardRound, shard_round, slot_start_ms
@@ -124,7 +124,9 @@ def plain_scores(task: ScoreTask, blobs: Blobs) -> ScoredShard:
     weight = struct.pack(f"<{len(revealed)}d", *((1.0 if here else 0.0) / sum(revealed) for here in revealed))
     items = len(task.batch.items)
     valid = b"".join((b"\x01" if here else b"\x00") * items for here in revealed)
-    return ScoredShard(valid, score, weight, (Term("availability", score),), bytes(4 * DIMENSIONS * items))
+    availability = Term("availability", score)
+    vectors = (bytes(VECTOR_BYTES * count) for count in (items, len(revealed)))
+    return ScoredShard(valid, score, weight, (availability,), *vectors)
 
 
 def plain_comparison(task: ScoreTask, blobs: Blobs, claimed: ScoredShard) -> tuple[Deviation, ...]:

@@ -33,7 +33,7 @@ from protocol.statement import expect
 from tests.support.certified_round import Fault, certified_round
 
 SMALL = Bundle(
-    MAGIC, VERSION, b"genesis", (), b"", b"header", b"body", b"certificate", (memoryview(b"answers"),)
+    MAGIC, VERSION, b"genesis", (), b"", b"", b"header", b"body", b"certificate", (memoryview(b"answers"),)
 )
 
 
@@ -50,7 +50,7 @@ def test_written_bundle__is_read_back_as_it_was(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=80), st.binary(max_size=80), st.lists(st.binary(max_size=50), max_size=5))
 def test_any_bundle__decodes_to_itself(genesis: bytes, body: bytes, answers: list[bytes]) -> None:
-    bundle = Bundle(MAGIC, VERSION, genesis, (), b"", b"h", body, b"c", tuple(map(memoryview, answers)))
+    bundle = Bundle(MAGIC, VERSION, genesis, (), b"", b"", b"h", body, b"c", tuple(map(memoryview, answers)))
     assert decode_bundle(encode(bundle)) == bundle
 
 
@@ -183,13 +183,15 @@ def test_answers_no_longer_held__are_named() -> None:
     names = [*named_answers(honest.bundle.body, honest.genesis.network_id)]
     kept = {name: data for name, data in honest.blobs.items() if name != names[5]}
     with pytest.raises(BundleError, match=names[5].hex()[:16]):
-        make_bundle(honest.genesis, (), b"", honest.header, encode(honest.body), honest.certificate, kept.get)
+        make_bundle(
+            honest.genesis, (), b"", b"", honest.header, encode(honest.body), honest.certificate, kept.get
+        )
 
 
 def test_body_that_is_none__is_refused_before_answers_are_looked_up() -> None:
     honest = certified_round()
     with pytest.raises(BundleError, match="body cannot be read"):
-        make_bundle(honest.genesis, (), b"", honest.header, b"\x90", honest.certificate, {}.get)
+        make_bundle(honest.genesis, (), b"", b"", honest.header, b"\x90", honest.certificate, {}.get)
 
 
 def test_statement_in_anothers_place__is_refused() -> None:

@@ -22,7 +22,6 @@ from protocol.epochs.inputs import (
     EpochInputs,
 )
 from protocol.epochs.record import EVIDENCE_MAX
-from protocol.hashing import digest
 from protocol.messages import Dispute
 from protocol.schedule import ShardRound, shard_round
 from tests.support.records import (
@@ -180,8 +179,6 @@ REFUSED: dict[str, tuple[EpochInputs | bytes, str]] = {
         accused(conviction(ENCODERS[1], 9)),
         "the record of epoch 9 is not known here",
     ),
-    "means": (changed(means=digest("means")), "they name means or a transform"),
-    "a transform": (changed(transform=digest("transform")), "they name means or a transform"),
 }
 
 

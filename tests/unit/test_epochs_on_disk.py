@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_fresh_store__holds_epoch_0_alone(store: Store) -> None:
     assert open_epochs(GENESIS, store).newest.digest == Epochs(GENESIS).newest.digest
     assert open_epochs(GENESIS, None).newest.number == 0
-    assert chain_to(store, 0) == ([], b"")
+    assert chain_to(store, 0) == ([], b"", b"")
 
 
 def test_reopened_store__holds_the_epochs_that_were_kept(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_reopened_store__holds_the_epochs_that_were_kept(tmp_path: Path) -> None
 def test_chain_from_the_store__goes_back_to_genesis_without_a_gap(store: Store) -> None:
     story = told()
     keep(store, story)
-    chain, encoders = chain_to(store, 2)
+    chain, encoders, _ = chain_to(store, 2)
     assert [one.record for one in chain] == [encode(story.epochs.of(number).record) for number in (1, 2)]
     assert encoders == encode(story.epochs.of(2).table)
     with pytest.raises(StoreError, match="let the node catch up"):

@@ -255,6 +255,7 @@ LIES: dict[str, tuple[Callable[[], Lie], str, str]] = {
     "a term named like the score": (
         lambda: scores(terms=(Term("score", BODY.scores.score),)), "terms", "a term appears twice",
     ),
+    "no means": (lambda: scores(means=b""), "means", "another shape"),
     "too few vectors": (lambda: scores(consensus=bytes(VECTOR_BYTES)), "consensus", "another shape"),
     "vectors the header does not bind": (
         lambda: scores(consensus=b"\1" + BODY.scores.consensus[1:]), "consensus", "the header binds",

@@ -11,7 +11,7 @@ from protocol.commitments import ANSWER_BYTES
 from protocol.genesis import Genesis
 from protocol.hashing import digest
 from protocol.messages import Dispute, Evidence
-from protocol.report import DIMENSIONS, Deviation, ScoredShard, ScoreTask, Term
+from protocol.report import VECTOR_BYTES, Deviation, ScoredShard, ScoreTask, Term
 from protocol.rounds import AttesterMachine, AttesterPhase
 from protocol.rounds import effects as fx
 from protocol.schedule import shard_round
@@ -36,7 +36,9 @@ def count_score(task: ScoreTask, blobs: Blobs) -> ScoredShard:
     weight = struct.pack(f"<{len(revealed)}d", *((1.0 if here else 0.0) / sum(revealed) for here in revealed))
     items = len(task.batch.items)
     valid = b"".join((b"\x01" if here else b"\x00") * items for here in revealed)
-    return ScoredShard(valid, score, weight, (Term("availability", score),), bytes(4 * DIMENSIONS * items))
+    availability = Term("availability", score)
+    vectors = (bytes(VECTOR_BYTES * count) for count in (items, len(revealed)))
+    return ScoredShard(valid, score, weight, (availability,), *vectors)
 
 
 def compare(task: ScoreTask, blobs: Blobs, claimed: ScoredShard) -> tuple[Deviation, ...]:
@@ -140,7 +142,7 @@ def test_dealer_that_lies_about_scores__is_disputed_and_not_certified() -> None:
     def flatter(task: ScoreTask, blobs: Blobs) -> ScoredShard:
         honest = count_score(task, blobs)
         lie = struct.pack(f"<{len(task.encoders)}d", 9.0, *([0.0] * (len(task.encoders) - 1)))
-        return ScoredShard(honest.valid, lie, honest.weight, honest.terms, honest.consensus)
+        return ScoredShard(honest.valid, lie, honest.weight, honest.terms, honest.consensus, honest.means)
 
     net, genesis, validators, _ = network(scorer=flatter)
     at = shard_round(genesis, 0, 0)

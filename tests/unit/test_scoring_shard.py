@@ -291,7 +291,7 @@ def test_score_shard__contradicting_flags_are_refused() -> None:
         score_shard(*SHARD.arguments, scored=torch.ones(64))
 
 
-def test_score_shard__wrong_shapes_and_means_are_refused() -> None:
+def test_score_shard__wrong_shapes_are_refused() -> None:
     full, mask, inverse, share = SHARD.arguments
     with pytest.raises(ScoringError, match=r"give \[N,I,D\]"):
         score_shard(full[0], mask, inverse, share)
@@ -301,8 +301,8 @@ def test_score_shard__wrong_shapes_and_means_are_refused() -> None:
         score_shard(full, mask, inverse, share.T)
     with pytest.raises(ScoringError, match="valid has shape"):
         score_shard(*SHARD.arguments, valid=torch.ones(64, 6, dtype=torch.bool))
-    with pytest.raises(ScoringError, match="NaN or Inf"):
-        score_shard(*SHARD.arguments, means=torch.full((6, 96), torch.nan))
+    with pytest.raises(ScoringError, match="means has shape"):
+        score_shard(*SHARD.arguments, means=torch.zeros(6, 95))
 
 
 def test_encoders_on_probation__are_scored_alike_and_have_no_weight() -> None:
@@ -313,3 +313,34 @@ def test_encoders_on_probation__are_scored_alike_and_have_no_weight() -> None:
     assert held.weight[new].sum() == 0
     assert float(held.weight.sum()) == pytest.approx(1.0)
     assert score_shard(*SHARD.arguments, probation=torch.ones_like(new)).weight.sum() == 0
+
+
+def test_unknown_means__are_those_over_the_shard() -> None:
+    known = score_shard(*SHARD.arguments).means
+    partly = known.clone()
+    partly[2] = torch.nan
+    one, other = (score_shard(*SHARD.arguments, means=means) for means in (known, partly))
+    assert same(one, other, tolerance=1e-12)
+    whole = score_shard(*SHARD.arguments, means=torch.full_like(known, torch.nan))
+    assert same(one, whole, tolerance=1e-12)
+
+
+def test_own_means__do_not_depend_on_what_answers_are_centred_on() -> None:
+    plain = score_shard(*SHARD.arguments)
+    other = score_shard(*SHARD.arguments, means=torch.zeros_like(plain.means))
+    assert torch.equal(plain.means, other.means)
+    units = torch.cat(
+        [
+            normalize(SHARD.full[1], dim=1),
+            *(normalize(role[1].flatten(0, 1), dim=1) for role in (SHARD.mask, SHARD.inverse)),
+        ]
+    )
+    torch.testing.assert_close(plain.means[1], units.mean(0), rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("hole", [torch.inf, -torch.inf, torch.nan])
+def test_means__with_a_hole_are_refused(hole: float) -> None:
+    means = torch.zeros(6, 96)
+    means[1, 3] = hole
+    with pytest.raises(ScoringError, match="Inf or half a row of NaN"):
+        score_shard(*SHARD.arguments, means=means)

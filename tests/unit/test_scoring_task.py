@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -25,6 +26,9 @@ from node.scoring_task import (
     vector_deviations,
 )
 from protocol.batch import PPM, PROBES, Role, plan_batch
+from protocol.codec import encode
+from protocol.epochs.learnt import STEPS_PER_UNIT, EncoderMeans
+from protocol.epochs.record import NOTHING
 from protocol.hashing import content_digest
 from protocol.items import canonical_text
 from protocol.report import DIMENSIONS, VECTOR_BYTES, ScoredShard, ScoreTask, Term
@@ -54,7 +58,7 @@ def make_task(masks: int, withheld: tuple[int, ...] = (), scale: float = 1.0) ->
         answers.append(None if number in withheld else (first_wave, second_wave, third_wave))
     keys = tuple(bytes([number]) * 32 for number in range(ENCODERS))
     return ScoreTask(
-        ShardRound(0, 0, 0), "hardened", keys, tuple(answers), batch, (False,) * len(keys)
+        ShardRound(0, 0, 0), "hardened", keys, tuple(answers), batch, (False,) * len(keys), NOTHING
     ), blobs
 
 
@@ -336,3 +340,62 @@ def test_withheld_encoder__has_no_probes_against_it() -> None:
     task, blobs = make_task(2, withheld=(3,))
     terms = {term.name: floats(term.values) for term in score_task(task, blobs.get).terms}
     assert [terms[name][3] for name in ("probes", "bent", "leaning", "pull")] == [0, 0, 0, 0]
+
+
+def with_means(
+    task: ScoreTask, blobs: Blobs, rows: dict[bytes, npt.NDArray[np.int16]]
+) -> tuple[ScoreTask, Blobs]:
+    data = b"".join(row.astype("<i2").tobytes() for row in rows.values())
+    means = encode(EncoderMeans(tuple(rows), data))
+    return replace(task, means=content_digest(means)), blobs | {content_digest(means): means}
+
+
+def test_means_of_the_record__are_what_answers_are_centred_on() -> None:
+    task, blobs = make_task(1)
+    plain = score_task(task, blobs.get)
+    own = np.frombuffer(plain.means, "<f4").reshape(ENCODERS, DIMENSIONS)
+    steps = np.rint(own * STEPS_PER_UNIT).astype(np.int16)
+    known = dict(zip(task.encoders, steps, strict=True))
+    centred = score_task(*_asked(with_means(task, blobs, known)))
+    # The shard's own means in whole steps: the scores hardly move, and the consensus has lost its mean.
+    np.testing.assert_allclose(floats(centred.score), floats(plain.score), atol=1e-3)
+    assert plain.means == centred.means
+    raw, vectors = (np.frombuffer(one.consensus, "<f4").reshape(-1, DIMENSIONS) for one in (plain, centred))
+    assert np.linalg.norm(vectors.mean(0)) < 0.5 * np.linalg.norm(raw.mean(0))
+
+    other = dict(known)
+    other[task.encoders[0]] = -steps[0]
+    moved = score_task(*_asked(with_means(task, blobs, other)))
+    assert floats(moved.score)[0] < floats(centred.score)[0]
+
+    newcomer = {key: row for key, row in known.items() if key != task.encoders[0]}
+    alike = score_task(*_asked(with_means(task, blobs, newcomer)))
+    np.testing.assert_allclose(floats(alike.score), floats(centred.score), atol=1e-3)
+
+
+def test_means_of_the_record__missing_or_of_another_size_are_our_own_failure() -> None:
+    task, blobs = make_task(1)
+    known, full = with_means(task, blobs, {task.encoders[0]: np.zeros(DIMENSIONS, np.int16)})
+    with pytest.raises(ScoringTaskError, match="means of this epoch are not here"):
+        score_task(known, blobs.get)
+    short, blobs = with_means(task, blobs, {task.encoders[0]: np.zeros(8, np.int16)})
+    with pytest.raises(ScoringTaskError, match="do not have 1024 dimensions"):
+        score_task(short, blobs.get)
+    with pytest.raises(ScoringTaskError, match="cannot be read"):
+        score_task(replace(known, means=content_digest(b"?")), (full | {content_digest(b"?"): b"?"}).get)
+
+
+def test_false_mean__is_told_with_its_encoder() -> None:
+    task, blobs = make_task(1)
+    claim = score_task(task, blobs.get)
+    rows = np.frombuffer(claim.means, "<f4").reshape(ENCODERS, DIMENSIONS).copy()
+    rows[3, 7] += 0.1
+    found = compare_task(task, blobs.get, msgspec.structs.replace(claim, means=rows.tobytes()))
+    worst = max(found, key=lambda deviation: deviation.difference_ppm)
+    assert (worst.term, worst.encoder) == ("means", task.encoders[3])
+    assert worst.difference_ppm > 50_000
+
+
+def _asked(asked: tuple[ScoreTask, Blobs]) -> tuple[ScoreTask, Callable[[bytes], bytes | None]]:
+    task, blobs = asked
+    return task, blobs.get
