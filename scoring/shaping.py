@@ -55,11 +55,20 @@ def fit_shaping(consensus: Tensor) -> Shaping:
     mean = rows.mean(0)
     apart = rows - mean
     covariance = apart.T @ apart / len(rows)  # [D, J] @ [J, D]
+    return _shaping(mean, covariance, rows.square().sum(1).mean())
+
+
+def shaping_from_moments(mean: Tensor, products: Tensor) -> Shaping:
+    """As `fit_shaping`, from the mean [D] and the mean outer product [D, D] of the vectors, in float64."""
+    return _shaping(mean, products - torch.outer(mean, mean), products.trace())
+
+
+def _shaping(mean: Tensor, covariance: Tensor, mean_square: Tensor) -> Shaping:
     eigenvalues, vectors = torch.linalg.eigh(covariance)  # [D] ascending, [D, D]
     spread = eigenvalues.clamp_min(0)  # rounding leaves some below zero
     ridge = _RIDGE * spread.mean()
-    if not bool(ridge > torch.finfo(torch.float64).eps * rows.square().sum(1).mean()):
-        return Shaping(mean, identity.transform.to(rows.device))
+    if not bool(ridge > torch.finfo(torch.float64).eps * mean_square):
+        return Shaping(mean, torch.eye(len(mean), dtype=torch.float64, device=mean.device))
     factor = (1 + spread / ridge).pow(-_POWER)  # (Lambda + ridge)^(-1/4), 1 where nothing was seen
     transform = (vectors * factor) @ vectors.T  # [D, D] @ [D, D]
     return Shaping(mean, (transform + transform.T) / 2)

@@ -23,6 +23,7 @@ from node.cli.output import Progress, counted, note, print_json, progress, say
 
 if TYPE_CHECKING:
     from node.cli.embedding_spool import EmbeddingRow, EmbeddingSpool
+    from node.space import Space
     from node.store import EmbeddingRecord, Store
     from protocol.genesis import Genesis
 
@@ -43,17 +44,28 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file.", show_default=False)
     ] = False,
+    space: Annotated[
+        str,
+        typer.Option(
+            "--space",
+            metavar="SPACE",
+            help="newest: shaped by the newest epoch's transform; N: by that of epoch N; raw: as certified.",
+        ),
+    ] = "newest",
     home: HomeOption = None,
     network: NetworkOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Write every certified embedding: item id, text, round, vector, space.
 
-    Vectors are the raw consensus, 1024 float32, in the space of `space_epoch`. The file appears whole or
-    not at all; an export that was interrupted goes on where it stopped when it is run again.
+    Vectors are 1024 float32. Those of one file lie in one space and can be compared with each other,
+    whatever round they are of: shaped, at unit norm, by the transform of epoch `space_epoch`. Certificates
+    bind the raw ones; there `space_epoch` is the epoch of the round. The file appears whole or not at all;
+    an export that was interrupted goes on where it stopped when it is run again.
     """
     from node.cli.embedding_files import WRITERS, write_embeddings
     from node.cli.embedding_spool import EmbeddingSpool
+    from node.space import open_space
 
     if to.suffix not in WRITERS:
         raise CommandError(
@@ -63,13 +75,18 @@ def export(
         raise CommandError(f"{to} exists: name another file, or say --overwrite", ExitCode.BAD_INPUT)
     directory = existing_directory(settings_of(home, network))
     genesis = genesis_of(directory)
-    selection = {"network_id": genesis.network_id.hex(), "from_round": from_round}
     with reading_store(directory) as store:
         if store is None or next(store.embeddings(from_round), None) is None:
             raise CommandError(
                 "there are no embeddings to export yet: they come with the first certified round",
                 ExitCode.NODE_STATE,
             )
+        chosen = open_space(genesis, store, space)
+        selection = {
+            "network_id": genesis.network_id.hex(),
+            "from_round": from_round,
+            "space": chosen.name,
+        }
         try:
             spool = EmbeddingSpool(to, selection)
             if spool.count:
@@ -77,9 +94,12 @@ def export(
             total = max(store.embedding_count(), spool.count)
             with progress("reading", total) as bar:
                 bar.step(spool.count)
-                _read(store, genesis, spool, from_round, bar)
+                _read(store, genesis, spool, chosen, from_round, bar)
             with progress("writing", spool.count) as bar:
-                metadata = {"space": "deltamesh consensus, raw", "network_id": genesis.network_id.hex()}
+                metadata = {
+                    "space": f"deltamesh consensus, {chosen.name}",
+                    "network_id": genesis.network_id.hex(),
+                }
                 write_embeddings(to, spool, metadata, bar.step)
         except OSError as error:
             from config.errors import os_error_sentence
@@ -94,26 +114,34 @@ def export(
         count = spool.count
         spool.remove()
     if json_:
-        print_json({"file": str(to), "embeddings": count, "bytes": to.stat().st_size})
+        size_bytes = to.stat().st_size
+        print_json({"file": str(to), "embeddings": count, "bytes": size_bytes, "space": chosen.name})
     else:
-        say(f"Wrote {counted(count, 'embedding')} to {to} ({to.stat().st_size / 1e6:,.1f} MB).")
+        size = f"{to.stat().st_size / 1e6:,.1f} MB"
+        say(f"Wrote {counted(count, 'embedding')} in space {chosen.name} to {to} ({size}).")
 
 
-def _read(store: Store, genesis: Genesis, spool: EmbeddingSpool, from_round: int, bar: Progress) -> None:
+def _read(
+    store: Store, genesis: Genesis, spool: EmbeddingSpool, space: Space, from_round: int, bar: Progress
+) -> None:
     records = store.embeddings(max(from_round, spool.next_round))
     for round_, group in groupby(records, key=lambda record: record.round):
-        bar.step(spool.append_round(round_, _rows(store, genesis, list(group))))
+        bar.step(spool.append_round(round_, _rows(store, genesis, space, list(group))))
 
 
 def _rows(
-    store: Store, genesis: Genesis, records: list[EmbeddingRecord]
+    store: Store, genesis: Genesis, space: Space, records: list[EmbeddingRecord]
 ) -> Iterator[tuple[EmbeddingRow, bytes]]:
+    import numpy as np
+
     from node.cli.embedding_spool import EmbeddingRow
 
     texts: dict[bytes, bytes] = {}
     for shard in sorted({record.shard for record in records}):
         texts |= _texts(store, genesis, records[0].round, shard)
-    for one in records:
+    raw = np.frombuffer(b"".join(one.vector for one in records), "<f4").reshape(len(records), -1)
+    placed = space.place(raw, records[0].space_epoch)
+    for one, vector in zip(records, placed, strict=True):
         text = texts.get(one.item_id)
         if text is None:
             item = store.item(one.item_id)
@@ -125,9 +153,9 @@ def _rows(
                 one.round,
                 one.shard,
                 one.position,
-                one.space_epoch,
+                one.space_epoch if space.epoch is None else space.epoch,
             ),
-            one.vector,
+            vector.astype("<f4", copy=False).tobytes(),
         )
 
 

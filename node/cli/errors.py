@@ -70,6 +70,7 @@ _CODES: Final = {
     ("node.store.errors", "StoreError"): ExitCode.STORAGE,
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,
+    ("node.space", "SpaceError"): ExitCode.BAD_INPUT,
     ("node.verify", "VerificationFailed"): ExitCode.REFUSED,
 }
 

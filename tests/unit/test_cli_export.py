@@ -63,14 +63,30 @@ def read(path: Path) -> tuple[list[str], list[str], npt.NDArray[np.float32], lis
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".npz"])
 def test_exported_embeddings__are_those_that_were_certified(home: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
-    ended = deltamesh("embeddings", "export", "--to", path, "--home", home, "--json")
+    ended = deltamesh("embeddings", "export", "--to", path, "--home", home, "--space", "raw", "--json")
     assert ended.code == 0, ended.err
     ids, texts, vectors = expected()
     found_ids, found_texts, found_vectors, rounds = read(path)
     assert (found_ids, found_texts, rounds) == (ids, texts, [0] * len(ids))
     np.testing.assert_array_equal(found_vectors, vectors)
-    assert ended.json == {"file": str(path), "embeddings": len(ids), "bytes": path.stat().st_size}
+    size_bytes = path.stat().st_size
+    assert ended.json == {"file": str(path), "embeddings": len(ids), "bytes": size_bytes, "space": "raw"}
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_published_embeddings__lie_in_the_newest_space_unless_another_is_named(
+    home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.parquet"
+    ended = deltamesh("embeddings", "export", "--to", path, "--home", home)
+    assert "in space epoch 0" in ended.out
+    _, _, raw = expected()
+    np.testing.assert_allclose(read(path)[2], raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-6)
+    metadata = pq.read_schema(path).metadata
+    assert metadata[b"space"] == b"deltamesh consensus, epoch 0"
+    ended = deltamesh("embeddings", "export", "--to", tmp_path / "b.npz", "--home", home, "--space", "3")
+    assert ended.code == ExitCode.BAD_INPUT
+    assert "the record of epoch 3 is not here" in ended.error
 
 
 def test_existing_file__is_replaced_only_when_asked(home: Path, tmp_path: Path) -> None:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from node.epochs.desk import EpochDesk
 from node.epochs.learning import mean_steps
-from node.epochs.learnt_blobs import EPOCHS_KEPT, LearntBlobs, learnt_of
-from node.network.counters import Counters
+from node.epochs.learnt_blobs import EPOCHS_KEPT, learnt_of
 from node.network.errors import FetchError
-from node.roles.recorder import Recorder
-from protocol.codec import encode
-from protocol.epochs.known import Epochs
 from protocol.epochs.learnt import LearntError, moments_from, named_in
 from protocol.epochs.transition import next_epoch, no_inputs
 from protocol.hashing import content_digest
-from protocol.rounds import effects as fx
-from protocol.rounds.events import InputsChecked, InputsGathered, InputsRefused
-from tests.support.certified_history import open_store
-from tests.support.certified_round import CertifiedRound, certified_round
+from protocol.rounds.events import InputsChecked, InputsRefused
+from tests.support.learning_desk import LearningDesk, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +22,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "trio"
-
-
-@cache
-def honest() -> CertifiedRound:
-    """A round whose vectors are the real scorer's."""
-    return certified_round()
 
 
 class Fetching:
@@ -53,40 +39,15 @@ class Fetching:
         return self.blobs[digest]
 
 
-class Desk:
-    """A validator in epoch 1 that has kept round 0."""
-
-    def __init__(self, folder: Path, *, body: bool = True) -> None:
-        self.store = open_store(folder)
-        self.epochs = Epochs(honest().genesis)
-        self.epochs.add(next_epoch(self.epochs.newest, self.epochs, no_inputs(1), ()))
-        self.recorder = Recorder(self.epochs, self.store, Counters(), folder / "lock")
-        made = honest()
-        items = tuple(made.task.batch.items)
-        self.recorder._persist(
-            fx.RoundCertified(made.header.body.at, made.header, made.certificate, made.body, items)
-        )
-        if body:
-            self.store.put_blob(encode(made.body), 0, fx.Purpose.REPORT)
-        self.learnt = LearntBlobs(self.epochs, self.store)
-        self.desk = EpochDesk(self.epochs, self.store, self.learnt)
-
-
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
+def here(tmp_path: Path) -> Iterator[LearningDesk]:
+    desk = LearningDesk(tmp_path)
     yield desk
     desk.store.close()
 
 
-async def gathered(desk: Desk) -> InputsGathered:
-    found = await desk.desk.gather(2)
-    assert found is not None
-    return found
-
-
-async def test_gathered_record__names_means_and_moments_that_are_kept(here: Desk) -> None:
-    record = (await gathered(here)).epoch.record
+async def test_gathered_record__names_means_and_moments_that_are_kept(here: LearningDesk) -> None:
+    record = (await here.gathered()).epoch.record
     learnt = learnt_of(here.store, record)
     assert [(content_digest(data), len(data)) for data in learnt] == named_in(record)
     assert sorted(mean_steps(learnt.means)) == sorted(honest().task.encoders)
@@ -94,9 +55,9 @@ async def test_gathered_record__names_means_and_moments_that_are_kept(here: Desk
     assert here.store.kept_blobs() >= {record.means, record.moments}
 
 
-async def test_two_validators__compute_the_same_record(here: Desk, tmp_path: Path) -> None:
-    other = Desk(tmp_path / "other")
-    found = await gathered(here)
+async def test_two_validators__compute_the_same_record(here: LearningDesk, tmp_path: Path) -> None:
+    other = LearningDesk(tmp_path / "other")
+    found = await here.gathered()
     checked = await other.desk.check(2, found.data, vouched=False)
     assert isinstance(checked, InputsChecked)
     assert checked.epoch.digest == found.epoch.digest
@@ -104,9 +65,9 @@ async def test_two_validators__compute_the_same_record(here: Desk, tmp_path: Pat
     other.store.close()
 
 
-async def test_missing_report__is_no_ground_for_a_vote(here: Desk, tmp_path: Path) -> None:
-    without = Desk(tmp_path / "without", body=False)
-    found = await gathered(here)
+async def test_missing_report__is_no_ground_for_a_vote(here: LearningDesk, tmp_path: Path) -> None:
+    without = LearningDesk(tmp_path / "without", body=False)
+    found = await here.gathered()
     refused = await without.desk.check(2, found.data, vouched=False)
     assert isinstance(refused, InputsRefused)
     assert refused.reason == "the report of round 0 is not here"
@@ -114,10 +75,10 @@ async def test_missing_report__is_no_ground_for_a_vote(here: Desk, tmp_path: Pat
     without.store.close()
 
 
-async def test_means__are_fetched_by_who_was_told_of_the_record(here: Desk, tmp_path: Path) -> None:
-    found = await gathered(here)
+async def test_means__are_fetched_by_who_was_told_of_the_record(here: LearningDesk, tmp_path: Path) -> None:
+    found = await here.gathered()
     blobs = {content_digest(data): data for data in learnt_of(here.store, found.epoch.record)}
-    late = Desk(tmp_path / "late")
+    late = LearningDesk(tmp_path / "late")
     late.epochs.add(found.epoch)
     liar, peer = Fetching({}), Fetching(blobs)
     await late.learnt.complete(liar, bytes(32))  # type: ignore[arg-type]
@@ -131,8 +92,8 @@ async def test_means__are_fetched_by_who_was_told_of_the_record(here: Desk, tmp_
     late.store.close()
 
 
-async def test_means__go_with_their_epoch_and_not_before(here: Desk) -> None:
-    record = (await gathered(here)).epoch.record
+async def test_means__go_with_their_epoch_and_not_before(here: LearningDesk) -> None:
+    record = (await here.gathered()).epoch.record
     length = here.epochs.genesis.parameters.epoch_rounds
     while here.epochs.newest.number < EPOCHS_KEPT + 2:
         number = here.epochs.newest.number

@@ -1,0 +1,108 @@
+"""The space published embeddings lie in: raw as they were certified, or shaped by an epoch's transform."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from node.epochs.history import ReadEpochs
+from node.epochs.learnt_blobs import learnt_of
+from node.store import Store
+from protocol.epochs.known import UnknownEpochError
+from protocol.epochs.learnt import STEPS_PER_UNIT, ConsensusMoments, Group, LearntError, moments_from
+from protocol.epochs.record import NOTHING
+from protocol.genesis import Genesis
+from protocol.report import DIMENSIONS
+
+if TYPE_CHECKING:  # torch takes a second to import: only who shapes pays for it
+    from scoring.shaping import Shaping
+
+Vectors = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+RAW: Final = "raw"
+NEWEST: Final = "newest"
+
+
+class SpaceError(Exception):
+    """There is no such space here; the message says why and what to do."""
+
+
+class Space:
+    """One space. Vectors of one space can be compared with each other, and with no others."""
+
+    def __init__(
+        self, epochs: ReadEpochs, epoch: int | None, shaping: Shaping | None, uncentred: Doubles
+    ) -> None:
+        self.epoch = epoch
+        """Whose record the transform follows from; None is raw."""
+        self._epochs = epochs
+        self._shaping = shaping
+        self._uncentred = uncentred
+
+    @property
+    def name(self) -> str:
+        """As files and people call it."""
+        return RAW if self.epoch is None else f"epoch {self.epoch}"
+
+    def place(self, raw: Vectors, epoch: int) -> Vectors:
+        """Certified raw vectors [n, 1024] of a round of that epoch, in this space. Raises SpaceError."""
+        if self._shaping is None:
+            return raw
+        import torch
+
+        shaping = self._shaping
+        try:
+            record = self._epochs.of(epoch).record
+        except UnknownEpochError as error:
+            raise SpaceError(str(error)) from None
+        if record.means == NOTHING:
+            shaping = replace(shaping, mean=torch.from_numpy(self._uncentred))
+        placed: Vectors = shaping.apply(torch.from_numpy(raw.copy())).numpy()
+        return placed
+
+
+def open_space(genesis: Genesis, store: Store, wanted: str = NEWEST) -> Space:
+    """The space `wanted`: raw, newest, or the number of an epoch. Raises SpaceError, StoreError."""
+    epochs = ReadEpochs(genesis, store)
+    zero = np.zeros(DIMENSIONS)
+    if wanted == RAW:
+        return Space(epochs, None, None, zero)
+    if wanted != NEWEST and not (wanted.isascii() and wanted.isdigit() and len(wanted) < 16):
+        raise SpaceError(f"'{wanted[:40]}' is no space: say {RAW}, {NEWEST} or the number of an epoch")
+    number = store.newest_epoch() if wanted == NEWEST else int(wanted)
+    epoch = epochs.find(number)
+    if epoch is None:
+        raise SpaceError(
+            f"the record of epoch {number} is not here: the newest is that of epoch {store.newest_epoch()}"
+        )
+    try:
+        moments = moments_from(learnt_of(store, epoch.record).moments)
+    except LearntError as error:
+        raise SpaceError(f"{error}; or take the vectors with --space {RAW}") from None
+    return Space(epochs, number, _shaping(moments), _mean(moments.uncentred))
+
+
+def _shaping(moments: ConsensusMoments) -> Shaping:
+    import torch
+
+    from scoring.shaping import Shaping, no_shaping, shaping_from_moments
+
+    group = moments.centred if moments.centred.rows else moments.uncentred
+    if not group.rows:
+        return no_shaping(DIMENSIONS)
+    products = np.zeros((DIMENSIONS, DIMENSIONS))
+    products[np.triu_indices(DIMENSIONS)] = np.frombuffer(moments.products, "<i8")
+    products += np.triu(products, 1).T
+    products /= group.rows * STEPS_PER_UNIT**2
+    fitted = shaping_from_moments(torch.from_numpy(_mean(group)), torch.from_numpy(products))
+    return Shaping(torch.from_numpy(_mean(moments.centred)), fitted.transform)
+
+
+def _mean(group: Group) -> Doubles:
+    if not group.rows:
+        return np.zeros(DIMENSIONS)
+    return np.frombuffer(group.total, "<i8") / (group.rows * STEPS_PER_UNIT)
