@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from node.bundle import Bundle, make_bundle
 from node.epochs.history import ReadEpochs, chain_to
+from node.space import open_space
+from node.store import RoundRecord, Store
+from node.verify import verify_bundle
 from protocol.codec import decode
 from protocol.epochs.agreed import checked_record
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import EncoderTable
 from protocol.epochs.view import Epoch
+from protocol.messages import Certificate, Report
+from protocol.statement import expect
 from tests.support.local_network import LocalNetwork, local_network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -35,6 +42,19 @@ def outcomes_with(network: LocalNetwork, key: bytes) -> list[RoundOutcome]:
         for outcome in outcomes
         if any(k == key and shown for k, shown in zip(outcome.encoders, outcome.revealed, strict=True))
     ]
+
+
+def exported(network: LocalNetwork, store: Store, record: RoundRecord) -> Bundle:
+    """A certified round as `rounds export` writes it."""
+    assert record.header is not None
+    assert record.certificate is not None
+    header = expect(record.header, network.genesis.network_id, Report)
+    certificate = decode(record.certificate, Certificate, size_bytes_max=1 << 20)
+    body = store.blobs.get(header.body.body)
+    assert body is not None
+    epochs, encoders, means = chain_to(store, record.epoch)
+    assert means
+    return make_bundle(network.genesis, epochs, encoders, means, header, body, certificate, store.blobs.get)
 
 
 async def test_stranger__registers_by_work_and_is_judged_in_its_probation(tmp_path: Path) -> None:
@@ -68,3 +88,23 @@ async def test_stranger__registers_by_work_and_is_judged_in_its_probation(tmp_pa
             assert at is not None
             assert at.digest == epoch.digest
         assert network.store(first).evidence() == []
+
+        await network.until(
+            lambda: any(record.epoch >= EPOCH for record in network.certified(first).values()),
+            PATIENCE_S,
+            "a certified round of an epoch with means",
+        )
+        store = network.store(first)
+        record = next(one for one in network.certified(first).values() if one.epoch >= EPOCH)
+        verified = verify_bundle(exported(network, store, record), network.genesis.network_id)
+        assert verified.at.epoch >= EPOCH
+        assert "means" in {deviation.term for deviation in verified.deviations}
+        space = open_space(network.genesis, store)
+        assert space.epoch is not None
+        assert space.epoch >= EPOCH
+        rows = [one for one in store.embeddings() if one.round == record.round]
+        raw = np.stack([np.frombuffer(one.vector, "<f4") for one in rows])
+        placed = space.place(raw, record.epoch)
+        np.testing.assert_allclose(np.linalg.norm(placed, axis=1), 1.0, atol=1e-5)
+        # Centred on means of other texts: what the consensus shares is nearly gone.
+        assert np.linalg.norm(raw.mean(0)) < 0.3
