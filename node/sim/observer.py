@@ -29,7 +29,7 @@ from protocol.statement import Statement
 from protocol.verdict import Verdict
 
 if TYPE_CHECKING:
-    from node.sim.node import SimNode
+    from node.sim.process import SimProcess
 
 ROUNDS_OPEN_MAX = 2 * (ROUNDS_KEPT + 2)
 """Rounds of which a node may have machines, each with all its shards."""
@@ -92,7 +92,7 @@ class Observer:
 
     # -- what is said --------------------------------------------------------------------------------------
 
-    def said(self, node: SimNode, statement: Statement[Body]) -> None:
+    def said(self, node: SimProcess, statement: Statement[Body]) -> None:
         """A signature leaves a node."""
         body = statement.body
         if isinstance(body, Report):
@@ -120,7 +120,7 @@ class Observer:
         self._voted[node.key] = max(round_, self._voted.get(node.key, -1))
         self._check_order(node, statement)
 
-    def _check_order(self, node: SimNode, statement: Statement[Body]) -> None:
+    def _check_order(self, node: SimProcess, statement: Statement[Body]) -> None:
         """Facts stand on the disk before what follows from them; nothing is revealed too early."""
         body = statement.body
         name = self.named(statement)
@@ -137,7 +137,7 @@ class Observer:
         """Bytes that somebody can be asked for."""
         self._archive.setdefault(name, data)
 
-    def restarted(self, node: SimNode) -> None:
+    def restarted(self, node: SimProcess) -> None:
         """A process has begun: what the one before it heard is forgotten, where it voted is not."""
         self._closed[node.key] = self._voted.get(node.key, -1)
         self._accepted.pop(node.key, None)
@@ -147,7 +147,7 @@ class Observer:
 
     # -- what is heard -------------------------------------------------------------------------------------
 
-    def heard(self, node: SimNode, heard: Heard) -> None:
+    def heard(self, node: SimProcess, heard: Heard) -> None:
         """A node has judged a statement."""
         if node.key in self._byzantine:
             return
@@ -177,7 +177,7 @@ class Observer:
                 "equivocation yields evidence", f"{node.member.name} keeps quiet on {self.named(statement)}"
             )
 
-    def _accept(self, node: SimNode, statement: Statement[Body]) -> None:
+    def _accept(self, node: SimProcess, statement: Statement[Body]) -> None:
         accepted = self._accepted.setdefault(node.key, set())
         if statement.digest in accepted:
             raise Violation(
@@ -200,7 +200,7 @@ class Observer:
 
     # -- what is certified ---------------------------------------------------------------------------------
 
-    def _certificate(self, node: SimNode, certificate: Certificate) -> None:
+    def _certificate(self, node: SimProcess, certificate: Certificate) -> None:
         """A certificate that an honest validator or encoder believes."""
         at, report = certificate.at, certificate.report
         self.certified_by.setdefault(at, set()).add(node.key)
@@ -236,7 +236,7 @@ class Observer:
         if (weights < 0).any() or abs(float(weights.sum()) - 1) > WEIGHT_SUM_TOLERANCE:
             raise Violation("weights sum to one", f"{at}: {float(weights.sum())}")
 
-    def persisted(self, node: SimNode, fact: fx.Fact) -> None:
+    def persisted(self, node: SimProcess, fact: fx.Fact) -> None:
         """A fact is on a validator's disk."""
         if node.key in self._byzantine:
             return
@@ -250,7 +250,7 @@ class Observer:
                 "certified scores recompute", f"{node.member.name} kept another body of {fact.at}"
             )
 
-    def _epoch(self, node: SimNode, epoch: Epoch) -> None:
+    def _epoch(self, node: SimProcess, epoch: Epoch) -> None:
         """The record of an epoch stands for an honest node."""
         known = self._epochs_seen.setdefault(epoch.number, epoch)
         if known.digest != epoch.digest:
@@ -264,7 +264,7 @@ class Observer:
             if key not in self._byzantine:
                 raise Violation("no evidence against the honest", f"{self.name_of(key)} lost its stake")
 
-    def handled(self, node: SimNode, machine: object) -> None:
+    def handled(self, node: SimProcess, machine: object) -> None:
         """A machine has handled an event: it may have certified its round by itself."""
         if not isinstance(machine, AttesterMachine) or machine.certificate is None:
             return
@@ -273,7 +273,7 @@ class Observer:
 
     # -- after every event ---------------------------------------------------------------------------------
 
-    def after_event(self, node: SimNode) -> None:
+    def after_event(self, node: SimProcess) -> None:
         """Bounds."""
         if node.key in self._byzantine:
             return
@@ -291,5 +291,5 @@ def _slot(statement: Statement[Body]) -> Slot | None:
     return (statement.kind, body.at, getattr(body, "wave", 0), statement.signer)
 
 
-def _has(node: SimNode, kind: type[fx.ReleasedItems] | type[fx.ReportMade], at: ShardRound) -> bool:
+def _has(node: SimProcess, kind: type[fx.ReleasedItems] | type[fx.ReportMade], at: ShardRound) -> bool:
     return any(isinstance(fact, kind) and fact.at == at for fact in node.disk.facts)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from node.sim.epochs import certified_in, lock_on
-from node.sim.node import Machine, SimNode
+from node.sim.node import SimNode
+from node.sim.process import Machine
 from node.sim.world import served_text
 from node.store.errors import StoreError
 from protocol.audit import AuditError

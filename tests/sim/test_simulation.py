@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from node.clock import LOOK_AGAIN_S
 from node.sim.byzantine import Lie
 from node.sim.cheating import Cheat
-from node.sim.node import LOOK_AGAIN_MS
+from node.sim.process import LOOK_AGAIN_MS
 from node.sim.run import Outcome, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
 from tests.support.cli import ROOT

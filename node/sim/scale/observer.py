@@ -18,7 +18,7 @@ from protocol.schedule import ShardRound
 from protocol.statement import Statement
 
 if TYPE_CHECKING:
-    from node.sim.node import SimNode
+    from node.sim.process import SimProcess
 
 
 class ScaleObserver(Observer):
@@ -34,7 +34,7 @@ class ScaleObserver(Observer):
         """Nobody reads it."""
         return ""
 
-    def said(self, node: SimNode, statement: Statement[Body]) -> None:
+    def said(self, node: SimProcess, statement: Statement[Body]) -> None:
         """Nothing an honest network has reason to say may be an accusation."""
         if isinstance(statement.body, Evidence):
             raise Violation("no evidence against the honest", f"said by {node.member.name}")
@@ -42,19 +42,19 @@ class ScaleObserver(Observer):
     def provided(self, name: bytes, data: bytes) -> None:
         """Not archived."""
 
-    def restarted(self, node: SimNode) -> None:
+    def restarted(self, node: SimProcess) -> None:
         """Nothing is remembered of a node."""
 
-    def heard(self, node: SimNode, heard: Heard) -> None:
+    def heard(self, node: SimProcess, heard: Heard) -> None:
         """Not remembered."""
 
-    def after_event(self, node: SimNode) -> None:
+    def after_event(self, node: SimProcess) -> None:
         """Bounds are checked in small networks."""
 
-    def handled(self, node: SimNode, machine: object) -> None:
+    def handled(self, node: SimProcess, machine: object) -> None:
         """A certificate is looked at when it is persisted."""
 
-    def persisted(self, node: SimNode, fact: fx.Fact) -> None:
+    def persisted(self, node: SimProcess, fact: fx.Fact) -> None:
         """A validator knows a certificate, or has given a round up."""
         if isinstance(fact, fx.RoundVoid):
             self.voids += 1
