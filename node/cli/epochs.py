@@ -17,6 +17,7 @@ from node.cli.options import (
     NetworkOption,
     existing_directory,
     genesis_of,
+    is_for_subcommand,
     reading_store,
     settings_of,
 )
@@ -48,10 +49,7 @@ def epochs(
     json_: JsonOption = False,
 ) -> None:
     """List the newest epochs this validator knows; `show` one, or export the `weights` paid out on."""
-    if ctx.invoked_subcommand is not None:
-        if home is not None or network is not None or json_ or last != EPOCHS_SHOWN:
-            # They would be lost, and another node's epochs shown.
-            raise CommandError(f"put the options after `epochs {ctx.invoked_subcommand}`", ExitCode.USAGE)
+    if is_for_subcommand(ctx):
         return
     found = _read(home, network, last=last)
     if json_:
