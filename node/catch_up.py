@@ -11,14 +11,14 @@ import structlog
 import trio
 
 from node.clock import now_ms
-from node.network.errors import FetchError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
-from node.store import RoundRecord, RoundState, Store, StoreError
+from node.paging import pull_pages
+from node.store import RoundRecord, RoundState, Store
 from protocol.audit import AuditError, audit_report
 from protocol.certificates import CertificateError, check_certificate
-from protocol.codec import CodecError, Natural, Record, decode, encode
-from protocol.epochs.known import Epochs, UnknownEpochError
+from protocol.codec import Natural, Record, decode, encode
+from protocol.epochs.known import Epochs
 from protocol.messages import Certificate, Report
 from protocol.rounds.effects import Purpose, RoundCertified
 from protocol.schedule import round_at
@@ -34,7 +34,6 @@ ROUND_WITHIN_S = 30.0
 """A peer that takes longer to serve one round is left for the next peer."""
 SETTLED_ROUNDS = 8
 """A peer may itself have got a round this much later than those after it."""
-COST_FALSE = 50.0
 
 log = structlog.get_logger(__name__)
 
@@ -89,22 +88,8 @@ class CatchUp:
         while True:
             for peer in self._host.peers():
                 if peer.public_key in self._genesis.validators:
-                    await self._follow(peer.public_key)
+                    await pull_pages(self._host, peer.public_key, self._page, "rounds")
             await trio.sleep(IDLE_S)
-
-    async def _follow(self, key: bytes) -> None:
-        """Pull pages from a peer until it has nothing more, or stops being useful."""
-        try:
-            while await self._page(key):
-                pass
-        except CodecError as error:
-            self._host.penalise(key, COST_FALSE, f"answers nonsense about rounds: {error}")
-        except (StatementError, CertificateError) as error:
-            self._host.penalise(key, COST_FALSE, f"serves a round that does not check out: {error}")
-        except (RequestError, FetchError, trio.TooSlowError, UnknownEpochError) as error:
-            log.debug("catch_up.unserved", peer=key.hex()[:8], reason=str(error) or "too slow")
-        except StoreError as error:
-            log.warning("catch_up.paused", reason=str(error))
 
     async def _page(self, key: bytes) -> bool:
         """Take one page of a peer's rounds; whether there may be more of them."""

@@ -9,18 +9,18 @@ import msgspec
 import structlog
 import trio
 
-from node.network.errors import RequestError, RequestRefused
+from node.network.errors import RequestRefused
 from node.network.host import Host
-from node.store import Store, StoreError
-from protocol.codec import CodecError, Natural, Record, decode, encode
-from protocol.epochs.agreed import CertifiedRecord, EpochCertificateError, checked_record
+from node.paging import pull_pages
+from node.store import Store
+from protocol.codec import Natural, Record, decode, encode
+from protocol.epochs.agreed import CertifiedRecord, checked_record
 from protocol.epochs.known import Epochs
 from protocol.epochs.record import (
     RECORD_BYTES_MAX,
     TABLE_BYTES_MAX,
     EncoderTable,
     EpochRecord,
-    RecordError,
     table_of,
 )
 from protocol.epochs.view import Epoch
@@ -32,7 +32,6 @@ ENCODERS_METHOD = "epochs.encoders"
 RECORDS_TOLD = 64
 ANSWER_BYTES_MAX = 8 << 20
 IDLE_S = 5.0
-COST_FALSE = 50.0
 TABLES_WANTED = 2
 """A node without a store needs the encoders of the newest epochs only."""
 
@@ -96,24 +95,10 @@ class EpochFollower:
         while True:
             for peer in self._host.peers():
                 if peer.public_key in self._epochs.genesis.validators:
-                    await self._follow(peer.public_key)
+                    await pull_pages(self._host, peer.public_key, self._page, "epochs")
             with trio.move_on_after(IDLE_S):
                 await self._wanted.wait()
             self._wanted = trio.Event()
-
-    async def _follow(self, key: bytes) -> None:
-        try:
-            while await self._page(key):
-                pass
-            await self._complete(key)
-        except CodecError as error:
-            self._host.penalise(key, COST_FALSE, f"answers nonsense about epochs: {error}")
-        except (RecordError, EpochCertificateError) as error:
-            self._host.penalise(key, COST_FALSE, f"serves an epoch that does not check out: {error}")
-        except RequestError as error:
-            log.debug("epochs.unserved", peer=key.hex()[:8], reason=str(error))
-        except StoreError as error:
-            log.warning("epochs.paused", reason=str(error))
 
     async def _page(self, key: bytes) -> bool:
         """Take one page of a peer's records; whether there may be more."""
@@ -134,7 +119,10 @@ class EpochFollower:
             if self._epochs.newest is members:
                 await self._persist(EpochDecided(Epoch(members.genesis, record, table), one.certificate))
                 log.info("epoch.caught_up", epoch=record.epoch, source=key.hex()[:8])
-        return len(told) == RECORDS_TOLD
+        if len(told) == RECORDS_TOLD:
+            return True
+        await self._complete(key)
+        return False
 
     async def _encoders(self, key: bytes, record: EpochRecord) -> EncoderTable:
         data = await self._host.request(

@@ -197,7 +197,7 @@ async def test_encoders_that_do_not_match__are_refused_and_the_epoch_not_taken(t
             world.host.connect(LIAR)
             await world.run(IDLE_S / 2)
             assert world.epochs.newest.number == 0
-            assert "serves an epoch that does not check out" in world.host.penalties[-1][2]
+            assert "serves epochs that do not check out" in world.host.penalties[-1][2]
         world.host.connect(HONEST)
         await world.run()
         assert world.epochs.newest.number == EPOCHS
