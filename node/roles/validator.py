@@ -70,7 +70,7 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
     async with AsyncExitStack() as stack:
         limits = StoreLimits(blobs_bytes_max=settings.blob_bytes_max)
         store = stack.enter_context(Store.open(directory.store, directory.blobs, limits=limits))
-        epochs = open_epochs(genesis, store)
+        epochs = await trio.to_thread.run_sync(open_epochs, genesis, store)
         lock = read_lock(directory.root / LOCK_FILE_NAME, genesis.network_id)
         admission = Admission(epochs)
         newest = store.last_certified()
