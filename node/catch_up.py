@@ -18,7 +18,7 @@ from node.store import RoundRecord, RoundState, Store
 from protocol.audit import AuditError, audit_report
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import Natural, Record, decode, encode
-from protocol.epochs.known import Epochs
+from protocol.epochs.known import Epochs, UnknownEpochError
 from protocol.messages import Certificate, Report
 from protocol.rounds.effects import Purpose, RoundCertified
 from protocol.schedule import round_at
@@ -72,7 +72,9 @@ class CatchUp:
         store: Store,
         keep: Callable[[bytes, int, Purpose], Awaitable[None]],
         persist: Callable[[RoundCertified], Awaitable[None]],
+        retention_epochs: int,
     ) -> None:
+        """Rounds of epochs that lie further behind the newest are not caught up with."""
         self._epochs = epochs
         self._genesis = epochs.genesis
         self._host = host
@@ -80,6 +82,7 @@ class CatchUp:
         self._store = store
         self._keep = keep
         self._persist = persist
+        self._retention_epochs = retention_epochs
         self._next_round: dict[bytes, int] = {}
         host.handle(METHOD, self._answer, request_bytes_max=64, response_bytes_max=ANSWER_BYTES_MAX)
 
@@ -93,7 +96,9 @@ class CatchUp:
 
     async def _page(self, key: bytes) -> bool:
         """Take one page of a peer's rounds; whether there may be more of them."""
-        from_round = self._next_round.get(key, 0)
+        first_epoch = self._epochs.newest.number - self._retention_epochs
+        horizon = first_epoch * self._genesis.parameters.epoch_rounds
+        from_round = max(0, horizon, self._next_round.get(key, 0))
         data = await self._host.request(
             key, METHOD, encode(Ask(from_round)), timeout_s=15.0, response_bytes_max=ANSWER_BYTES_MAX
         )
@@ -116,7 +121,11 @@ class CatchUp:
             return
         if certificate.report != header.digest:
             raise CertificateError("the certificate is for another report")
-        epoch = self._epochs.of(at.epoch)  # UnknownEpochError: its record comes first
+        epoch = self._epochs.find(at.epoch)
+        if epoch is None and at.epoch <= self._epochs.newest.number:
+            return  # its encoders are kept nowhere any more: nobody can say who was in the shard
+        if epoch is None:
+            raise UnknownEpochError(f"the record of epoch {at.epoch} comes first")
         check_certificate(epoch, certificate)
         body = await self._exchange.fetch(header.body.body, header.body.body_bytes, (key,))
         try:

@@ -60,11 +60,27 @@ class ReadEpochs(Epochs):
                 self.resume(newest)
         return super().find(number)
 
+    def by_record(self, number: int) -> Epoch | None:
+        """An epoch, without its encoders where they are kept no longer. Raises StoreError."""
+        found = self.find(number)
+        rows = [] if found is not None else self._store.epoch_rows(number, 1)
+        if found is not None or not rows or rows[0].epoch != number:
+            return found
+        try:
+            return Epoch(self.genesis, _read(self.genesis, rows[0])[0], EncoderTable(()))
+        except (CodecError, RecordError) as error:
+            raise _damaged(number, error) from None
+
 
 def keep_epoch(store: Store, epoch: Epoch, certificate: EpochCertificate) -> None:
     """Write an epoch down. Raises StoreError."""
     row = EpochRow(epoch.number, encode(epoch.record), encode(certificate))
     store.put_epoch(row, encode(epoch.table))
+
+
+def keep_record(store: Store, told: CertifiedRecord, epoch: int) -> None:
+    """Write an epoch down by its record alone. Raises StoreError."""
+    store.put_epoch(EpochRow(epoch, told.record, encode(told.certificate)))
 
 
 def chain_to(store: Store, epoch: int) -> tuple[list[CertifiedRecord], bytes, bytes]:
@@ -78,9 +94,11 @@ def chain_to(store: Store, epoch: int) -> tuple[list[CertifiedRecord], bytes, by
         )
         for row in store.epoch_rows(1, epoch)
     ]
-    encoders = store.encoders_of(epoch) if epoch else b""
-    if len(chain) != epoch or encoders is None:
+    if len(chain) != epoch:
         raise StoreError(f"the record of epoch {epoch} is not held here: let the node catch up")
+    encoders = store.encoders_of(epoch) if epoch else b""
+    if encoders is None:
+        raise StoreError(no_encoders(store, epoch))
     return chain, encoders, _means(store, chain[-1].record) if chain else b""
 
 
@@ -93,6 +111,19 @@ def _means(store: Store, data: bytes) -> bytes:
             "node has not caught up with it"
         )
     return means
+
+
+def no_encoders(store: Store, epoch: int) -> str:
+    """What to say where an epoch's encoders are asked for and no longer kept. Raises StoreError."""
+    return (
+        f"the encoders of epoch {epoch} are kept here no longer, only those from epoch "
+        f"{store.encoders_kept_from()} on: ask a validator that keeps more (retention_epochs)"
+    )
+
+
+def lacks_encoders(epoch: Epoch) -> bool:
+    """Whether an epoch is known by its record alone."""
+    return len(encode(epoch.table)) != epoch.record.encoders_bytes
 
 
 def _check_chain(genesis: Genesis, store: Store, newest: int) -> None:

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from node.epochs import desk as desk_module
 from node.epochs.desk import EpochDesk
+from node.epochs.learnt_blobs import LearntBlobs
 from node.store import EvidenceRecord, RoundRecord, RoundState, Store, StoreError
 from protocol.codec import decode, encode
 from protocol.epochs.checking import CertifiedOutcome
 from protocol.epochs.inputs import INPUTS_BYTES_MAX, EpochInputs
+from protocol.epochs.known import Epochs
+from protocol.epochs.learnt import NOTHING_LEARNT, Learnt
 from protocol.hashing import content_digest, digest
 from protocol.messages import Exit, Prevote
 from protocol.rounds.events import InputsChecked, InputsGathered, InputsRefused
@@ -47,6 +50,17 @@ def anyio_backend() -> str:
 def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path) as opened:
         yield opened
+
+
+class LearnsNothing(LearntBlobs):
+    """The rounds here have no vectors."""
+
+    def learn(self, *_: object, **__: object) -> Learnt:
+        return NOTHING_LEARNT
+
+
+def desk_of(epochs: Epochs, store: Store) -> EpochDesk:
+    return EpochDesk(epochs, store, LearnsNothing(epochs, store))
 
 
 def keep_rounds(store: Store, *certified: CertifiedOutcome) -> None:
@@ -85,7 +99,7 @@ async def test_gathered_inputs__are_the_rounds_of_the_store_and_what_was_heard(s
     story = one_epoch_on()
     certified = story.certified()
     keep_rounds(store, *certified)
-    desk = EpochDesk(story.epochs, store)
+    desk = desk_of(story.epochs, store)
     heard = [
         registration(newcomer(0), 1),
         leaving(ENCODERS[0], 1),
@@ -123,7 +137,7 @@ async def test_inputs_of_another__are_accepted_where_they_name_what_is_certified
     with open_store(tmp_path_factory.mktemp("a")) as a, open_store(tmp_path_factory.mktemp("b")) as b:
         keep_rounds(a, *(certified[one] for one in mine))
         keep_rounds(b, *(certified[one] for one in theirs))
-        here, there = EpochDesk(story.epochs, a), EpochDesk(story.epochs, b)
+        here, there = desk_of(story.epochs, a), desk_of(story.epochs, b)
         for number in newcomers:
             there.witness(registration(newcomer(number), 1))
         _, found = await gathered(there, 2)
@@ -139,14 +153,14 @@ async def test_inputs_of_another__are_accepted_where_they_name_what_is_certified
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])
 async def test_epoch_that_is_not_next__is_neither_gathered_nor_checked(store: Store, epoch: int) -> None:
-    desk = EpochDesk(one_epoch_on().epochs, store)
+    desk = desk_of(one_epoch_on().epochs, store)
     assert await desk.gather(epoch) is None
     refused = await desk.check(epoch, b"inputs", True)
     assert refused == InputsRefused(content_digest(b"inputs"), f"epoch {epoch} is not the next")
 
 
 async def test_nonsense_for_inputs__is_refused_with_the_reason(store: Store) -> None:
-    desk = EpochDesk(one_epoch_on().epochs, store)
+    desk = desk_of(one_epoch_on().epochs, store)
     for data in (b"", b"nonsense", bytes(1000)):
         assert isinstance(await desk.check(2, data, True), InputsRefused)
 
@@ -154,7 +168,7 @@ async def test_nonsense_for_inputs__is_refused_with_the_reason(store: Store) -> 
 async def test_first_epochs__take_up_no_rounds(store: Store) -> None:
     story = Story()
     keep_rounds(store, *one_epoch_on().certified())  # of epoch 0: they count for epoch 2
-    inputs, _ = await gathered(EpochDesk(story.epochs, store), 1)
+    inputs, _ = await gathered(desk_of(story.epochs, store), 1)
     assert inputs.rounds == ()
 
 
@@ -169,7 +183,7 @@ async def test_round_without_or_with_a_damaged_outcome__is_an_error_of_the_store
         database.commit()
         database.close()
         with open_store(folder) as store:
-            desk = EpochDesk(story.epochs, store)
+            desk = desk_of(story.epochs, store)
             with pytest.raises(StoreError, match=f"round 3 .*{says}"):
                 await desk.gather(2)
             with pytest.raises(StoreError, match=f"round 3 .*{says}"):
@@ -181,7 +195,7 @@ async def test_evidence_of_an_earlier_process__is_remembered_and_damaged_rows_ar
     told = conviction(ENCODERS[0], 0)
     for number, data in enumerate((told.data, b"damaged")):
         store.put_evidence(EvidenceRecord(digest(f"{number}"), ENCODERS[0], "equivocation", data, number))
-    inputs, _ = await gathered(EpochDesk(story.epochs, store), 2)
+    inputs, _ = await gathered(desk_of(story.epochs, store), 2)
     assert inputs.evidence == (told.data,)
 
 
@@ -190,7 +204,7 @@ async def test_what_is_heard__is_bounded_and_the_newest_stays(
 ) -> None:
     monkeypatch.setattr(desk_module, "REGISTRATIONS_MAX", 3)
     monkeypatch.setattr(desk_module, "EVIDENCE_HEARD_MAX", 4)
-    desk = EpochDesk(Story().epochs, store)
+    desk = desk_of(Story().epochs, store)
     for number in range(6):
         desk.witness(registration(newcomer(number), 0))
         desk.witness(leaving(ENCODERS[number], 0))
@@ -205,7 +219,7 @@ async def test_what_is_heard__is_bounded_and_the_newest_stays(
 
 
 async def test_other_statements__are_none_of_its_business(store: Store) -> None:
-    desk = EpochDesk(Story().epochs, store)
+    desk = desk_of(Story().epochs, store)
     desk.witness(say(VALIDATORS[0], Exit(shard_round(GENESIS, 0, 0))))  # of a validator
     desk.witness(say(VALIDATORS[0], Prevote(shard_round(GENESIS, 3, 0), 1, digest("a record"))))
     inputs, _ = await gathered(desk, 1)

@@ -130,7 +130,8 @@ class World:
         self.tables: Callable[[bytes, bytes], bytes] = lambda _, data: data
         self.silent: set[bytes] = set()
         self.fails = False
-        self.follower = EpochFollower(self.epochs, self.host.host, store, self.persist)
+        wanted = {} if store is None else {"tables": 65}
+        self.follower = EpochFollower(self.epochs, self.host.host, store, self.persist, **wanted)
 
     async def persist(self, fact: EpochDecided) -> None:
         if self.fails:

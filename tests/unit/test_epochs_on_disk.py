@@ -121,6 +121,10 @@ def test_damaged_row__is_an_error_that_says_what_to_do(tmp_path: Path, column: s
     }
     database.close()
     write(tmp_path, column, EPOCHS, changed[damage])
+    if (column, damage) == ("encoders", "empty"):
+        with open_store(tmp_path) as again:  # as if it had been dropped: it is caught up with again
+            assert open_epochs(GENESIS, again).newest.number == EPOCHS - 1
+        return
     with open_store(tmp_path) as again, pytest.raises(StoreError, match="move the store away and start"):
         open_epochs(GENESIS, again)
 
