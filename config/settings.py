@@ -17,6 +17,7 @@ from config.addresses import checked_address, checked_dial_address
 from config.errors import ConfigError
 from config.layers import Layer, environment_layer, file_layer, flag_layer
 from config.presets import listen_default
+from protocol.epochs.horizon import EVIDENCE_EPOCHS
 
 NETWORK_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 CONFIG_FILE_NAME = "config.toml"
@@ -94,6 +95,8 @@ class Settings(BaseModel):
     log_format: Literal["console", "json"] = "console"
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
+    retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)
+    """Epochs before the newest whose encoders are kept; records and certificates of all stay."""
     score_bytes_max: int = Field(default=1024 * _MIB, ge=16 * _MIB, le=1 << 40)
     """Largest slab of embeddings [encoder, item, role, 1024] a validator takes on to score."""
     blob_bytes_max: int = Field(default=8192 * _MIB, ge=64 * _MIB, le=1 << 44)

@@ -11,13 +11,13 @@ import structlog
 import trio
 
 from node.clock import now_ms
-from node.network.errors import FetchError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
-from node.store import RoundRecord, RoundState, Store, StoreError
+from node.paging import pull_pages
+from node.store import RoundRecord, RoundState, Store
 from protocol.audit import AuditError, audit_report
 from protocol.certificates import CertificateError, check_certificate
-from protocol.codec import CodecError, Natural, Record, decode, encode
+from protocol.codec import Natural, Record, decode, encode
 from protocol.epochs.known import Epochs, UnknownEpochError
 from protocol.messages import Certificate, Report
 from protocol.rounds.effects import Purpose, RoundCertified
@@ -34,7 +34,6 @@ ROUND_WITHIN_S = 30.0
 """A peer that takes longer to serve one round is left for the next peer."""
 SETTLED_ROUNDS = 8
 """A peer may itself have got a round this much later than those after it."""
-COST_FALSE = 50.0
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +72,9 @@ class CatchUp:
         store: Store,
         keep: Callable[[bytes, int, Purpose], Awaitable[None]],
         persist: Callable[[RoundCertified], Awaitable[None]],
+        retention_epochs: int,
     ) -> None:
+        """Rounds of epochs that lie further behind the newest are not caught up with."""
         self._epochs = epochs
         self._genesis = epochs.genesis
         self._host = host
@@ -81,6 +82,7 @@ class CatchUp:
         self._store = store
         self._keep = keep
         self._persist = persist
+        self._retention_epochs = retention_epochs
         self._next_round: dict[bytes, int] = {}
         host.handle(METHOD, self._answer, request_bytes_max=64, response_bytes_max=ANSWER_BYTES_MAX)
 
@@ -89,26 +91,14 @@ class CatchUp:
         while True:
             for peer in self._host.peers():
                 if peer.public_key in self._genesis.validators:
-                    await self._follow(peer.public_key)
+                    await pull_pages(self._host, peer.public_key, self._page, "rounds")
             await trio.sleep(IDLE_S)
-
-    async def _follow(self, key: bytes) -> None:
-        """Pull pages from a peer until it has nothing more, or stops being useful."""
-        try:
-            while await self._page(key):
-                pass
-        except CodecError as error:
-            self._host.penalise(key, COST_FALSE, f"answers nonsense about rounds: {error}")
-        except (StatementError, CertificateError) as error:
-            self._host.penalise(key, COST_FALSE, f"serves a round that does not check out: {error}")
-        except (RequestError, FetchError, trio.TooSlowError, UnknownEpochError) as error:
-            log.debug("catch_up.unserved", peer=key.hex()[:8], reason=str(error) or "too slow")
-        except StoreError as error:
-            log.warning("catch_up.paused", reason=str(error))
 
     async def _page(self, key: bytes) -> bool:
         """Take one page of a peer's rounds; whether there may be more of them."""
-        from_round = self._next_round.get(key, 0)
+        first_epoch = self._epochs.newest.number - self._retention_epochs
+        horizon = first_epoch * self._genesis.parameters.epoch_rounds
+        from_round = max(0, horizon, self._next_round.get(key, 0))
         data = await self._host.request(
             key, METHOD, encode(Ask(from_round)), timeout_s=15.0, response_bytes_max=ANSWER_BYTES_MAX
         )
@@ -131,7 +121,11 @@ class CatchUp:
             return
         if certificate.report != header.digest:
             raise CertificateError("the certificate is for another report")
-        epoch = self._epochs.of(at.epoch)  # UnknownEpochError: its record comes first
+        epoch = self._epochs.find(at.epoch)
+        if epoch is None and at.epoch <= self._epochs.newest.number:
+            return  # its encoders are kept nowhere any more: nobody can say who was in the shard
+        if epoch is None:
+            raise UnknownEpochError(f"the record of epoch {at.epoch} comes first")
         check_certificate(epoch, certificate)
         body = await self._exchange.fetch(header.body.body, header.body.body_bytes, (key,))
         try:

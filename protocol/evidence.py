@@ -91,6 +91,17 @@ def find_false_reveal(
     return None if wave is None else false_reveal(commits[wave - 1], reveal)
 
 
+def accused_epoch(network_id: bytes, evidence: Evidence) -> int:
+    """Number of the epoch whose member evidence accuses. Raises EvidenceError."""
+    try:
+        body = parse(evidence.statements[0], network_id).body
+    except StatementError as error:
+        raise EvidenceError(str(error)) from None
+    if isinstance(body, Evidence):
+        raise EvidenceError("evidence convicts nobody of giving evidence")
+    return members_epoch(body)
+
+
 def check_evidence(epochs: Epochs, evidence: Evidence) -> bytes:
     """The public key the evidence convicts.
 

@@ -17,6 +17,7 @@ from node.cli.options import (
     NetworkOption,
     existing_directory,
     genesis_of,
+    is_for_subcommand,
     reading_store,
     settings_of,
 )
@@ -48,10 +49,7 @@ def epochs(
     json_: JsonOption = False,
 ) -> None:
     """List the newest epochs this validator knows; `show` one, or export the `weights` paid out on."""
-    if ctx.invoked_subcommand is not None:
-        if home is not None or network is not None or json_ or last != EPOCHS_SHOWN:
-            # They would be lost, and another node's epochs shown.
-            raise CommandError(f"put the options after `epochs {ctx.invoked_subcommand}`", ExitCode.USAGE)
+    if is_for_subcommand(ctx):
         return
     found = _read(home, network, last=last)
     if json_:
@@ -60,16 +58,16 @@ def epochs(
     rows = []
     for epoch in reversed(found):
         first = epoch.number * epoch.parameters.epoch_rounds
-        stake = f"{epoch.total_stake}"
-        new = sum(epoch.is_on_probation(key) for key in epoch.encoders)
+        said = _summary(epoch)
+        encoders, new = said["encoders"], said["on_probation"]
         rows.append(
             [
                 f"{epoch.number}",
                 f"{first}-{first + epoch.parameters.epoch_rounds - 1}",
                 f"{len(epoch.validators)}",
-                stake,
-                f"{len(epoch.encoders)}",
-                f"{new}",
+                f"{epoch.total_stake}",
+                "-" if encoders is None else f"{encoders}",
+                "-" if new is None else f"{new}",
                 f"{len(epoch.record.evidence)}",
                 epoch.digest.hex()[:16],
             ]
@@ -179,27 +177,39 @@ def _weight_rows(epoch: Epoch) -> Iterable[tuple[object, ...]]:
 
 
 def _read(home: Path | None, network: str | None, *, last: int = 1, only: int | None = None) -> list[Epoch]:
-    """The newest `last` epochs in order, or the one asked for. Raises CommandError where it is unknown."""
-    from node.epochs.history import ReadEpochs
-    from protocol.epochs.known import Epochs
+    """The newest `last` epochs in order, some by their records alone; or all of the one asked for.
+
+    Raises CommandError where that is not known, or its encoders are kept no longer.
+    """
+    from node.epochs.history import ReadEpochs, no_encoders
+    from protocol.epochs.view import Epoch
 
     directory = existing_directory(settings_of(home, network))
     genesis = genesis_of(directory)
     with reading_store(directory) as store:
-        known: Epochs = Epochs(genesis) if store is None else ReadEpochs(genesis, store)
-        newest = 0 if store is None else store.newest_epoch()
-        numbers = range(max(0, newest - last + 1), newest + 1) if only is None else (only,)
-        found = [known.find(one) for one in numbers]
-    if None in found:
+        if store is None:
+            newest, found = 0, [] if only else [Epoch.first(genesis)]
+        else:
+            known, newest = ReadEpochs(genesis, store), store.newest_epoch()
+            numbers = range(max(0, newest - last + 1), newest + 1)
+            asked = [known.by_record(one) for one in numbers] if only is None else [known.find(only)]
+            found = [epoch for epoch in asked if epoch is not None]
+            if only and not found and known.by_record(only) is not None:
+                raise CommandError(no_encoders(store, only), ExitCode.STORAGE)
+    if not found:
         raise CommandError(
             f"the record of epoch {only} is not known here, the newest is {newest}: `deltamesh epochs` lists "
             "them; an encoder keeps none, ask a validator",
             ExitCode.BAD_INPUT,
         )
-    return [epoch for epoch in found if epoch is not None]
+    return found
 
 
 def _summary(epoch: Epoch) -> dict[str, object]:
+    """`encoders` and `on_probation` are None where they are kept no longer."""
+    from node.epochs.history import lacks_encoders
+
+    here = not lacks_encoders(epoch)
     return {
         "epoch": epoch.number,
         "record": epoch.digest,
@@ -207,8 +217,8 @@ def _summary(epoch: Epoch) -> dict[str, object]:
         "seed": epoch.seed,
         "validators": len(epoch.validators),
         "stake": epoch.total_stake,
-        "encoders": len(epoch.encoders),
-        "on_probation": sum(epoch.is_on_probation(key) for key in epoch.encoders),
+        "encoders": len(epoch.encoders) if here else None,
+        "on_probation": sum(map(epoch.is_on_probation, epoch.encoders)) if here else None,
         "evidence": list(epoch.record.evidence),
     }
 

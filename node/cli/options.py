@@ -48,6 +48,21 @@ DataOption = Annotated[
 ]
 
 
+def is_for_subcommand(ctx: typer.Context) -> bool:
+    """Whether a group was asked for one of its subcommands. CommandError for options put before its name.
+
+    They would be lost, and another node's rounds be shown.
+    """
+    if ctx.invoked_subcommand is None:
+        return False
+    sources = [ctx.get_parameter_source(name) for name in ctx.params]
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        raise CommandError(
+            f"put the options after `{ctx.info_name} {ctx.invoked_subcommand}`", ExitCode.USAGE
+        )
+    return True
+
+
 def settings_of(home: Path | None, network: str | None, **flags: object) -> Settings:
     """Settings by precedence: flags, environment, config.toml, defaults. Raises ConfigError."""
     from config.settings import load_settings

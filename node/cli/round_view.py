@@ -127,7 +127,10 @@ def print_round(found: RoundDetail, genesis: Genesis) -> None:
 
 def _print_steps(found: RoundDetail) -> None:
     if not found.steps:
-        say("No steps are recorded: this node did not follow the round, or its records were pruned.")
+        say(
+            "No steps are recorded: this node did not follow the round, or it is older than "
+            "`retention_rounds` and they were dropped."
+        )
         return
     rows = [
         [

@@ -14,6 +14,7 @@ from node.cli.options import (
     NetworkOption,
     existing_directory,
     genesis_of,
+    is_for_subcommand,
     reading_store,
     settings_of,
 )
@@ -46,10 +47,7 @@ def rounds(
     json_: JsonOption = False,
 ) -> None:
     """List the newest rounds this node knows; `show` or `export` one of them."""
-    if ctx.invoked_subcommand is not None:
-        if home is not None or network is not None or json_ or last != ROUNDS_SHOWN:
-            # They would be lost, and another node's rounds shown.
-            raise CommandError(f"put the options after `rounds {ctx.invoked_subcommand}`", ExitCode.USAGE)
+    if is_for_subcommand(ctx):
         return
     from node.cli.round_view import certificate_of, summary
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import JsonOption
+from node.cli.options import JsonOption, is_for_subcommand
 from node.cli.output import counted, note, print_facts, print_json, progress, say
 from node.cli.sim_scale import scale
 
@@ -97,11 +97,7 @@ def sim(
     that lie. The same seed gives the same trace, whose hash is printed. Exits with 5 when an invariant broke,
     and prints the command that shows how. Every 1,000 seeds it says where to go on after an interruption.
     """
-    if ctx.invoked_subcommand is not None:
-        sources = [ctx.get_parameter_source(name) for name in ctx.params]
-        if any(source is not None and source.name == "COMMANDLINE" for source in sources):
-            # They would be lost, and another network measured.
-            raise CommandError(f"put the options after `sim {ctx.invoked_subcommand}`", ExitCode.USAGE)
+    if is_for_subcommand(ctx):
         return
     from node.sim.many import simulate_many
     from node.sim.scenario import ScenarioError, Wishes, draw_scenario

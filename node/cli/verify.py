@@ -10,7 +10,7 @@ import typer
 
 from node.cli.errors import CommandError, ExitCode
 from node.cli.options import HomeOption, JsonOption, NetworkOption, genesis_of, settings_of
-from node.cli.output import note, print_json, say, short_key
+from node.cli.output import counted, note, print_json, say, short_key
 
 if TYPE_CHECKING:
     from node.bundle import Bundle
@@ -48,7 +48,7 @@ def verify(
     def on_step(step: CheckStep) -> None:
         passed.append(step)
         if not json_:
-            counts = ", ".join(f"{count:,} {name}" for name, count in step.counts.items())
+            counts = ", ".join(counted(count, name.removesuffix("s")) for name, count in step.counts.items())
             say(f"✓ {step.check.value:<12} {counts}")
 
     try:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 import msgspec
 import structlog
 import trio
 
-from node.network.errors import RequestError, RequestRefused
+from node.epochs.history import keep_record
+from node.network.errors import RequestDenied, RequestRefused
 from node.network.host import Host
-from node.store import Store, StoreError
-from protocol.codec import CodecError, Natural, Record, decode, encode
-from protocol.epochs.agreed import CertifiedRecord, EpochCertificateError, checked_record
+from node.paging import pull_pages
+from node.store import Store
+from protocol.codec import Natural, Record, decode, encode
+from protocol.epochs.agreed import CertifiedRecord, checked_record
+from protocol.epochs.horizon import EVIDENCE_EPOCHS
 from protocol.epochs.known import Epochs
 from protocol.epochs.record import (
     RECORD_BYTES_MAX,
     TABLE_BYTES_MAX,
     EncoderTable,
     EpochRecord,
-    RecordError,
     table_of,
 )
 from protocol.epochs.view import Epoch
@@ -32,9 +37,8 @@ ENCODERS_METHOD = "epochs.encoders"
 RECORDS_TOLD = 64
 ANSWER_BYTES_MAX = 8 << 20
 IDLE_S = 5.0
-COST_FALSE = 50.0
 TABLES_WANTED = 2
-"""A node without a store needs the encoders of the newest epochs only."""
+"""A node without a store needs the encoders of the newest epochs only: this and the one before."""
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +59,16 @@ async def _nothing_more(_: bytes) -> None:
     """Who does not score needs the records alone."""
 
 
+@dataclass
+class _Chain:
+    """What one peer has told of the chain: checked, and taken up but for the newest records."""
+
+    head: Epoch
+    """The last record, without its encoders."""
+    late: deque[tuple[EpochRecord, CertifiedRecord]] = field(default_factory=deque)
+    """Those whose encoders are wanted, the oldest first; bounded by how many."""
+
+
 class EpochFollower:
     """Pulls the records this node lacks and, where it has a store, serves what others lack.
 
@@ -69,15 +83,17 @@ class EpochFollower:
         store: Store | None,
         persist: Callable[[EpochDecided], Awaitable[None]],
         complete: Callable[[bytes], Awaitable[None]] = _nothing_more,
+        tables: int = TABLES_WANTED,
     ) -> None:
         """`persist` writes an epoch down and adds it to `epochs`; `complete` fetches from a peer what the
-        newest records name beside it, and may raise StoreError.
+        newest records name beside it, and may raise StoreError; encoders are pulled of `tables` newest ones.
         """
         self._epochs = epochs
         self._host = host
         self._store = store
         self._persist = persist
         self._complete = complete
+        self._tables = tables
         self._wanted = trio.Event()
         if store is not None:
             host.handle(
@@ -96,45 +112,58 @@ class EpochFollower:
         while True:
             for peer in self._host.peers():
                 if peer.public_key in self._epochs.genesis.validators:
-                    await self._follow(peer.public_key)
+                    chain = _Chain(self._epochs.newest)
+                    await pull_pages(self._host, peer.public_key, partial(self._page, chain), "epochs")
             with trio.move_on_after(IDLE_S):
                 await self._wanted.wait()
             self._wanted = trio.Event()
 
-    async def _follow(self, key: bytes) -> None:
-        try:
-            while await self._page(key):
-                pass
-            await self._complete(key)
-        except CodecError as error:
-            self._host.penalise(key, COST_FALSE, f"answers nonsense about epochs: {error}")
-        except (RecordError, EpochCertificateError) as error:
-            self._host.penalise(key, COST_FALSE, f"serves an epoch that does not check out: {error}")
-        except RequestError as error:
-            log.debug("epochs.unserved", peer=key.hex()[:8], reason=str(error))
-        except StoreError as error:
-            log.warning("epochs.paused", reason=str(error))
-
-    async def _page(self, key: bytes) -> bool:
-        """Take one page of a peer's records; whether there may be more."""
-        first = self._epochs.newest.number + 1
+    async def _page(self, chain: _Chain, key: bytes) -> bool:
+        """Take one page of a peer's records, and at the end the encoders of the newest; whether to go on."""
+        ask = encode(Ask(chain.head.number + 1))
         data = await self._host.request(
-            key, RECORDS_METHOD, encode(Ask(first)), timeout_s=15.0, response_bytes_max=ANSWER_BYTES_MAX
+            key, RECORDS_METHOD, ask, timeout_s=15.0, response_bytes_max=ANSWER_BYTES_MAX
         )
         told = decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).records
-        for index, one in enumerate(told):
-            members = self._epochs.newest
-            if members.number + 1 > first + index:
-                continue  # agreed on here meanwhile
-            record = checked_record(members, one)
-            if self._store is None and index < len(told) - TABLES_WANTED:
-                self._epochs.pass_over(Epoch(members.genesis, record, EncoderTable(())))
-                continue
+        for one in told:
+            record = checked_record(chain.head, one)
+            chain.head = Epoch(chain.head.genesis, record, EncoderTable(()))
+            chain.late.append((record, one))
+            if len(chain.late) > self._tables:
+                # Two thirds of the stake have gone on from it, whatever this peer says or leaves out.
+                await self._pass_over(*chain.late.popleft())
+        if told:
+            return True
+        while chain.late:
+            await self._take(key, chain.head, *chain.late.popleft())
+        await self._complete(key)
+        return False
+
+    async def _take(self, key: bytes, head: Epoch, record: EpochRecord, told: CertifiedRecord) -> None:
+        """Take up an epoch with its encoders; without them where nobody needs them any more."""
+        if not self._is_next(record):
+            return  # agreed on here meanwhile
+        try:
             table = await self._encoders(key, record)
-            if self._epochs.newest is members:
-                await self._persist(EpochDecided(Epoch(members.genesis, record, table), one.certificate))
-                log.info("epoch.caught_up", epoch=record.epoch, source=key.hex()[:8])
-        return len(told) == RECORDS_TOLD
+        except RequestDenied:
+            if record.epoch >= head.number - EVIDENCE_EPOCHS:
+                raise
+            log.info("epoch.passed_over", epoch=record.epoch, source=key.hex()[:8])
+            await self._pass_over(record, told)
+            return
+        if self._is_next(record):
+            genesis = self._epochs.genesis
+            await self._persist(EpochDecided(Epoch(genesis, record, table), told.certificate))
+            log.info("epoch.caught_up", epoch=record.epoch, source=key.hex()[:8])
+
+    async def _pass_over(self, record: EpochRecord, told: CertifiedRecord) -> None:
+        if self._store is not None:
+            await trio.to_thread.run_sync(keep_record, self._store, told, record.epoch)
+        if self._is_next(record):
+            self._epochs.pass_over(Epoch(self._epochs.genesis, record, EncoderTable(())))
+
+    def _is_next(self, record: EpochRecord) -> bool:
+        return record.previous == self._epochs.newest.digest
 
     async def _encoders(self, key: bytes, record: EpochRecord) -> EncoderTable:
         data = await self._host.request(
@@ -167,5 +196,7 @@ class EpochFollower:
         assert self._store is not None
         data = await trio.to_thread.run_sync(self._store.encoders_of, ask.epoch)
         if data is None:
-            raise RequestRefused(f"the encoders of epoch {ask.epoch} are not here")
+            first = await trio.to_thread.run_sync(self._store.encoders_kept_from)
+            kept = "of none" if first is None else f"from epoch {first} on"
+            raise RequestRefused(f"the encoders of epoch {ask.epoch} are not here, but {kept}")
         return data

@@ -37,6 +37,10 @@ class RequestError(NetworkError):
         self.reason = reason
 
 
+class RequestDenied(RequestError):  # noqa: N818
+    """The peer answered a request, with a refusal of its own."""
+
+
 class RequestRefused(NetworkError):  # noqa: N818
     """Raised by a handler to answer a request with a reason of its own."""
 

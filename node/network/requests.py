@@ -18,7 +18,7 @@ from libp2p.network.stream.exceptions import StreamError, StreamReset
 from libp2p.network.stream.net_stream import NetStream
 
 from node.network.counters import Counters
-from node.network.errors import RequestError, RequestRefused
+from node.network.errors import RequestDenied, RequestError, RequestRefused
 from node.network.frames import REASON_BYTES_MAX, FrameError, FrameReader, Status, encode_header
 from node.network.guard import guarded
 from node.network.identity import peer_id, public_key
@@ -140,7 +140,9 @@ class Requests:
                 with trio.CancelScope(shield=True):
                     await (self._give_back(pool, peer, (stream, reader)) if reusable else stream.reset())
         if status != Status.OK:
-            raise RequestError(peer, method, _reason(status, answer))
+            raise (RequestDenied if status == Status.REFUSED else RequestError)(
+                peer, method, _reason(status, answer)
+            )
         return answer
 
     async def _stream(self, pool: _Pool, peer: bytes, method: str) -> _Open:

@@ -70,7 +70,7 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
     async with AsyncExitStack() as stack:
         limits = StoreLimits(blobs_bytes_max=settings.blob_bytes_max)
         store = stack.enter_context(Store.open(directory.store, directory.blobs, limits=limits))
-        epochs = open_epochs(genesis, store)
+        epochs = await trio.to_thread.run_sync(open_epochs, genesis, store)
         lock = read_lock(directory.root / LOCK_FILE_NAME, genesis.network_id)
         admission = Admission(epochs)
         newest = store.last_certified()
@@ -152,9 +152,10 @@ class Validator:
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open_late
         self._submissions = Submissions(epochs, host, store)
+        kept = node.settings.retention_epochs
         complete = partial(self._learnt.complete, exchange)
-        self._follower = EpochFollower(epochs, host, store, recorder.persist, complete)
-        self._catch_up = CatchUp(epochs, host, exchange, store, recorder.keep, recorder.persist)
+        self._follower = EpochFollower(epochs, host, store, recorder.persist, complete, kept + 1)
+        self._catch_up = CatchUp(epochs, host, exchange, store, recorder.keep, recorder.persist, kept)
 
     async def start(self) -> None:
         """Join the network and start the node's tasks."""
@@ -239,6 +240,9 @@ class Validator:
             before_round = round_ - self._node.settings.retention_rounds
             learnt_before_round = self._learnt.kept_from(before_round)
             await trio.to_thread.run_sync(self._store.prune_rounds, before_round, learnt_before_round)
+            before_epoch = self._epochs.newest.number - self._node.settings.retention_epochs
+            length = self._genesis.parameters.epoch_rounds
+            await trio.to_thread.run_sync(self._store.prune_epochs, before_epoch, length)
         except StoreError as error:
             log.warning("rounds.untidied", round=round_, reason=str(error))
 

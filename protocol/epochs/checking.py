@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from protocol.codec import CodecError, decode
+from protocol.epochs.horizon import EVIDENCE_EPOCHS
 from protocol.epochs.inputs import (
     EVIDENCE_BYTES_MAX,
     INPUTS_BYTES_MAX,
@@ -22,7 +23,7 @@ from protocol.epochs.record import EVIDENCE_MAX
 from protocol.epochs.registration import registration_fault
 from protocol.epochs.transition import next_epoch
 from protocol.epochs.view import Epoch
-from protocol.evidence import EvidenceError, check_evidence
+from protocol.evidence import EvidenceError, accused_epoch, check_evidence
 from protocol.messages import Body, Evidence, Exit, Registration
 from protocol.statement import Statement, StatementError, expect
 
@@ -156,7 +157,7 @@ def _check_evidence(epochs: Epochs, inputs: EpochInputs) -> None:
     for data in inputs.evidence:
         try:
             evidence = expect(data, epochs.genesis.network_id, Evidence)
-            offenders.append(check_evidence(epochs, evidence.body))
+            offenders.append(_convicted(epochs, evidence.body))
         except (StatementError, EvidenceError, UnknownEpochError) as error:
             raise InputsError(f"evidence that does not hold: {error}") from None
     if offenders != sorted(set(offenders)):
@@ -164,6 +165,13 @@ def _check_evidence(epochs: Epochs, inputs: EpochInputs) -> None:
     innocent = [key for key in offenders if not epochs.newest.is_member(key)]
     if innocent:
         raise InputsError(f"{innocent[0].hex()[:8]} has no stake that evidence could take")
+
+
+def _convicted(epochs: Epochs, evidence: Evidence) -> bytes:
+    """Whom evidence convicts in the next record. Raises EvidenceError, UnknownEpochError."""
+    if accused_epoch(epochs.genesis.network_id, evidence) < epochs.newest.number - EVIDENCE_EPOCHS:
+        raise EvidenceError(f"it is about an epoch more than {EVIDENCE_EPOCHS} before the newest")
+    return check_evidence(epochs, evidence)
 
 
 def _by_signer(statements: Iterable[Statement[Body]]) -> tuple[bytes, ...]:
@@ -178,7 +186,7 @@ def _by_offender(epochs: Epochs, statements: Iterable[Statement[Evidence]]) -> t
     found: dict[bytes, bytes] = {}
     for statement in statements:
         try:
-            offender = check_evidence(epochs, statement.body)
+            offender = _convicted(epochs, statement.body)
         except (EvidenceError, UnknownEpochError):
             continue
         if epochs.newest.is_member(offender):

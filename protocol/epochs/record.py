@@ -38,12 +38,12 @@ class EncoderState(Record, frozen=True):
 
     public_key: PublicKey
     stake: Natural
-    """0 once evidence has convicted it: its key stays, so that it cannot register again."""
+    """0 once evidence has convicted it: its key stays for a while, so that it cannot register again."""
     shards_judged: Natural
     """Certified shard-rounds in which it revealed, counted up to the end of its probation."""
     reputation_ppm: Natural
     silent_epochs: Natural
-    """Epochs in a row in which it was sampled and revealed nothing."""
+    """Epochs in a row in which it was sampled and revealed nothing; of a convicted one, all since then."""
     weight_ppm: Natural
     """Sum of its weights over the certified shard-rounds this record was made from: what it is paid for."""
     bending: Bending

@@ -11,6 +11,7 @@ import msgspec
 
 from protocol.bending import Bending, ProbeSigns, is_exposed, stepped
 from protocol.codec import encode
+from protocol.epochs.horizon import CONVICTED_EPOCHS, is_forgotten
 from protocol.epochs.inputs import EpochInputs
 from protocol.epochs.known import Epochs
 from protocol.epochs.learnt import NOTHING_LEARNT, Learnt
@@ -109,9 +110,12 @@ def _encoders(
     for state in members.table.encoders:
         key = state.public_key
         if key in convicted:
-            state = msgspec.structs.replace(state, stake=0, weight_ppm=0)
+            rows[key] = msgspec.structs.replace(state, stake=0, weight_ppm=0, silent_epochs=0)
+            continue
         if not state.stake:
-            rows[key] = msgspec.structs.replace(state, weight_ppm=0)
+            since = min(CONVICTED_EPOCHS, state.silent_epochs + 1)
+            if not is_forgotten(genesis, key, since):
+                rows[key] = msgspec.structs.replace(state, weight_ppm=0, silent_epochs=since)
             continue
         after = _judged(members, state, seen.get(key, ()))
         if key not in leaving and after.silent_epochs < members.parameters.silent_epochs_max:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from protocol.bending import ProbeSigns
 from protocol.codec import encode
+from protocol.epochs.agreed import votes_of
+from protocol.epochs.agreement import SETTLED_ROUNDS
 from protocol.epochs.checking import CertifiedOutcome, Known, check_inputs, gather_inputs
 from protocol.epochs.inputs import EpochInputs
 from protocol.epochs.known import Epochs
@@ -15,7 +17,16 @@ from protocol.epochs.registration import NO_WORK, find_work
 from protocol.epochs.view import Epoch
 from protocol.evidence import equivocation
 from protocol.hashing import digest
-from protocol.messages import Attestation, Body, Commit, Evidence, Exit, Registration
+from protocol.messages import (
+    Attestation,
+    Body,
+    Commit,
+    EpochCertificate,
+    Evidence,
+    Exit,
+    Precommit,
+    Registration,
+)
 from protocol.schedule import ShardRound, dealer_of, shard_of, shard_round
 from protocol.signatures import public_key, sign
 from protocol.statement import Statement, assemble, statement_digest
@@ -140,3 +151,11 @@ class Story:
 
     def states(self) -> dict[bytes, object]:
         return {state.public_key: state for state in self.newest.table.encoders}
+
+
+def certificate(epoch: Epoch, *signers: bytes) -> EpochCertificate:
+    """Precommits of these validators, all unless they are named."""
+    at = shard_round(GENESIS, (epoch.number - 1) * ROUNDS + SETTLED_ROUNDS, 0)
+    body = Precommit(at, epoch.number, epoch.digest)
+    votes = votes_of(say(key, body) for key in signers or VALIDATORS)  # type: ignore[misc]
+    return EpochCertificate(at, epoch.number, epoch.digest, votes)

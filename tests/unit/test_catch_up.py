@@ -69,7 +69,7 @@ class World:
     def node(self, host: FakeHost, store: Store, exchange: FakeExchange) -> CatchUp:
         recorder = Recorder(epochs_of(self.history.genesis), store, Counters(), Path("epoch.lock"))
         return CatchUp(
-            epochs_of(self.history.genesis), host.host, exchange, store, recorder.keep, recorder.persist
+            epochs_of(self.history.genesis), host.host, exchange, store, recorder.keep, recorder.persist, 64
         )
 
     def peer(self, index: int, *facts: fx.RoundCertified, bodies: bool = True) -> Peer:

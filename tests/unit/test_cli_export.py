@@ -196,6 +196,7 @@ def test_exported_report__is_accepted_from_id_genesis_and_own_network(report: Pa
         assert ended.code == 0, ended.err
         assert ended.out.count("✓") == 9
         assert "Accepted: round 0" in ended.out
+        assert "1 signature\n" in ended.out
     document = deltamesh("verify", report, "--network-id", network_id, "--json").json
     assert (document["accepted"], document["round"], len(document["checks"])) == (True, 0, 9)
 

@@ -83,9 +83,11 @@ def test_void_round__is_shown_without_scores(home: Path) -> None:
     assert "nobody yet" in deltamesh("rounds", "show", 2, "--home", home).out
 
 
-def test_option_before_the_subcommand__is_refused_rather_than_lost(home: Path) -> None:
-    ended = deltamesh("rounds", "--home", home, "show", 0)
-    assert (ended.code, "after `rounds show`" in ended.error) == (ExitCode.USAGE, True)
+@pytest.mark.parametrize("group", ["rounds", "epochs"])
+def test_option_before_the_subcommand__is_refused_rather_than_lost(home: Path, group: str) -> None:
+    for option in (["--home", home], ["--last", 3], ["--json"]):
+        ended = deltamesh(group, *option, "show", 0)
+        assert (ended.code, f"after `{group} show`" in ended.error) == (ExitCode.USAGE, True)
 
 
 def test_unknown_round__is_one_sentence(home: Path) -> None:

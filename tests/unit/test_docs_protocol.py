@@ -8,7 +8,10 @@ import re
 import pytest
 
 from config.presets import PRESETS
+from config.settings import Settings
 from node.cli.dispute_view import TOLERANCE_REASON
+from protocol.epochs.horizon import CONVICTED_EPOCHS, EVIDENCE_EPOCHS
+from protocol.epochs.record import EVIDENCE_MAX, TABLE_BYTES_MAX
 from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, NetworkParameters
 from protocol.gossip_rules import CLOCK_SKEW_MS, EVIDENCE_ROUNDS_KEPT, ROUNDS_KEPT, Topic
 from protocol.items import ITEM_BYTES_MAX
@@ -69,6 +72,13 @@ def test_limits__are_those_of_the_code() -> None:
     assert (EXPIRY_SLOTS, ANNOUNCE_AFTER_MS) == (3, 2_000)
     assert "three slots after its own began" in flat("One round")
     assert "after 2 s others do" in flat("Quorum and certificate")
+    epochs = flat("Epochs")
+    assert f"at most {EVIDENCE_EPOCHS} epochs behind the newest" in epochs
+    assert f"stays in the table for {CONVICTED_EPOCHS} records" in epochs
+    assert f"up to {TABLE_BYTES_MAX >> 20} MiB an epoch" in epochs
+    assert f"at least {EVIDENCE_EPOCHS} beside the newest" in epochs
+    assert f"by default {Settings.model_fields['retention_epochs'].default} (" in epochs
+    assert f"At most {EVIDENCE_MAX} convictions a record" in epochs
 
 
 def test_gossip_rules__reasons_are_those_of_the_page_and_no_others() -> None:

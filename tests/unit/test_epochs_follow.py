@@ -24,17 +24,25 @@ from node.network.errors import RequestError, RequestRefused
 from node.store import Store, StoreError
 from protocol.codec import CodecError, decode, encode
 from protocol.epochs.agreed import CertifiedRecord, checked_record, votes_of
-from protocol.epochs.agreement import SETTLED_ROUNDS
 from protocol.epochs.known import EPOCHS_KEPT, Epochs
 from protocol.epochs.record import EncoderTable, record_digest
 from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest
-from protocol.messages import AttestationRef, EpochCertificate, Precommit
+from protocol.messages import AttestationRef, Precommit
 from protocol.rounds.effects import EpochDecided
-from protocol.schedule import shard_round
 from tests.support.certified_history import open_store
 from tests.support.fakes import FakeHost, VirtualClock, virtual_clock
-from tests.support.records import ENCODERS, GENESIS, ROUNDS, VALIDATORS, Story, newcomer, registration, say
+from tests.support.records import (
+    ENCODERS,
+    GENESIS,
+    ROUNDS,
+    VALIDATORS,
+    Story,
+    certificate,
+    newcomer,
+    registration,
+    say,
+)
 
 pytestmark = pytest.mark.anyio
 EPOCHS = 6
@@ -49,14 +57,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
 @pytest.fixture
 def anyio_backend(clock: VirtualClock) -> tuple[str, dict[str, object]]:
     return "trio", {"clock": clock.trio_clock}
-
-
-def certificate(epoch: Epoch, *signers: bytes) -> EpochCertificate:
-    """Precommits of these validators, all unless they are named."""
-    at = shard_round(GENESIS, (epoch.number - 1) * ROUNDS + SETTLED_ROUNDS, 0)
-    body = Precommit(at, epoch.number, epoch.digest)
-    votes = votes_of(say(key, body) for key in signers or VALIDATORS)  # type: ignore[misc]
-    return EpochCertificate(at, epoch.number, epoch.digest, votes)
 
 
 @cache
@@ -130,7 +130,8 @@ class World:
         self.tables: Callable[[bytes, bytes], bytes] = lambda _, data: data
         self.silent: set[bytes] = set()
         self.fails = False
-        self.follower = EpochFollower(self.epochs, self.host.host, store, self.persist)
+        wanted = {} if store is None else {"tables": 65}
+        self.follower = EpochFollower(self.epochs, self.host.host, store, self.persist, **wanted)
 
     async def persist(self, fact: EpochDecided) -> None:
         if self.fails:
@@ -197,7 +198,7 @@ async def test_encoders_that_do_not_match__are_refused_and_the_epoch_not_taken(t
             world.host.connect(LIAR)
             await world.run(IDLE_S / 2)
             assert world.epochs.newest.number == 0
-            assert "serves an epoch that does not check out" in world.host.penalties[-1][2]
+            assert "serves epochs that do not check out" in world.host.penalties[-1][2]
         world.host.connect(HONEST)
         await world.run()
         assert world.epochs.newest.number == EPOCHS

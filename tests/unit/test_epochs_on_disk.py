@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from tests.support.records import (
     ROUNDS,
     VALIDATORS,
     Story,
+    certificate,
     conviction,
     leaving,
     newcomer,
@@ -46,9 +48,15 @@ def told(epochs: int = EPOCHS) -> Story:
 
 def keep(store: Store, story: Story) -> None:
     for epoch in story.taken:
-        votes = (AttestationRef(VALIDATORS[0], bytes(64)),)
-        at = shard_round(GENESIS, epoch.number * ROUNDS, 0)
-        keep_epoch(store, epoch, EpochCertificate(at, epoch.number, epoch.digest, votes))
+        keep_epoch(store, epoch, certificate(epoch))
+
+
+def write(folder: Path, column: str, epoch: int, data: bytes) -> None:
+    """Damage a row."""
+    database = sqlite3.connect(folder / "store.sqlite")
+    database.execute(f"UPDATE epochs SET {column} = ? WHERE epoch = ?", (data, epoch))
+    database.commit()
+    database.close()
 
 
 @pytest.fixture
@@ -111,11 +119,51 @@ def test_damaged_row__is_an_error_that_says_what_to_do(tmp_path: Path, column: s
         "cut": data[:-1],
         "empty": b"",
     }
-    database.execute(f"UPDATE epochs SET {column} = ? WHERE epoch = ?", (changed[damage], EPOCHS))
-    database.commit()
     database.close()
+    write(tmp_path, column, EPOCHS, changed[damage])
+    if (column, damage) == ("encoders", "empty"):
+        with open_store(tmp_path) as again:  # as if it had been dropped: it is caught up with again
+            assert open_epochs(GENESIS, again).newest.number == EPOCHS - 1
+        return
     with open_store(tmp_path) as again, pytest.raises(StoreError, match="move the store away and start"):
         open_epochs(GENESIS, again)
+
+
+@pytest.mark.parametrize("number", range(1, EPOCHS + 1))
+def test_damaged_votes_of_a_certificate__are_found_at_the_start(tmp_path: Path, number: int) -> None:
+    # Its digest of the record is whole: reading the row shows nothing.
+    told_ = told()
+    for change, says in (
+        ({"precommits": certificate(told_.epochs.of(number), *VALIDATORS[:2]).precommits}, "two thirds"),
+        ({"at": ShardRound(0, 1, 0)}, "signature is not its validator's"),
+        ({"epoch": number + 1}, "it is about epoch"),
+    ):
+        folder = tmp_path / says
+        with open_store(folder) as store:
+            keep(store, told_)
+        damaged = msgspec.structs.replace(certificate(told_.epochs.of(number)), **change)
+        write(folder, "certificate", number, encode(damaged))
+        with open_store(folder) as again, pytest.raises(StoreError, match=f"epoch {number} .*{says}"):
+            open_epochs(GENESIS, again)
+
+
+def test_votes_of_old_certificates__are_left_to_who_pulls_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.epochs.history.CHECKED_AT_START", 2)
+    story = told()
+    for number, is_found in ((1, False), (2, True)):
+        folder = tmp_path / f"{number}"
+        with open_store(folder) as store:
+            keep(store, story)
+        forged = msgspec.structs.replace(certificate(story.epochs.of(number)), at=ShardRound(0, 1, 0))
+        write(folder, "certificate", number, encode(forged))
+        with open_store(folder) as again:
+            if is_found:
+                with pytest.raises(StoreError, match="is damaged"):
+                    open_epochs(GENESIS, again)
+            else:
+                assert open_epochs(GENESIS, again).newest.digest == story.newest.digest
 
 
 def test_store_another_process_writes__is_read_anew(store: Store) -> None:
