@@ -11,7 +11,6 @@ import numpy.typing as npt
 from node.epochs.history import ReadEpochs
 from node.epochs.learnt_blobs import learnt_of
 from node.store import Store
-from protocol.epochs.known import UnknownEpochError
 from protocol.epochs.learnt import STEPS_PER_UNIT, ConsensusMoments, Group, LearntError, moments_from
 from protocol.epochs.record import NOTHING
 from protocol.genesis import Genesis
@@ -55,11 +54,10 @@ class Space:
         import torch
 
         shaping = self._shaping
-        try:
-            record = self._epochs.of(epoch).record
-        except UnknownEpochError as error:
-            raise SpaceError(str(error)) from None
-        if record.means == NOTHING:
+        known = self._epochs.by_record(epoch)
+        if known is None:
+            raise SpaceError(f"the record of epoch {epoch} is not here: start the node and let it catch up")
+        if known.record.means == NOTHING:
             shaping = replace(shaping, mean=torch.from_numpy(self._uncentred))
         placed: Vectors = shaping.apply(torch.from_numpy(raw.copy())).numpy()
         return placed
@@ -74,7 +72,7 @@ def open_space(genesis: Genesis, store: Store, wanted: str = NEWEST) -> Space:
     if wanted != NEWEST and not (wanted.isascii() and wanted.isdigit() and len(wanted) < 16):
         raise SpaceError(f"'{wanted[:40]}' is no space: say {RAW}, {NEWEST} or the number of an epoch")
     number = store.newest_epoch() if wanted == NEWEST else int(wanted)
-    epoch = epochs.find(number)
+    epoch = epochs.by_record(number)
     if epoch is None:
         raise SpaceError(
             f"the record of epoch {number} is not here: the newest is that of epoch {store.newest_epoch()}"

@@ -102,6 +102,8 @@ def show(
             "record": epoch.digest.hex(),
             "seed": epoch.seed.hex(),
             "evidence applied": f"{len(epoch.record.evidence)}",
+            "encoders' means": _named(epoch.record.means),
+            "consensus moments": _named(epoch.record.moments),
         }
     )
     rows = [[short_key(state.public_key), f"{state.stake}"] for state in epoch.record.validators]
@@ -153,6 +155,10 @@ def weights(
         raise CommandError(f"cannot write {to}: {error.strerror or error}", ExitCode.STORAGE) from None
     say(f"{to}")
     note(f"Wrote the weights of {len(rows)} encoders in epoch {epoch.number}.")
+
+
+def _named(digest: bytes) -> str:
+    return digest.hex() if any(digest) else "none yet"
 
 
 def _write_csv(file: object, rows: Iterable[tuple[object, ...]]) -> None:
@@ -220,6 +226,8 @@ def _summary(epoch: Epoch) -> dict[str, object]:
         "encoders": len(epoch.encoders) if here else None,
         "on_probation": sum(map(epoch.is_on_probation, epoch.encoders)) if here else None,
         "evidence": list(epoch.record.evidence),
+        "means": epoch.record.means if any(epoch.record.means) else None,
+        "moments": epoch.record.moments if any(epoch.record.moments) else None,
     }
 
 
