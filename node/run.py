@@ -46,12 +46,21 @@ def run_validator(settings: Settings, at_boundary: Boundary = _carry_on) -> None
         _run(node, lambda stop: run_validator_node(node, stop))
 
 
-def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Boundary = _carry_on) -> None:
-    """Run an encoder until it is told to stop; `cheat` names a cheater's strategy, for test networks."""
-    from node.encoders import load_encoder
+def run_encoder(
+    settings: Settings,
+    cheat: str | None = None,
+    at_boundary: Boundary = _carry_on,
+    on_anchors: Callable[[int, int], None] | None = None,
+) -> None:
+    """Run an encoder until it is told to stop; `cheat` names a cheater's strategy, for test networks.
+
+    `on_anchors` is told (embedded, all) while the model is aligned; without it the log is. Raises
+    EncoderError where the model cannot be loaded.
+    """
     from node.encoders.alignment_store import FOLDER_NAME
     from node.encoders.cheaters import load_strategy
     from node.encoders.strategy import AnswerStrategy
+    from node.model_process.client import ModelProcess, ModelSettings
     from node.roles.encoder import run_encoder_node
 
     directory = DataDir.open(settings.home, settings.network)
@@ -63,13 +72,25 @@ def run_encoder(settings: Settings, cheat: str | None = None, at_boundary: Bound
                 "`deltamesh run validator`, and give the encoder a key of its own, with another --home"
             )
 
-        def load() -> AnswerStrategy:
-            reference = node.genesis.parameters.reference_encoder
-            maps = directory.root / FOLDER_NAME
-            encoder = load_encoder(settings.model, reference, cache_dir=maps, threads=settings.threads)
-            return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
+        parameters = node.genesis.parameters
+        model = ModelSettings(
+            settings.model,
+            parameters.reference_encoder,
+            directory.root / FOLDER_NAME,
+            settings.threads,
+            parameters.wave_deadline_ms / 1000,
+        )
+        with ModelProcess(model, on_anchors or _log_anchors) as encoder:
 
-        _run(node, lambda stop: run_encoder_node(node, load, stop))
+            def load() -> AnswerStrategy:
+                encoder.start()
+                return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
+
+            _run(node, lambda stop: run_encoder_node(node, load, stop))
+
+
+def _log_anchors(done: int, total: int) -> None:
+    log.info("model.aligning", done=done, anchors=total)
 
 
 def _load(settings: Settings, directory: DataDir, at_boundary: Boundary) -> Node:

@@ -15,6 +15,7 @@ from node.cli import (
     init,
     keys,
     leave,
+    models,
     plan,
     rounds,
     run,
@@ -87,6 +88,7 @@ app.add_typer(testnet.app, name="testnet")
 app.add_typer(plan.app, name="plan")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
+app.add_typer(models.app, name="models")
 app.command("version")(version.version)
 
 

@@ -132,6 +132,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def error_console() -> Console:
+    """Standard error, for what is drawn there."""
+    return _console(sys.stderr)
+
+
 def _console(file: TextIO) -> Console:
     from rich.console import Console
 

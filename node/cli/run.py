@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli.anchors_bar import anchors_bar
 from node.cli.options import (
     AnnounceOption,
     BootstrapOption,
@@ -69,7 +70,11 @@ def encoder(
     network: NetworkOption = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="A built-in model by name."),
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="A built-in model by name, or where yours is: `deltamesh models list`.",
+        ),
     ] = None,
     cheat: Annotated[
         str | None,
@@ -98,4 +103,4 @@ def encoder(
         log_level=log_level,
         log_format=log_format,
     )
-    run_encoder(settings, cheat)
+    run_encoder(settings, cheat, on_anchors=anchors_bar())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from blake3 import blake3
 
 from node.encoders.alignment import AffineMap
 from node.encoders.encoder import DIMENSIONS, EncoderError
@@ -63,7 +65,7 @@ def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> None:
             os.replace(scratch, path)
         finally:
             Path(scratch).unlink(missing_ok=True)
-        for stale in folder.glob(f"alignment-{name}-*.npz"):
+        for stale in folder.glob(f"alignment-{_slug(name)}-{'?' * len(key)}.npz"):
             if stale != path:
                 stale.unlink(missing_ok=True)
     except OSError as error:
@@ -74,4 +76,10 @@ def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> None:
 
 
 def _path(folder: Path, name: str, key: str) -> Path:
-    return folder / f"alignment-{name}-{key}.npz"
+    return folder / f"alignment-{_slug(name)}-{key}.npz"
+
+
+def _slug(name: str) -> str:
+    """The name of a model as part of a file's: models of one's own are called by paths and addresses."""
+    plain = re.sub(r"[^A-Za-z0-9-]+", "-", name)
+    return plain if plain == name else f"{plain[-40:]}-{blake3(name.encode()).hexdigest()[:8]}"

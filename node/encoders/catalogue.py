@@ -25,10 +25,14 @@ from node.encoders.alignment_store import store_map, stored_map
 from node.encoders.anchors import anchor_texts, anchors_digest
 from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, NativeEncoder, answer_rows
 from node.encoders.minilm import MiniLm
+from node.encoders.models import own_model
 from node.encoders.ngram import HashedNgrams
 from node.encoders.word_vectors import WordVectors
 
 DEFAULT_REFERENCE: Final = "wordllama-256"
+ANCHORS_AT_ONCE: Final = 256
+KNOWN_ANCHORS_MIN: Final = 0.9
+"""Share of the anchors a model has to answer with numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +87,21 @@ class AlignedEncoder:
 
 
 def load_encoder(
-    name: str, reference: str = DEFAULT_REFERENCE, *, cache_dir: Path | None = None, threads: int = 1
+    name: str,
+    reference: str = DEFAULT_REFERENCE,
+    *,
+    cache_dir: Path | None = None,
+    threads: int = 1,
+    on_anchors: Callable[[int, int], None] = lambda _, __: None,
 ) -> Encoder:
-    """A built-in encoder, aligned to the shared space that `reference` spans, its model loaded.
+    """An encoder, aligned to the shared space that `reference` spans, its model loaded.
 
-    With a `cache_dir` the fitted map is kept there, keyed by everything it depends on. Fitting minilm takes
-    about a minute. Raises EncoderError for an unknown name, naming the nearest, and where a model's files are
-    missing.
+    `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). With a `cache_dir` the
+    fitted map is kept there, keyed by everything it depends on. Fitting takes as long as the model takes for
+    3,000 anchors, minilm about a minute; `on_anchors` is told (done, all). Raises EncoderError for an unknown
+    name, naming the nearest, where a model's files are missing, and for what a model does wrong.
     """
-    encoder = _aligned(name, reference, cache_dir, threads)
+    encoder = _aligned(name, reference, cache_dir, threads, on_anchors)
     # A model loads when it is first used, minilm for ten seconds: the first wave would be answered too late.
     encoder.encode(("a",))
     return encoder
@@ -99,11 +109,20 @@ def load_encoder(
 
 def check_encoder(name: str) -> None:
     """Raise EncoderError where `load_encoder` would for want of a model or its files, without loading it."""
-    _entry(name).native(1).fingerprint()
+    if own_model(name, 1) is None:
+        _entry(name).native(1).fingerprint()
 
 
-def _aligned(name: str, reference: str, cache_dir: Path | None, threads: int) -> Encoder:
-    entry, reference_native = _entry(name), _entry(reference).native(threads)
+def _aligned(
+    name: str,
+    reference: str,
+    cache_dir: Path | None,
+    threads: int,
+    on_anchors: Callable[[int, int], None],
+) -> Encoder:
+    own = own_model(name, threads)
+    entry = _entry(name) if own is None else _Entry(lambda _: own, Alignment.PROCRUSTES)
+    reference_native = _entry(reference).native(threads)
     if name == reference:
         return LiftedEncoder(reference_native)
     native = entry.native(threads)
@@ -112,10 +131,28 @@ def _aligned(name: str, reference: str, cache_dir: Path | None, threads: int) ->
     if fitted is None:
         anchors = anchor_texts()
         target = LiftedEncoder(reference_native).encode(anchors)
-        fitted = fit(native.embed(anchors), target, entry.alignment, ridge_strength=entry.ridge_strength)
+        source = _embedded(native, anchors, on_anchors)
+        known = np.flatnonzero(np.isfinite(source).all(axis=1))
+        if len(known) < KNOWN_ANCHORS_MIN * len(anchors):
+            raise EncoderError(
+                f"{name} returned no numbers for {len(anchors) - len(known)} of {len(anchors)} texts: who "
+                "withholds so much is not heard"
+            )
+        fitted = fit(source[known], target[known], entry.alignment, ridge_strength=entry.ridge_strength)
         if cache_dir is not None:
             store_map(cache_dir, name, key, fitted)
     return AlignedEncoder(native, fitted)
+
+
+def _embedded(
+    native: NativeEncoder, anchors: Sequence[str], on_anchors: Callable[[int, int], None]
+) -> NDArray[np.float32]:
+    parts = []
+    for start in range(0, len(anchors), ANCHORS_AT_ONCE):
+        on_anchors(start, len(anchors))
+        parts.append(native.embed(anchors[start : start + ANCHORS_AT_ONCE]))
+    on_anchors(len(anchors), len(anchors))
+    return np.concatenate(parts)
 
 
 def _entry(name: str) -> _Entry:
@@ -123,7 +160,8 @@ def _entry(name: str) -> _Entry:
     if entry is None:
         near = difflib.get_close_matches(name, _ENTRIES, n=1, cutoff=0.0)
         raise EncoderError(
-            f"There is no encoder `{name}`: use {near[0]} or another of {', '.join(_ENTRIES)}."
+            f"There is no encoder `{name}`: use {near[0]} or another of {', '.join(_ENTRIES)}, or say where "
+            "yours is; `deltamesh models list` tells how."
         )
     return entry
 

@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from node.clock import now_ms
+from node.encoders.encoder import EncoderError
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
 from protocol.schedule import ShardRound
 
@@ -39,19 +40,31 @@ class Answering:
                 # Embedding for nobody would make it miss the next round too.
                 log.warning("wave.skipped", round=at.round, wave=wave, waited_ms=waited_ms)
                 return b""
-            answers = await trio.to_thread.run_sync(
-                self._strategy.answer,
-                wave,
-                texts,
-                dict(history),
-                # A slow model must not hold up the end of the node.
-                abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
-            )
+            try:
+                answers = await trio.to_thread.run_sync(
+                    self._strategy.answer,
+                    wave,
+                    texts,
+                    dict(history),
+                    # A slow model must not hold up the end of the node.
+                    abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
+                )
+            except EncoderError as error:
+                log.warning("wave.unanswered", round=at.round, wave=wave, reason=str(error))
+                return b""
         data = np.ascontiguousarray(answers, dtype="<f4")
         history[wave] = WaveAnswer(tuple(texts), data)
         delay_ms = self._strategy.delay_after_deadline_ms
         if delay_ms is not None:
             due_ms = began_ms + self._wave_deadline_ms + delay_ms
             await trio.sleep(max(0, due_ms - now_ms()) / 1000)
-        log.info("wave.encoded", round=at.round, wave=wave, views=len(texts), elapsed_ms=now_ms() - began_ms)
+        withheld = int((~np.isfinite(data).all(axis=1)).sum())
+        log.info(
+            "wave.encoded",
+            round=at.round,
+            wave=wave,
+            views=len(texts),
+            withheld=withheld,
+            elapsed_ms=now_ms() - began_ms,
+        )
         return data.tobytes()

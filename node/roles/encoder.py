@@ -40,7 +40,9 @@ LoadStrategy = Callable[[], AnswerStrategy]
 
 async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> None:
     """Run until `stop` is set."""
-    strategy = await trio.to_thread.run_sync(load)
+    log.info("model.loading", model=node.settings.model)
+    # A model that loads for minutes must not hold up the end of the node.
+    strategy = await trio.to_thread.run_sync(load, abandon_on_cancel=True)  # type: ignore[call-arg]
     async with AsyncExitStack() as stack:
         signer = stack.enter_context(await open_signer(node))
         epochs = Epochs(node.genesis)

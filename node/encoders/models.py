@@ -1,0 +1,55 @@
+"""What `--model` may say: a built-in name, or where a model of one's own is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from node.encoders.encoder import NativeEncoder
+from node.encoders.endpoint import EndpointModel
+from node.encoders.function_model import FunctionModel
+from node.encoders.sentence_transformer import SentenceTransformerModel
+
+
+class Kind(NamedTuple):
+    """A way to bring a model of one's own."""
+
+    form: str
+    """How it is written."""
+    what: str
+    open: Callable[[str, int], NativeEncoder]
+    """From what follows the prefix, and the threads it may use. Raises EncoderError."""
+
+
+SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
+OPENAI: Final = "openai:"
+
+KINDS: Final[dict[str, Kind]] = {
+    SENTENCE_TRANSFORMERS: Kind(
+        f"{SENTENCE_TRANSFORMERS}FOLDER|NAME",
+        "a sentence-transformers model, from a folder or by name; needs the extra",
+        SentenceTransformerModel,
+    ),
+    OPENAI: Kind(
+        f"{OPENAI}MODEL@URL[,URL...]",
+        "one or many servers with OpenAI's /v1/embeddings",
+        lambda target, _: EndpointModel(target),
+    ),
+    "": Kind(
+        "package.module:function",
+        "a Python function of an installed package; path/to/file.py:function of a file",
+        lambda target, _: FunctionModel(target),
+    ),
+}
+"""By prefix; the last is what has none of the others."""
+
+
+def own_model(text: str, threads: int) -> NativeEncoder | None:
+    """The model `text` says where to find, not loaded yet; None where it is written like a built-in name.
+
+    Raises EncoderError.
+    """
+    for prefix, kind in KINDS.items():
+        if prefix and text.startswith(prefix):
+            return kind.open(text.removeprefix(prefix), threads)
+    return KINDS[""].open(text, threads) if ":" in text else None

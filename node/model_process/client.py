@@ -1,0 +1,186 @@
+"""The node's end of the model's process: an encoder like any other, whose model cannot take the node down."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Final, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from node.encoders.encoder import DIMENSIONS, EncoderError
+from node.model_process.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
+
+BATCH_VIEWS: Final = 64
+LOAD_SILENT_S: Final = 600.0
+"""A model that says nothing for longer while it loads hangs."""
+EXIT_WITHIN_S: Final = 2.0
+HANG_AFTER_S: Final = 30.0
+"""So long beyond its deadline, and the process is ended: one view takes it for ever."""
+# -P: a folder called `node` where the user happens to be is not ours.
+_COMMAND: Final = (sys.executable, "-P", "-m", "node.model_process")
+_PACKAGES: Final = Path(__file__).resolve().parents[2]
+
+OnAnchors = Callable[[int, int], None]
+"""Told (embedded, all) while a model is aligned."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which model, and how it runs."""
+
+    model: str
+    reference: str
+    cache_dir: Path | None = None
+    threads: int = 1
+    answer_within_s: float = 60.0
+
+
+class ModelProcess:
+    """An encoder. The process is started by `start`, and again by the wave after one it died in."""
+
+    def __init__(self, settings: ModelSettings, on_anchors: OnAnchors = lambda _, __: None) -> None:
+        self._settings = settings
+        self._on_anchors = on_anchors
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """The name it is loaded by."""
+        return self._settings.model
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the process and wait until its model is loaded and aligned. Raises EncoderError."""
+        with self._lock:
+            self._started()
+
+    def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
+        """[n, DIMENSIONS] float32; NaN where the model returned no numbers. Raises EncoderError."""
+        with self._lock:
+            process = self._started()
+            self._send(process, Request(list(views)))
+            response = self._receive(process, self._settings.answer_within_s + HANG_AFTER_S)
+        if response.rows is None:
+            raise EncoderError(response.error or f"{self.name} gave no answer")
+        rows = np.frombuffer(response.rows, "<f4")
+        if len(rows) != len(views) * DIMENSIONS:
+            raise EncoderError(
+                f"the process of {self.name} answered {len(rows)} numbers for {len(views)} views"
+            )
+        return rows.reshape(len(views), DIMENSIONS)
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.stop()
+        chosen = self._settings
+        paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(chosen.threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+        try:
+            process = subprocess.Popen(
+                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+            )
+        except OSError as error:
+            raise EncoderError(f"the process of {self.name} cannot be started: {error}") from error
+        self._process = process
+        cache_dir = None if chosen.cache_dir is None else str(chosen.cache_dir)
+        setup = Setup(
+            chosen.model, chosen.reference, cache_dir, chosen.threads, BATCH_VIEWS, chosen.answer_within_s
+        )
+        self._send(process, setup)
+        while True:
+            response = self._receive(process, LOAD_SILENT_S)
+            if response.anchors is None:
+                break
+            self._on_anchors(*response.anchors)
+        if response.error is not None:
+            self.stop()
+            raise EncoderError(response.error)
+        return process
+
+    def _send(self, process: subprocess.Popen[bytes], frame: Setup | Request) -> None:
+        data = msgspec.msgpack.encode(frame)
+        assert process.stdin is not None
+        try:
+            _write_all(process.stdin.fileno(), PREFIX.pack(len(data)) + data)
+        except OSError:
+            raise self._died() from None
+
+    def _receive(self, process: subprocess.Popen[bytes], within_s: float) -> Response:
+        assert process.stdout is not None
+        source, until_s = process.stdout.fileno(), monotonic() + within_s
+        try:
+            (size,) = PREFIX.unpack(_read_exactly(source, PREFIX.size, until_s))
+            if size > FRAME_BYTES_MAX:
+                raise EOFError
+            return msgspec.msgpack.decode(_read_exactly(source, size, until_s), type=Response)
+        except TimeoutError:
+            self.stop()
+            raise EncoderError(
+                f"{self.name} was silent for {within_s:.0f} s and was ended; the next wave starts it again"
+            ) from None
+        except (EOFError, OSError, msgspec.DecodeError):
+            raise self._died() from None
+
+    def _died(self) -> EncoderError:
+        process, code = self._process, None
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(EXIT_WITHIN_S)  # its pipe closes a moment before it has ended
+        self.stop()
+        how = "" if code is None else f" (exit status {code})"
+        return EncoderError(
+            f"the process of {self.name} died{how}: see what it printed; the next wave starts it again"
+        )
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _read_exactly(descriptor: int, size: int, until_s: float) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        left_s = until_s - monotonic()
+        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
+            raise TimeoutError
+        chunk = os.read(descriptor, min(size - len(received), 1 << 20))
+        if not chunk:
+            raise EOFError
+        received += chunk
+    return bytes(received)

@@ -1,0 +1,94 @@
+"""Whether a model would be heard in a network: loaded, aligned, and scored beside built-in ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.corpus import load_challenge_pool
+from node.encoders import DIMENSIONS, Encoder, load_encoder
+from protocol.batch import PPM, Role, plan_batch
+from protocol.items import canonical_text
+
+ITEMS: Final = 128
+PANEL: Final = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
+"""Who the model is scored beside."""
+WITHHELD_MAX: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """What was seen."""
+
+    model: str
+    reference: str
+    scores: dict[str, float]
+    """Of the model and of the built-in ones beside it, best first."""
+    explanation: str
+    """Which gate cost what."""
+    repeats: bool
+    """Whether the same view gets the same answer."""
+    withheld: int
+    """Views that came back as no numbers."""
+    asked: int
+    views_per_s: float
+    faults: tuple[str, ...]
+    """Why a network would not hear it; empty when it would."""
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def check_model(
+    model: str, reference: str, threads: int, on_anchors: Callable[[int, int], None] = lambda _, __: None
+) -> ModelCheck:
+    """Load, align and score a model, hardened rule, on ITEMS texts it was not aligned on.
+
+    `on_anchors` is told (embedded, all) while it is aligned. Raises EncoderError.
+    """
+    encoder = load_encoder(model, reference, threads=threads, on_anchors=on_anchors)
+    texts = load_challenge_pool(None)
+    batch = plan_batch(bytes(32), [canonical_text(text) for text in texts[-ITEMS:]], (), 1)
+    views = {(view.role, view.item): view.text for wave in batch.waves for view in wave}
+    roles = (Role.FULL, Role.MASK, Role.INVERSE)
+    asked = [views[role, item] for role in roles for item in range(ITEMS)]
+    began = perf_counter()
+    rows = encoder.encode(asked)
+    views_per_s = len(asked) / (perf_counter() - began)
+    again = encoder.encode(asked[:8])
+    repeats = bool(np.allclose(rows[:8], again, atol=1e-3, equal_nan=True))
+    names = [model, *(name for name in PANEL if name != model)]
+    others: list[Encoder] = [load_encoder(name, reference) for name in names[1:]]
+    answers = [rows, *(other.encode(asked) for other in others)]
+    share = np.array([shares[0] / PPM for shares in batch.mask_share_ppm], np.float32)
+    score, explanation = _scores(answers, share)
+    withheld = int((~np.isfinite(rows).all(axis=1)).sum())
+    faults = []
+    if not score[0] > 0:
+        faults.append("its score is 0")
+    if not repeats:
+        faults.append("the same view gets another answer each time")
+    if withheld > WITHHELD_MAX * len(asked):
+        faults.append("it withholds over a tenth of its answers")
+    ranked = dict(sorted(zip(names, score, strict=True), key=lambda pair: -pair[1]))
+    return ModelCheck(
+        model, reference, ranked, explanation, repeats, withheld, len(asked), views_per_s, tuple(faults)
+    )
+
+
+def _scores(answers: Sequence[NDArray[np.float32]], share: NDArray[np.float32]) -> tuple[list[float], str]:
+    """Scores of encoders whose rows are full views, masks and inverses, and the first one's in words."""
+    import torch
+
+    from scoring import score_shard
+
+    rows = torch.from_numpy(np.stack(answers)).view(len(answers), 3, ITEMS, DIMENSIONS)
+    full, mask, inverse = rows.unbind(1)
+    scores = score_shard(full, mask[:, :, None], inverse[:, :, None], torch.from_numpy(share)[:, None])
+    return [float(one) for one in scores.score], str(scores.explain(0))

@@ -1,0 +1,73 @@
+"""`deltamesh models`: what there is, whether one's own would be heard, how fast it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.cli.errors import ExitCode
+from node.encoders import ENCODER_NAMES
+from node.encoders.models import KINDS
+from tests.support.cli import deltamesh
+
+MODELS = """
+import numpy as np
+from zlib import crc32
+
+def words(views):
+    rows = np.zeros((len(views), 200), np.float32)
+    for row, view in zip(rows, views):
+        for word in view.lower().split():
+            row += np.random.default_rng(crc32(word.encode())).normal(size=200)
+    return rows
+
+def noise(views):
+    return np.random.default_rng().normal(size=(len(views), 64))
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "mine.py"
+    path.write_text(MODELS)
+    return path
+
+
+def test_list__names_every_model_and_every_way_to_bring_ones_own() -> None:
+    ended = deltamesh("models", "list", "--json")
+    named = [row["model"] for row in ended.json]
+    assert named == [*ENCODER_NAMES, *(kind.form for kind in KINDS.values())]
+    shown = deltamesh("models", "list").out
+    assert all(name in shown for name in named)
+
+
+@pytest.mark.slow
+def test_check__scores_a_function_beside_the_built_in_models(file: Path) -> None:
+    ended = deltamesh("models", "check", f"{file}:words", "--json")
+    assert ended.code == 0, ended.err
+    found = ended.json
+    assert set(found["scores"]) == {
+        f"{file}:words",
+        "wordllama-256",
+        "wordllama-128",
+        "wordllama-64",
+        "ngram",
+    }
+    assert found["scores"]["wordllama-256"] > found["scores"][f"{file}:words"] > 0
+    assert (found["repeats"], found["withheld"], found["asked"], found["faults"]) == (True, 0, 384, [])
+
+
+@pytest.mark.slow
+def test_check__says_why_noise_would_not_be_heard(file: Path) -> None:
+    ended = deltamesh("models", "check", f"{file}:noise")
+    assert ended.code == ExitCode.BAD_INPUT
+    assert "its score is 0; the same view gets another answer each time" in ended.error
+
+
+@pytest.mark.slow
+def test_bench__times_both_ways(file: Path) -> None:
+    ended = deltamesh("models", "bench", f"{file}:words", "--repeat", 1, "--json")
+    assert ended.code == 0, ended.err
+    assert [row["batch"] for row in ended.json["batches"]] == [1, 16, 64, 256]
+    assert all(row["direct"] > 0 and row["process"] > 0 for row in ended.json["batches"])

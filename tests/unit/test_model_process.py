@@ -1,0 +1,114 @@
+"""A model in a process of its own: whatever it does, who asked it goes on and hears what was wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from node.encoders import DIMENSIONS, EncoderError, load_encoder
+from node.model_process import client
+from node.model_process.client import ModelProcess, ModelSettings
+
+MODELS = """
+import os, sys, time
+import numpy as np
+from zlib import crc32
+
+def encode(views):
+    print("models print")
+    if "die" in views:
+        os._exit(3)
+    if "fail" in views:
+        raise ValueError("no such thing")
+    if "sleep" in views:
+        time.sleep(0.5)
+    if "hang" in views:
+        time.sleep(3600)
+    if "shape" in views:
+        return np.zeros((1, 2))
+    rows = np.zeros((len(views), 16), np.float32)
+    for row, view in zip(rows, views):
+        for word in view.split():
+            row += np.random.default_rng(crc32(word.encode())).normal(size=16)
+    return rows
+"""
+VIEWS = ["winter rain", "a tin roof", "the number of items"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("models") / "mine.py"
+    path.write_text(MODELS)
+    return f"{path}:encode"
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("maps")
+
+
+def settings(model: str, maps: Path, **changes: float) -> ModelSettings:
+    return ModelSettings(model, "wordllama-64", maps, **changes)  # type: ignore[arg-type]
+
+
+def test_process__answers_as_the_model_called_directly(model: str, maps: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    with ModelProcess(settings(model, maps), lambda done, total: seen.append((done, total))) as process:
+        process.start()
+        assert seen[-1][0] == seen[-1][1]
+        rows = process.encode(VIEWS)
+        assert process.encode([]).shape == (0, DIMENSIONS)
+        many = process.encode([f"view {number}" for number in range(200)])
+    np.testing.assert_array_equal(rows, load_encoder(model, "wordllama-64", cache_dir=maps).encode(VIEWS))
+    assert many.shape == (200, DIMENSIONS)
+    assert process._process is None
+
+
+def test_failures__are_told_and_the_next_wave_is_answered(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        good = process.encode(VIEWS)
+        with pytest.raises(EncoderError, match="encode failed: ValueError: no such thing"):
+            process.encode(["fail"])
+        with pytest.raises(EncoderError, match=r"shape \(1, 2\) for 3 views"):
+            process.encode(["shape", "a", "b"])
+        np.testing.assert_array_equal(process.encode(VIEWS), good)
+        with pytest.raises(EncoderError, match=r"died \(exit status 3\)"):
+            process.encode(["die"])
+        np.testing.assert_array_equal(process.encode(VIEWS), good)
+        assert process._process is not None
+        os.kill(process._process.pid, signal.SIGKILL)
+        process._process.wait()
+        np.testing.assert_array_equal(process.encode(VIEWS), good)
+
+
+def test_slow_model__gives_up_between_batches_and_says_how_fast_it_has_to_be(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps, answer_within_s=0.2)) as process:
+        process.encode(VIEWS)
+        with pytest.raises(EncoderError, match=r"too slow: 64 of 70 views in 0\.\d s, where 350 a second"):
+            process.encode(["sleep"] + ["view"] * 69)
+        assert process.encode(VIEWS).shape == (3, DIMENSIONS)
+
+
+def test_hanging_model__is_ended(model: str, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "HANG_AFTER_S", 0.5)
+    with ModelProcess(settings(model, maps, answer_within_s=0.5)) as process:
+        process.start()
+        assert process._process is not None
+        pid = process._process.pid
+        with pytest.raises(EncoderError, match="silent for 1 s and was ended"):
+            process.encode(["hang"])
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "why"), [("wordlama-1", "There is no encoder"), ("nope.py:encode", "there is no file")]
+)
+def test_model_that_cannot_be_loaded__is_told_at_the_start(maps: Path, target: str, why: str) -> None:
+    with ModelProcess(settings(target, maps)) as process, pytest.raises(EncoderError, match=why):
+        process.start()
+    assert process._process is None
