@@ -14,7 +14,7 @@ from node.driver import Driver, Role
 from node.encoders.strategy import AnswerStrategy
 from node.epochs.admission import Admission, is_member_of_late
 from node.epochs.follow import EpochFollower
-from node.epochs.standing import share_now
+from node.epochs.peer_share import share_now
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits

@@ -20,7 +20,7 @@ from node.epochs.history import open_epochs
 from node.epochs.learnt_blobs import LearntBlobs
 from node.epochs.lock_file import FILE_NAME as LOCK_FILE_NAME
 from node.epochs.lock_file import read_lock
-from node.epochs.standing import share_now
+from node.epochs.peer_share import share_now
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
 from node.network.host import Host, PeerConnected, PeerEvent, open_host

@@ -1,4 +1,4 @@
-"""Budgets by standing, between real hosts: who is new is slowed down sooner, and served all the same."""
+"""Budgets by share, between real hosts: who is new is slowed down sooner, and served all the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import trio
 
-from node.epochs.standing import SHARE_MIN, share_now
+from node.epochs.peer_share import SHARE_MIN, share_now
 from node.network.errors import DialError
 from node.network.exchange import MemoryBlobs, StreamExchange
 from node.network.host import Host

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.epochs.standing import FULL_FROM_PPM, SHARE_MIN, share_now, share_of
+from node.epochs.peer_share import FULL_FROM_PPM, SHARE_MIN, share_now, share_of
 from node.network.limits import NetworkLimits
 from node.network.windows import WindowBudget
 from protocol.bending import Bending
