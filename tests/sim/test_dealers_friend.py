@@ -16,7 +16,6 @@ from protocol.rounds import events as ev
 from protocol.schedule import ShardRound, chain_depth, dealer_of, pool_indices
 from tests.sim.test_simulation import calm
 
-ROUNDS = 22
 CAP_PPM = PPM // 4
 """More than the best encoder here wins in a round."""
 POOR = 1.5
@@ -50,10 +49,10 @@ def states_of(simulation: Simulation, key: bytes) -> list[EncoderState]:
 
 
 def played(
-    monkeypatch: pytest.MonkeyPatch, variant: int, is_told: bool
+    monkeypatch: pytest.MonkeyPatch, variant: int, rounds: int, is_told: bool
 ) -> tuple[Simulation, list[EncoderState], Friend]:
     scenario = calm(
-        seed=variant, variant=variant, rounds=ROUNDS, validators=7, lies=((),), cheats=(Cheat.NOISE,)
+        seed=variant, variant=variant, rounds=rounds, validators=7, lies=((),), cheats=(Cheat.NOISE,)
     )
     monkeypatch.setattr(node.sim.run, "CheatingEncoder", Friend)
     simulation = Simulation(scenario)
@@ -66,13 +65,13 @@ def played(
 
 
 @pytest.mark.parametrize(
-    "variant", [0, *(pytest.param(variant, marks=pytest.mark.slow) for variant in (1, 2))]
+    ("variant", "rounds"), [(0, 22), *(pytest.param(one, 32, marks=pytest.mark.slow) for one in range(3))]
 )
 def test_friend_of_a_dealer__wins_its_rounds_and_hardly_any_reputation(
-    monkeypatch: pytest.MonkeyPatch, variant: int
+    monkeypatch: pytest.MonkeyPatch, variant: int, rounds: int
 ) -> None:
-    _, plain, _ = played(monkeypatch, variant, False)
-    simulation, helped, friend = played(monkeypatch, variant, True)
+    _, plain, _ = played(monkeypatch, variant, rounds, False)
+    simulation, helped, friend = played(monkeypatch, variant, rounds, True)
     assert len(plain) == len(helped)
     assert friend.told_in
     more_ppm = sum(one.weight_ppm for one in helped) - sum(one.weight_ppm for one in plain)

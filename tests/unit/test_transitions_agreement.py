@@ -127,6 +127,9 @@ TABLE = Table(
         "proposal of a record known": lambda phase: while_waiting(
             phase, proposal(at=LATER), *WAYS[P.READY], ev.SlotBegan(LATER)
         ),
+        "proposal of a record known, under another name": lambda phase: while_waiting(
+            phase, proposal(at=LATER, inputs=bytes(32)), *WAYS[P.READY], ev.SlotBegan(LATER)
+        ),
         "proposal against the lock": lambda phase: while_waiting(
             phase, proposal(at=LATER, record=bytes(32)), *WAYS[P.STAYS], ev.SlotBegan(LATER)
         ),
@@ -155,6 +158,12 @@ TABLE = Table(
         ),
         "inputs checked, another record": lambda phase: read(phase, ev.InputsChecked(INPUTS, ODD)),
         "inputs checked, another epoch": lambda phase: read(phase, ev.InputsChecked(INPUTS, MEMBERS)),
+        "inputs checked, of another size": lambda phase: Told(
+            CHECKED,
+            (ev.SlotBegan(SLOT), proposal(inputs_bytes=len(DATA) + 1), FETCHED)
+            if phase is P.CHECKING
+            else None,
+        ),
         "inputs checked unasked": lambda _: ev.InputsChecked(bytes(32), NEXT),
         "inputs refused": lambda phase: read(phase, ev.InputsRefused(INPUTS, "they do not hold")),
         "inputs refused unasked": lambda _: ev.InputsRefused(bytes(32), "they do not hold"),
@@ -181,6 +190,7 @@ proposal that came early        | asks     | asks     | asks     | objects | ask
 proposal before its time        | .        | .        | .        | .       | .
 proposal of another epoch       | .        | .        | .        | .       | .
 proposal of a record known      | prevotes | notes    | notes    | notes   | notes
+proposal of a record known, under another name | fetches | notes | notes | notes | notes
 proposal against the lock       | objects    | notes    | notes    | notes   | notes
 shown by another                | recalls  | recalls  | notes    | .       | recalls
 shown by another, one's own slot| repeats  | recalls  | notes    | .       | recalls
@@ -197,6 +207,7 @@ inputs checked before they came | .        | .        | .        | .       | .
 inputs checked, others ready    | .        | commits  | .        | .       | .
 inputs checked, another record  | .        | refuses  | .        | .       | .
 inputs checked, another epoch   | .        | notes    | .        | .       | .
+inputs checked, of another size | .        | refuses  | .        | .       | .
 inputs checked unasked          | .        | .        | .        | .       | .
 inputs refused                  | .        | refuses  | .        | .       | .
 inputs refused unasked          | .        | .        | .        | .       | .
