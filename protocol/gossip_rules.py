@@ -318,7 +318,10 @@ def _proposal(statement: Statement[Body], epoch: Epoch) -> str | None:
     assert isinstance(body, Proposal)
     if body.at.shard != 0:
         return "it is not said in a slot's first shard"
-    if statement.signer != proposer_of(epoch, body.at.round):
+    if statement.signer not in epoch.validators:
+        return "its signer is no validator"
+    # Anyone may show what a quorum was ready for, and no more than that.
+    if not body.seen and statement.signer != proposer_of(epoch, body.at.round):
         return "its signer was not drawn to propose"
     if body.inputs_bytes > INPUTS_BYTES_MAX:
         return "its inputs are larger than any"

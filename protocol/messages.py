@@ -205,7 +205,10 @@ class Exit(Record, frozen=True):
 
 
 class Proposal(Record, frozen=True):
-    """The proposer of a slot says what the next epoch's record should be computed from."""
+    """The proposer of a slot says what the next epoch's record should be computed from.
+
+    Who stays with a record that a quorum was ready for may show that in any slot.
+    """
 
     at: ShardRound
     """The slot's first shard: where this is said, whatever epoch it is about."""
@@ -228,6 +231,9 @@ class Prevote(Record, frozen=True):
     at: ShardRound
     epoch: Positive
     record: Digest
+    inputs: Digest
+    """As the proposal named them: whoever sees a quorum can fetch what it is ready for, and propose it."""
+    inputs_bytes: Natural
 
 
 class Precommit(Record, frozen=True):

@@ -282,12 +282,13 @@ class StreamExchange:
         return chunk
 
     def _budget(self, peer: bytes) -> TokenBucket:
+        per_s = self._limits.blob_bytes_per_peer_per_s * self._host.share(peer)
         budget = self._budgets.get(peer)
         if budget is None:
-            per_s = self._limits.blob_bytes_per_peer_per_s
             budget = self._budgets[peer] = TokenBucket(per_s, per_s, trio.current_time())
             if len(self._budgets) > _PEERS_REMEMBERED:
                 self._budgets.popitem(last=False)
+        budget.resize(per_s, per_s)
         self._budgets.move_to_end(peer)
         return budget
 

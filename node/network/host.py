@@ -20,7 +20,7 @@ from node.network.errors import DialError, ListenError, MessageTooLarge
 from node.network.gossipsub import HardenedGossipSub
 from node.network.guard import guarded
 from node.network.identity import key_pair, parse_address, peer_id, public_key
-from node.network.limits import NetworkLimits
+from node.network.limits import NetworkLimits, Share, full_share
 from node.network.maintain import Maintainer
 from node.network.pubsub import HardenedPubsub, Validator
 from node.network.reputation import Reputation
@@ -74,14 +74,16 @@ class Host(INotifee):
         limits: NetworkLimits,
         admit: Callable[[bytes], bool] | None,
         nursery: trio.Nursery,
+        share: Share = full_share,
     ) -> None:
         keys = key_pair(identity_seed)
         self.public_key = keys.public_key.to_bytes()
         self.limits = limits
+        self.share = share
         self.counters = Counters()
         self._nursery = nursery
         self._reputation = Reputation(limits)
-        self._windows = WindowBudget(limits)
+        self._windows = WindowBudget(limits, share)
         self._admit = admit
         self._on_peer: list[OnPeer] = []
         self._on_misbehaviour: list[OnMisbehaviour] = []
@@ -102,7 +104,9 @@ class Host(INotifee):
         self._pubsub = HardenedPubsub(
             self._libp2p, self._router, limits, self.counters, self._penalise_quietly, self._deliver
         )
-        self._requests = Requests(self._libp2p, limits, self.counters, self._penalise_quietly, self.spawn)
+        self._requests = Requests(
+            self._libp2p, limits, self.counters, self._penalise_quietly, self.spawn, share
+        )
         self._maintainer = Maintainer(self.dial, self.is_connected, limits, self.counters)
         self._swarm.register_notifee(self)
 
@@ -218,7 +222,7 @@ class Host(INotifee):
         self._penalise_quietly(key, COST_VIOLATION, reason)
 
     def _refuse(self, peer: ID) -> str | None:
-        return refusal(peer, self._swarm, self.limits, self.is_banned, self._admit)
+        return refusal(peer, self._swarm, self.limits, self.is_banned, self._admit, self.share)
 
     # Gossip.
 
@@ -347,16 +351,18 @@ async def open_host(
     announce: Sequence[str] = (),
     limits: NetworkLimits | None = None,
     admit: Callable[[bytes], bool] | None = None,
+    share: Share = full_share,
 ) -> AsyncIterator[Host]:
     """Run a host until the block ends. Raises ListenError when an address cannot be opened.
 
     `identity_seed` is a 32-byte Ed25519 seed, `listen` multiaddrs (empty: only dial out), `announce` what
-    others are told instead, `admit(public key)` whether a peer that proved this key may stay connected.
+    others are told instead, `admit(public key)` whether a peer that proved this key may stay connected,
+    `share(public key)` how much of a peer's budgets it has.
     """
     patches.apply()
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        host = Host(identity_seed, announce, limits or NetworkLimits(), admit, nursery)
+        host = Host(identity_seed, announce, limits or NetworkLimits(), admit, nursery, share)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(host._libp2p.run([]))
             await stack.enter_async_context(background_trio_service(host._pubsub))

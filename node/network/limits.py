@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * 1024
 
 
+Share = Callable[[bytes], float]
+"""The part of a peer's budgets that its public key is granted: above 0, at most 1. Asked at each use."""
+
+
+def full_share(_: bytes) -> float:
+    """Everybody has all of it."""
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkLimits:
-    """What one host grants its peers. Sizes in bytes, rates per second, times in seconds."""
+    """What one host grants its peers. Sizes in bytes, rates per second, times in seconds.
+
+    Requests, blobs and receive windows are granted to each peer by its share (`Share`).
+    """
 
     # Connections.
     connections_max: int = 1024
     connections_per_peer_max: int = 3
+    connections_reserved: float = 0.25
+    """Part of the places kept for peers with a full share of the budgets below; with less, less is open."""
     handshakes_max: int = 256
     """Inbound connections being secured at one time; one more is turned away."""
     handshakes_per_address_max: int = 64

@@ -25,6 +25,11 @@ class TokenBucket:
         self._tokens -= amount
         return 0.0 if self._tokens >= 0 else -self._tokens / self.rate_per_s
 
+    def resize(self, rate_per_s: float, burst: float) -> None:
+        """Go on with another rate; a smaller burst takes effect at once."""
+        self.rate_per_s, self.burst = rate_per_s, burst
+        self._tokens = min(burst, self._tokens)
+
     def give_back(self, amount: float) -> None:
         """Return tokens that were taken for nothing."""
         self._tokens = min(self.burst, self._tokens + amount)

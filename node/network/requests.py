@@ -22,7 +22,7 @@ from node.network.errors import RequestDenied, RequestError, RequestRefused
 from node.network.frames import REASON_BYTES_MAX, FrameError, FrameReader, Status, encode_header
 from node.network.guard import guarded
 from node.network.identity import peer_id, public_key
-from node.network.limits import NetworkLimits
+from node.network.limits import NetworkLimits, Share, full_share
 from node.network.rate import TokenBucket
 from node.network.yamux_stream import BoundedStream
 
@@ -64,13 +64,20 @@ class Requests:
     """Both halves of the request protocol on one host."""
 
     def __init__(
-        self, host: BasicHost, limits: NetworkLimits, counters: Counters, penalise: Penalise, spawn: Spawn
+        self,
+        host: BasicHost,
+        limits: NetworkLimits,
+        counters: Counters,
+        penalise: Penalise,
+        spawn: Spawn,
+        share: Share = full_share,
     ) -> None:
         self._host = host
         self._limits = limits
         self._counters = counters
         self._penalise = penalise
         self._spawn = spawn
+        self._share = share
         self._methods: dict[str, _Method] = {}
         self._pools: dict[bytes, _Pool] = {}
         self._rates: dict[bytes, TokenBucket] = {}
@@ -250,12 +257,12 @@ class Requests:
         return self._limits.frame_read_s + size_bytes / self._limits.frame_bytes_per_s
 
     async def _wait_for_turn(self, peer: bytes) -> None:
+        share = self._share(peer)
+        per_s, burst = self._limits.requests_per_s * share, self._limits.requests_burst * share
         rate = self._rates.get(peer)
         if rate is None:
-            limits = self._limits
-            rate = self._rates[peer] = TokenBucket(
-                limits.requests_per_s, limits.requests_burst, trio.current_time()
-            )
+            rate = self._rates[peer] = TokenBucket(per_s, burst, trio.current_time())
+        rate.resize(per_s, burst)
         wait_s = rate.take(1.0, trio.current_time())
         if wait_s > 0:
             self._counters.add("rpc.slowed")

@@ -27,7 +27,7 @@ from multiaddr import Multiaddr
 from node.network.counters import Counters
 from node.network.guard import guard_tasks, guarded
 from node.network.identity import key_pair, public_key, security
-from node.network.limits import NetworkLimits
+from node.network.limits import NetworkLimits, Share, full_share
 from node.network.rate import TokenBucket
 from node.network.yamux import BoundedYamux
 
@@ -250,6 +250,7 @@ def refusal(
     limits: NetworkLimits,
     banned: Callable[[bytes], bool],
     admit: Callable[[bytes], bool] | None,
+    share: Share = full_share,
 ) -> str | None:
     """Why `peer` may not connect, or None when it may."""
     key = public_key(peer)
@@ -261,7 +262,8 @@ def refusal(
         return "it is banned"
     if connection_count(swarm, peer) >= limits.connections_per_peer_max:
         return "it has too many connections"
-    if swarm.get_total_connections() >= limits.connections_max:
+    open_to_it = limits.connections_max * (1.0 - limits.connections_reserved * (1.0 - share(key)))
+    if swarm.get_total_connections() >= open_to_it:
         return "this node has too many connections"
     if admit is not None and not admit(key):
         return "it is not admitted"

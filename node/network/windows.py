@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from node.network.limits import NetworkLimits
+from node.network.limits import NetworkLimits, Share, full_share
 
 
 class WindowBudget:
     """Bytes of receive window one host has promised, in total and per peer."""
 
-    def __init__(self, limits: NetworkLimits) -> None:
+    def __init__(self, limits: NetworkLimits, share: Share = full_share) -> None:
         self._limits = limits
+        self._share = share
         self._total = 0
         self._by_peer: dict[bytes, int] = {}
 
@@ -21,9 +22,8 @@ class WindowBudget:
     def grant(self, peer: bytes) -> int:
         """Take a window for one stream of `peer`: the full size, or half of what is left, never more."""
         used = self._by_peer.get(peer, 0)
-        left = min(
-            self._limits.window_bytes_per_peer_max - used, self._limits.window_bytes_total_max - self._total
-        )
+        most = int(self._limits.window_bytes_per_peer_max * self._share(peer))
+        left = min(most - used, self._limits.window_bytes_total_max - self._total)
         size = max(0, min(self._limits.window_bytes, left // 2))
         if size:
             self._by_peer[peer] = used + size

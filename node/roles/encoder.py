@@ -14,6 +14,7 @@ from node.driver import Driver, Role
 from node.encoders.strategy import AnswerStrategy
 from node.epochs.admission import Admission, is_member_of_late
 from node.epochs.follow import EpochFollower
+from node.epochs.peer_share import share_now
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
@@ -55,6 +56,7 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
                 announce=node.settings.announce,
                 limits=NetworkLimits(connections_max=node.settings.connections_max),
                 admit=admission,
+                share=partial(share_now, epochs),
             )
         )
         admission.connected = lambda: (peer.public_key for peer in host.peers())

@@ -20,6 +20,7 @@ from node.epochs.history import open_epochs
 from node.epochs.learnt_blobs import LearntBlobs
 from node.epochs.lock_file import FILE_NAME as LOCK_FILE_NAME
 from node.epochs.lock_file import read_lock
+from node.epochs.peer_share import share_now
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
 from node.network.host import Host, PeerConnected, PeerEvent, open_host
@@ -92,6 +93,7 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
                 announce=settings.announce,
                 limits=NetworkLimits(connections_max=settings.connections_max),
                 admit=admission,
+                share=partial(share_now, epochs),
             )
         )
         admission.connected = lambda: (peer.public_key for peer in host.peers())

@@ -66,7 +66,8 @@ def check_seen(members: Epoch, proposal: Proposal) -> None:
     if not 0 < proposal.seen_round < proposal.at.round:
         raise EpochCertificateError("the prevotes it shows are not of an earlier slot")
     at = slot_place(members, proposal.seen_round)
-    _check_votes(members, Prevote(at, proposal.epoch, proposal.record), proposal.seen)
+    body = Prevote(at, proposal.epoch, proposal.record, proposal.inputs, proposal.inputs_bytes)
+    _check_votes(members, body, proposal.seen)
 
 
 def slot_place(members: Epoch, round_: int) -> ShardRound:

@@ -5,7 +5,9 @@ time-outs: a slot is a view, and ends when the next one begins. Who precommits t
 leaves it only for one that a quorum was ready for in a later slot. So two records of one epoch can never both
 be certified while less than a third of the stake is byzantine, however long messages take; and the first slot
 in which messages arrive in time decides, if its proposer is honest and knows the newest record that an honest
-validator stays with: each proposes the newest it knows, so at the latest the one that stays with it does.
+validator stays with. Each proposes the newest it knows. Prevotes name the inputs, so that who sees a quorum
+can fetch and propose what it was ready for; and who refuses a proposal because it stays with another record
+shows that quorum. So of the slots in which messages arrive the second with an honest proposer decides.
 """
 
 from __future__ import annotations
@@ -79,12 +81,11 @@ class AgreementMachine:
         self._target = self._members.number + 1
         restored = self._restored
         self._lock = restored if restored is not None and restored.epoch == self._target else None
-        self._seen = self._lock  # the newest record a quorum was ready for whose inputs have a name here
+        self._seen = self._lock  # the newest record a quorum was ready for
         self._derived: dict[bytes, tuple[Epoch, bytes]] = {}  # record digest -> epoch, inputs
-        self._prevotes: dict[tuple[int, bytes], dict[bytes, Statement[Prevote]]] = {}
+        self._prevotes: dict[Prevote, dict[bytes, Statement[Prevote]]] = {}
         self._precommits: dict[tuple[int, bytes], dict[bytes, Statement[Precommit]]] = {}
         self._certificate: EpochCertificate | None = None
-        self._named: dict[bytes, tuple[bytes, int]] = {}  # record digest -> inputs, size, of late proposals
         self._early: Statement[Proposal] | None = None  # of a slot that has begun elsewhere
         self._slot: ShardRound | None = None  # one vote a slot: the next target waits for the next
         self._forget_slot()
@@ -93,6 +94,7 @@ class AgreementMachine:
         self._phases = Phases(AgreementPhase.WAITING, AGREEMENT_TABLE)
         self._proposal: Proposal | None = None
         self._reading: dict[bytes, bytes] = {}  # inputs being checked: the proposal's, and of what is held
+        self._shown_round = 0  # the newest quorum shown in this slot, by anyone
 
     @property
     def phase(self) -> AgreementPhase:
@@ -136,9 +138,10 @@ class AgreementMachine:
     def _begin(self, at: ShardRound) -> list[Effect]:
         self._slot = at
         self._forget_slot()
-        for votes in (self._prevotes, self._precommits):
-            for key in [key for key in votes if key[0] <= at.round - SLOTS_COUNTED]:
-                del votes[key]
+        for said in [said for said in self._prevotes if said.at.round <= at.round - SLOTS_COUNTED]:
+            del self._prevotes[said]
+        for place in [place for place in self._precommits if place[0] <= at.round - SLOTS_COUNTED]:
+            del self._precommits[place]
         if at.round < agreement_begins(self.epochs, self._target) or self.me not in self._members.validators:
             return []
         early, self._early = self._early, None
@@ -178,6 +181,8 @@ class AgreementMachine:
     def _propose(self, data: bytes, epoch: Epoch) -> list[Effect]:
         if epoch.record.previous != self._members.digest or not self._is_proposer():
             return []
+        if self._held():
+            return self._speak()  # shown meanwhile: nobody who stays with it would take anything else
         self._derive(epoch, data)
         return self._say(data, epoch.digest, 0, ())
 
@@ -189,20 +194,27 @@ class AgreementMachine:
         proposal = Proposal(self._slot, self._target, name, len(data), record, seen_round, seen)
         return [Provide(data, Purpose.INPUTS), Broadcast(proposal)]
 
+    def _object(self, slot: ShardRound, lock: EpochLocked) -> list[Effect]:
+        """Refuse what is proposed, and show why unless somebody has: the next proposer has to know of it."""
+        self._phases.move(AgreementMove.REFUSE)
+        if self._shown_round >= lock.at.round:
+            return []
+        told = (lock.inputs, lock.inputs_bytes, lock.record, lock.at.round, lock.seen)
+        return [Broadcast(Proposal(slot, self._target, *told))]
+
     def _proposed(self, statement: Statement[Proposal]) -> list[Effect]:
         proposal = statement.body
         if proposal.epoch != self._target or self._certificate is not None:
             return []
         if proposal.at.round < agreement_begins(self.epochs, self._target):
             return []  # rounds it has to take up may still be certified
-        # Also where this slot began without us: what a quorum was ready for there must not get lost.
-        self._named[proposal.record] = (proposal.inputs, proposal.inputs_bytes)
-        while len(self._named) > DERIVED_MAX:
-            del self._named[next(iter(self._named))]
-        if self._slot is None or proposal.at.round > self._slot.round:
+        is_proposer = statement.signer == proposer_of(self._members, proposal.at.round)
+        if is_proposer and (self._slot is None or proposal.at.round > self._slot.round):
             self._early = statement  # clocks differ, and nobody says it again
             return []
-        if proposal.at != self._slot or self._proposal is not None:
+        if not is_proposer or proposal.at != self._slot:
+            return self._shown(proposal)
+        if self._proposal is not None:
             return []
         self._proposal = proposal
         if self.me not in self._members.validators:
@@ -210,20 +222,24 @@ class AgreementMachine:
         self._look_back(proposal)
         lock = self._lock
         if lock is not None and lock.record != proposal.record and proposal.seen_round <= lock.at.round:
-            self._phases.move(AgreementMove.REFUSE)
-            return []
+            return self._object(proposal.at, lock)
         self._phases.move(AgreementMove.PROPOSAL)
-        if proposal.record in self._derived:
+        if proposal.record in self._derived and self._is_named_by(proposal, *self._derived[proposal.record]):
             return self._ready(proposal)
         return [Fetch(proposal.inputs, proposal.inputs_bytes, (statement.signer,), Purpose.INPUTS)]
 
-    def _look_back(self, proposal: Proposal) -> None:
-        """Take up the prevotes a proposal shows, and those that came before it."""
-        if proposal.seen:
-            self._see(slot_place(self._members, proposal.seen_round), proposal.record, proposal.seen)
-        votes = self._prevotes.get((proposal.at.round, proposal.record), {})
-        if quorum_of(self._members, votes):
-            self._see(proposal.at, proposal.record, votes_of(votes.values()))
+    def _shown(self, proposal: Proposal) -> list[Effect]:
+        """Somebody stays with a record: fetch its inputs, to propose it in one's own slot."""
+        if self.me not in self._members.validators or not self._look_back(proposal):
+            return []
+        return self._recall() or self._speak()
+
+    def _look_back(self, proposal: Proposal) -> bool:
+        """Take up the prevotes a proposal shows; whether they are of a later slot than any known here."""
+        if proposal.at == self._slot:
+            self._shown_round = max(self._shown_round, proposal.seen_round)
+        at = slot_place(self._members, proposal.seen_round)
+        return bool(proposal.seen) and self._see(_said_of(proposal, at), proposal.seen)
 
     def _fetched(self, digest: bytes, data: bytes) -> list[Effect]:
         """Proposed inputs, or those of a record that was seen before; both may be the same."""
@@ -243,7 +259,7 @@ class AgreementMachine:
         proposal = self._proposal
         if proposal is None or not self._is_checking(digest):
             return self._speak()
-        if epoch.digest != proposal.record:
+        if not self._is_named_by(proposal, epoch, data):
             return self._refused(digest, "another record follows from its inputs")
         self._derive(epoch, data)
         return self._ready(proposal)
@@ -264,48 +280,34 @@ class AgreementMachine:
 
     def _ready(self, proposal: Proposal) -> list[Effect]:
         self._phases.move(AgreementMove.READY)
-        votes = self._prevotes.get((proposal.at.round, proposal.record), {})
-        prevote = Prevote(proposal.at, proposal.epoch, proposal.record)
-        return [Broadcast(prevote), *self._stay(proposal.at, proposal.record, votes)]
+        prevote = _said_of(proposal, proposal.at)
+        return [Broadcast(prevote), *self._stay(prevote)]
 
     def _prevoted(self, statement: Statement[Prevote], prevote: Prevote) -> list[Effect]:
         if prevote.epoch != self._target or self._certificate is not None:
             return []
-        votes = self._prevotes.setdefault((prevote.at.round, prevote.record), {})
-        votes.setdefault(statement.signer, statement)
-        return self._stay(prevote.at, prevote.record, votes)
+        self._prevotes.setdefault(prevote, {}).setdefault(statement.signer, statement)
+        return self._stay(prevote)
 
-    def _stay(self, at: ShardRound, record: bytes, votes: dict[bytes, Statement[Prevote]]) -> list[Effect]:
+    def _stay(self, said: Prevote) -> list[Effect]:
         """Precommit to a record that a quorum of this slot is ready for, once it was found right here."""
+        votes = self._prevotes.get(said, {})
         if not quorum_of(self._members, votes):
             return []
-        self._see(at, record, votes_of(votes.values()))
+        at, record, seen = said.at, said.record, votes_of(votes.values())
+        self._see(said, seen)
         if self.phase is not AgreementPhase.READY or self._slot != at or record not in self._derived:
             return []
         self._phases.move(AgreementMove.STAY)
-        _, data = self._derived[record]
-        self._lock = EpochLocked(
-            at, self._target, record, votes_of(votes.values()), content_digest(data), len(data)
-        )
+        self._lock = EpochLocked(at, self._target, record, seen, said.inputs, said.inputs_bytes)
         return [Persist(self._lock), Broadcast(Precommit(at, self._target, record))]
 
-    def _see(self, at: ShardRound, record: bytes, seen: tuple[AttestationRef, ...]) -> None:
-        """Note that a quorum was ready for a record, if its inputs have a name: it can be proposed again."""
-        if self._seen is not None and self._seen.at.round >= at.round:
-            return
-        named = self._inputs_of(record)
-        if named is not None:
-            self._seen = EpochLocked(at, self._target, record, seen, *named)
-
-    def _inputs_of(self, record: bytes) -> tuple[bytes, int] | None:
-        """Digest and size of the inputs of a record, as far as known."""
-        if record in self._derived:
-            _, data = self._derived[record]
-            return content_digest(data), len(data)
-        for one in self._held():
-            if one.record == record:
-                return one.inputs, one.inputs_bytes
-        return self._named.get(record)
+    def _see(self, said: Prevote, seen: tuple[AttestationRef, ...]) -> bool:
+        """Note that a quorum was ready for a record: it can be proposed again. Whether that is news."""
+        if self._seen is not None and self._seen.at.round >= said.at.round:
+            return False
+        self._seen = EpochLocked(said.at, self._target, said.record, seen, said.inputs, said.inputs_bytes)
+        return True
 
     def _precommitted(self, statement: Statement[Precommit], precommit: Precommit) -> list[Effect]:
         if precommit.epoch != self._target or self._certificate is not None:
@@ -343,6 +345,17 @@ class AgreementMachine:
         while len(self._derived) > DERIVED_MAX:
             del self._derived[next(key for key in self._derived if key not in held)]
 
+    @staticmethod
+    def _is_named_by(proposal: Proposal, epoch: Epoch, data: bytes) -> bool:
+        """Whether a proposal names record and inputs as they are: others fetch by what is prevoted for."""
+        named = (proposal.record, proposal.inputs, proposal.inputs_bytes)
+        return named == (epoch.digest, epoch.record.inputs, len(data))
+
     def _is_checking(self, inputs: bytes) -> bool:
         proposal = self._proposal
         return proposal is not None and self.phase is AgreementPhase.CHECKING and inputs == proposal.inputs
+
+
+def _said_of(proposal: Proposal, at: ShardRound) -> Prevote:
+    """What a validator says that was ready for what is proposed here in the slot `at`."""
+    return Prevote(at, proposal.epoch, proposal.record, proposal.inputs, proposal.inputs_bytes)

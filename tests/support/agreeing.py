@@ -256,45 +256,43 @@ class Agreeing:
         slot = self.slot
         at = self.at(slot)
         bodies: list[Body] = []
-        if self.proposer(slot) == self.liar:
-            bodies += self._false_proposals(at, draw)
-        for record in sorted({one.body.record for one in self.said.values() if _is_about_epoch(one.body)}):
-            bodies += [Prevote(at, 1, record), Precommit(at, 1, record)]
+        bodies += self._false_proposals(at, draw)
+        told = [one.body for one in self.said.values() if _is_about_epoch(one.body)]
+        names = {one.record: (one.inputs, one.inputs_bytes) for one in told if isinstance(one, Proposal)}
+        for record in sorted({one.record for one in told}):
+            inputs = names.get(record, (NOTHING, 0)) if draw.random() < 0.8 else (digest("elsewhere"), 1)
+            bodies += [Prevote(at, 1, record, *inputs), Precommit(at, 1, record)]
         for body in bodies:
             self.say(self.liar, body, draw.sample(list(self.nodes), draw.randint(1, len(self.nodes))))
 
     def _false_proposals(self, at: ShardRound, draw: Random) -> list[Body]:
         bodies: list[Body] = []
-        for _ in range(2):
+        for _ in range(2 if self.proposer(at.round) == self.liar else 0):
             numbers = draw.sample(range(NEWCOMERS), 2)
             inputs, epoch = gather_inputs(self._epochs(), Known((), [newcomer(n) for n in numbers]))
             data = encode(inputs)
             self.blobs[content_digest(data)] = data
             bodies.append(Proposal(at, 1, content_digest(data), len(data), epoch.digest, 0, ()))
-        for (round_, record), votes in self._prevotes().items():
-            proposal = next((p for p in self._bodies(Proposal) if p.record == record), None)
-            if proposal is None or round_ >= at.round:
+        for said, votes in self._prevotes().items():
+            if said.at.round >= at.round:
                 continue
             seen = votes_of(votes.values())
             if has_quorum(sum(self.genesis.validators[one.validator].stake for one in seen), sum(STAKES)):
-                name, size = proposal.inputs, proposal.inputs_bytes
-                bodies.append(Proposal(at, 1, name, size, record, round_, seen))
+                # Who is not the proposer may show it too; under another name it shows nothing.
+                name = said.inputs if draw.random() < 0.8 else digest("elsewhere")
+                bodies.append(Proposal(at, 1, name, said.inputs_bytes, said.record, said.at.round, seen))
         draw.shuffle(bodies)
         return bodies
 
-    def _prevotes(self) -> dict[tuple[int, bytes], dict[bytes, Statement[Prevote]]]:
+    def _prevotes(self) -> dict[Prevote, dict[bytes, Statement[Prevote]]]:
         """All that were ever said, and the liar's own to each of them."""
         assert self.liar is not None
-        votes: dict[tuple[int, bytes], dict[bytes, Statement[Prevote]]] = defaultdict(dict)
+        votes: dict[Prevote, dict[bytes, Statement[Prevote]]] = defaultdict(dict)
         for one in list(self.said.values()):
             if isinstance(one.body, Prevote):
-                place = (one.body.at.round, one.body.record)
-                votes[place][one.signer] = one  # type: ignore[assignment]
-                votes[place][self.liar] = signed_by(self.liar, one.body)  # type: ignore[assignment]
+                votes[one.body][one.signer] = one  # type: ignore[assignment]
+                votes[one.body][self.liar] = signed_by(self.liar, one.body)  # type: ignore[assignment]
         return votes
-
-    def _bodies(self, kind: type[Body]) -> list[Body]:
-        return [one.body for one in self.said.values() if isinstance(one.body, kind)]
 
     def say(self, key: bytes, body: Body, to: list[bytes]) -> None:
         """Sign and send."""

@@ -54,6 +54,9 @@ class FakeHost:
     def handle(self, method: str, handler: Handler, **_: int) -> None:
         self.handlers[method] = handler
 
+    def share(self, _: bytes) -> float:
+        return 1.0
+
     def peers(self) -> tuple[PeerInfo, ...]:
         return tuple(self.connected.values())
 

@@ -95,7 +95,7 @@ def specimens() -> dict[Kind, Statement[Body]]:
             299,
             tuple(AttestationRef(key, key + name("half")) for key in keys),
         ),
-        Kind.PREVOTE: Prevote(AT, 3, name("record")),
+        Kind.PREVOTE: Prevote(AT, 3, name("record"), name("inputs"), 4_321),
         Kind.PRECOMMIT: Precommit(AT, 3, name("record")),
         Kind.EPOCH_CERTIFICATE: EpochCertificate(
             AT, 3, name("record"), tuple(AttestationRef(key, key + name("half")) for key in keys)

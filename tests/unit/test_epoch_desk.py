@@ -221,6 +221,8 @@ async def test_what_is_heard__is_bounded_and_the_newest_stays(
 async def test_other_statements__are_none_of_its_business(store: Store) -> None:
     desk = desk_of(Story().epochs, store)
     desk.witness(say(VALIDATORS[0], Exit(shard_round(GENESIS, 0, 0))))  # of a validator
-    desk.witness(say(VALIDATORS[0], Prevote(shard_round(GENESIS, 3, 0), 1, digest("a record"))))
+    desk.witness(
+        say(VALIDATORS[0], Prevote(shard_round(GENESIS, 3, 0), 1, digest("a record"), digest("inputs"), 9))
+    )
     inputs, _ = await gathered(desk, 1)
     assert (inputs.exits, inputs.registrations, inputs.evidence) == ((), (), ())

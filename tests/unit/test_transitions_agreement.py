@@ -14,7 +14,7 @@ from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest
 from protocol.messages import AttestationRef, EpochCertificate, Exit, Precommit, Prevote, Proposal
 from protocol.rounds import events as ev
-from protocol.schedule import proposer_of, shard_round
+from protocol.schedule import ShardRound, proposer_of, shard_round
 from tests.support.driven import (
     AGREED,
     CAROL,
@@ -51,12 +51,20 @@ def machine() -> Driven:
 
 
 def proposal(**changes: object) -> ev.Event:
-    body = Proposal(SLOT, 1, INPUTS, len(DATA), NEXT.digest, 0, ())
-    return ev.Received(ROUND.sign(PROPOSER, changed(body, **changes)))
+    body = changed(Proposal(SLOT, 1, INPUTS, len(DATA), NEXT.digest, 0, ()), **changes)
+    return ev.Received(ROUND.sign(proposer_of(MEMBERS, body.at.round), body))
+
+
+def shown(at: ShardRound = LATER, record: bytes = NEXT.digest) -> ev.Event:
+    """Somebody who is not drawn to propose shows what a quorum was ready for."""
+    seen = tuple(AttestationRef(key, bytes(64)) for key in sorted(VOTERS))
+    body = Proposal(at, 1, INPUTS, len(DATA), record, BEGINS, seen)
+    by = next(key for key in OTHERS if key != proposer_of(MEMBERS, at.round))
+    return ev.Received(ROUND.sign(by, body))
 
 
 def prevote(key: bytes, record: bytes = NEXT.digest) -> ev.Event:
-    return ev.Received(ROUND.sign(key, Prevote(SLOT, 1, record)))
+    return ev.Received(ROUND.sign(key, Prevote(SLOT, 1, record, INPUTS, len(DATA))))
 
 
 def precommit(key: bytes) -> ev.Event:
@@ -119,8 +127,22 @@ TABLE = Table(
         "proposal of a record known": lambda phase: while_waiting(
             phase, proposal(at=LATER), *WAYS[P.READY], ev.SlotBegan(LATER)
         ),
+        "proposal of a record known, under another name": lambda phase: while_waiting(
+            phase, proposal(at=LATER, inputs=bytes(32)), *WAYS[P.READY], ev.SlotBegan(LATER)
+        ),
         "proposal against the lock": lambda phase: while_waiting(
             phase, proposal(at=LATER, record=bytes(32)), *WAYS[P.STAYS], ev.SlotBegan(LATER)
+        ),
+        "shown by another": lambda _: shown(),
+        "shown by another, one's own slot": lambda phase: while_waiting(
+            phase, shown(MINE), *WAYS[P.READY], ev.SlotBegan(MINE)
+        ),
+        "shown before its time": lambda _: shown(EARLIER),
+        "proposal against what was shown": lambda phase: while_waiting(
+            phase, proposal(at=LATER, record=bytes(32)), *WAYS[P.STAYS], ev.SlotBegan(LATER), shown()
+        ),
+        "inputs gathered, another shown": lambda phase: while_waiting(
+            phase, ev.InputsGathered(DATA, NEXT), ev.SlotBegan(MINE), shown(MINE)
         ),
         "inputs gathered": lambda _: ev.InputsGathered(DATA, NEXT),
         "inputs gathered, one's own slot": lambda phase: while_waiting(
@@ -136,6 +158,12 @@ TABLE = Table(
         ),
         "inputs checked, another record": lambda phase: read(phase, ev.InputsChecked(INPUTS, ODD)),
         "inputs checked, another epoch": lambda phase: read(phase, ev.InputsChecked(INPUTS, MEMBERS)),
+        "inputs checked, of another size": lambda phase: Told(
+            CHECKED,
+            (ev.SlotBegan(SLOT), proposal(inputs_bytes=len(DATA) + 1), FETCHED)
+            if phase is P.CHECKING
+            else None,
+        ),
         "inputs checked unasked": lambda _: ev.InputsChecked(bytes(32), NEXT),
         "inputs refused": lambda phase: read(phase, ev.InputsRefused(INPUTS, "they do not hold")),
         "inputs refused unasked": lambda _: ev.InputsRefused(bytes(32), "they do not hold"),
@@ -157,12 +185,18 @@ slot began, one's own           | gathers  | gathers  | gathers  | repeats | gat
 slot began, too early           | notes    | begins   | begins   | begins  | begins
 proposal                        | fetches  | .        | .        | .       | .
 proposal of another slot        | notes    | notes    | notes    | notes   | notes
-proposal of an earlier slot     | notes    | .        | .        | .       | .
-proposal that came early        | asks     | asks     | asks     | holds   | asks
+proposal of an earlier slot     | .        | .        | .        | .       | .
+proposal that came early        | asks     | asks     | asks     | objects | asks
 proposal before its time        | .        | .        | .        | .       | .
 proposal of another epoch       | .        | .        | .        | .       | .
 proposal of a record known      | prevotes | notes    | notes    | notes   | notes
-proposal against the lock       | holds    | notes    | notes    | notes   | notes
+proposal of a record known, under another name | fetches | notes | notes | notes | notes
+proposal against the lock       | objects    | notes    | notes    | notes   | notes
+shown by another                | recalls  | recalls  | notes    | .       | recalls
+shown by another, one's own slot| repeats  | recalls  | notes    | .       | recalls
+shown before its time           | .        | .        | .        | .       | .
+proposal against what was shown | holds    | notes    | notes    | notes   | notes
+inputs gathered, another shown  | .        | .        | .        | .       | .
 inputs gathered                 | .        | .        | .        | .       | .
 inputs gathered, one's own slot | proposes | .        | .        | .       | .
 fetched inputs                  | .        | checks   | .        | .       | .
@@ -173,6 +207,7 @@ inputs checked before they came | .        | .        | .        | .       | .
 inputs checked, others ready    | .        | commits  | .        | .       | .
 inputs checked, another record  | .        | refuses  | .        | .       | .
 inputs checked, another epoch   | .        | notes    | .        | .       | .
+inputs checked, of another size | .        | refuses  | .        | .       | .
 inputs checked unasked          | .        | .        | .        | .       | .
 inputs refused                  | .        | refuses  | .        | .       | .
 inputs refused unasked          | .        | .        | .        | .       | .
@@ -190,6 +225,8 @@ exit                            | .        | .        | .        | .       | .
     outcomes={
         "begins": Outcome(P.WAITING, ""),
         "gathers": Outcome(P.WAITING, "GatherInputs"),
+        "objects": Outcome(P.REFUSED, "Broadcast Proposal"),
+        "recalls": Outcome(None, "Fetch inputs"),
         "repeats": Outcome(P.WAITING, "Provide inputs, Broadcast Proposal"),
         "proposes": Outcome(None, "Provide inputs, Broadcast Proposal"),
         "asks": Outcome(P.CHECKING, "Fetch inputs"),
