@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROUNDS_OPEN_MAX = 2 * (ROUNDS_KEPT + 2)
 """Rounds of which a node may have machines, each with all its shards."""
 WEIGHT_SUM_TOLERANCE = 1e-9
+NAMES_KEPT = 1_024
 
 
 class Violation(Exception):  # noqa: N818 (says what it is)
@@ -51,12 +52,14 @@ class Observer:
     def __init__(self, world: World, byzantine: frozenset[bytes]) -> None:
         self._world = world
         self._genesis = world.genesis
+        self._open_max = ROUNDS_OPEN_MAX * world.genesis.parameters.shards_per_round
         self.epochs = Epochs(world.genesis)
         self._epochs_seen: dict[int, Epoch] = {}
         self._byzantine = byzantine
         self._names = {
             member.key: member.name for member in (*world.validators, *world.encoders, *world.newcomers)
         }
+        self._named: dict[bytes, str] = {}
         self._said: dict[Slot, bytes] = {}  # by honest members
         self._voted: dict[bytes, int] = {}  # highest round in which an honest key has voted
         self._closed: dict[bytes, int] = {}  # and of these, of its processes that have ended
@@ -83,6 +86,14 @@ class Observer:
 
     def named(self, statement: Statement[Body]) -> str:
         """A statement as traces show it."""
+        name = self._named.get(statement.digest)
+        if name is None:
+            name = self._named[statement.digest] = self._name(statement)
+            while len(self._named) > NAMES_KEPT:
+                del self._named[next(iter(self._named))]
+        return name
+
+    def _name(self, statement: Statement[Body]) -> str:
         body = statement.body
         digest = statement.digest.hex()[:6]
         if isinstance(body, Evidence):
@@ -277,7 +288,7 @@ class Observer:
         """Bounds."""
         if node.key in self._byzantine:
             return
-        if len(node.machines) > ROUNDS_OPEN_MAX * self._genesis.parameters.shards_per_round:
+        if len(node.machines) > self._open_max:
             raise Violation("bounded", f"{node.member.name} has {len(node.machines)} shard-rounds open")
         if node.hearing.entries_max > SEEN_MAX:
             raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")
