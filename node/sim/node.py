@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from node.signer.errors import SignerError
 from node.sim.epochs import FOLLOW_EVERY_MS, ToldEpoch, checked_epochs, told_epochs
 from node.sim.statements import SpeakingProcess
-from node.sim.vectors import StandInError, deviations_from
+from node.sim.vectors import StandInError
 from node.store.errors import StoreError
 from protocol.codec import CodecError
 from protocol.epochs.agreed import EpochCertificateError
@@ -115,8 +115,7 @@ class SimNode(SpeakingProcess):
 
     def _recomputed(self, effect: fx.Recompute) -> ev.Event:
         try:
-            ours = self.shared.scores(effect.task, self.blob)
-            return ev.Recomputed(deviations_from(ours, effect.task, effect.claimed))
+            return ev.Recomputed(self.shared.comparison(effect.task, self.blob, effect.claimed))
         except StandInError as error:
             return ev.ScoringFailed(str(error))
 

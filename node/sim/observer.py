@@ -22,6 +22,7 @@ from protocol.gossip_rules import ROUNDS_KEPT, accused_of
 from protocol.hashing import content_digest
 from protocol.hearing import SEEN_MAX, Heard
 from protocol.messages import WAVES, Body, Certificate, Challenge, Evidence, Kind, Lock, Report, Reveal
+from protocol.report import Deviation, ScoredShard, ScoreTask
 from protocol.rounds import AttesterMachine
 from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound
@@ -232,7 +233,7 @@ class Observer:
         try:
             epoch = self.epochs.of(at.epoch)
             audited = audit_report(epoch, header, self._archive.get(header.body.body, b""))
-            deviations = stand_in_comparison(audited.task, self._archive.get, audited.body.scores)
+            deviations = self.compare(audited.task, audited.body.scores)
         except (AuditError, StandInError) as error:
             raise Violation("certified scores recompute", f"{at}: {error}") from error
         worst = max(deviations, key=lambda deviation: deviation.difference_ppm)
@@ -241,6 +242,14 @@ class Observer:
                 "certified scores recompute", f"{at}: {worst.term} lies {worst.difference_ppm} ppm away"
             )
         self._weights(at, audited)
+
+    def compare(self, task: ScoreTask, claimed: ScoredShard) -> tuple[Deviation, ...]:
+        """How far what was certified lies from what follows from the answers. Raises StandInError."""
+        return stand_in_comparison(task, self.archived, claimed)
+
+    def archived(self, name: bytes) -> bytes | None:
+        """Bytes that were ever provided."""
+        return self._archive.get(name)
 
     def _weights(self, at: ShardRound, audited: AuditedReport) -> None:
         weights = np.frombuffer(audited.body.scores.weight, "<f8")

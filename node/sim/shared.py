@@ -13,7 +13,7 @@ from typing import cast
 
 from node.sim.disk import Disk
 from node.sim.epochs import learnt_on
-from node.sim.vectors import Blob, stand_in_scores
+from node.sim.vectors import WIDTH, Blob, deviations_from, stand_in_scores
 from protocol.audit import AuditedReport, audit_report
 from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.known import Epochs
@@ -21,7 +21,7 @@ from protocol.epochs.learnt import Learnt
 from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest
 from protocol.messages import Report
-from protocol.report import ScoredShard, ScoreTask
+from protocol.report import Deviation, ScoredShard, ScoreTask
 from protocol.statement import Read, Statement, parse
 
 STATEMENTS_KEPT = 2_048
@@ -32,6 +32,9 @@ DIGESTS_KEPT = 256
 
 class Shared:
     """Of one simulation, hence of one network. Bounded: the oldest go first."""
+
+    width = WIDTH
+    """Dimensions that answers use."""
 
     def __init__(self) -> None:
         self.read = cast(Read, lru_cache(maxsize=STATEMENTS_KEPT)(parse))
@@ -53,7 +56,7 @@ class Shared:
         """As `learnt_on`, once for an epoch and the rounds it takes up. Raises LearntError."""
         key = (epochs.newest.digest, tuple(rounds))
         if key not in self._learnt:
-            self._learnt[key] = learnt_on(disk, epochs, rounds)
+            self._learnt[key] = learnt_on(disk, epochs, rounds, self.width)
             while len(self._learnt) > LEARNT_KEPT:
                 self._learnt.popitem(last=False)
         return self._learnt[key]
@@ -68,6 +71,10 @@ class Shared:
                 self._scored.popitem(last=False)
         return scores
 
+    def comparison(self, task: ScoreTask, blob: Blob, claimed: ScoredShard) -> tuple[Deviation, ...]:
+        """How far each claim lies from these scores. Raises StandInError."""
+        return deviations_from(self.scores(task, blob), task, claimed)
+
 
 class Unshared(Shared):
     """Nothing is: every node reads and audits for itself, where its own work is what is measured."""
@@ -78,7 +85,7 @@ class Unshared(Shared):
 
     def learn(self, disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef]) -> Learnt:
         """As `learnt_on`. Raises LearntError."""
-        return learnt_on(disk, epochs, rounds)
+        return learnt_on(disk, epochs, rounds, self.width)
 
     def audit(self, epoch: Epoch, header: Statement[Report], data: bytes) -> AuditedReport:
         """As `audit_report`. Raises AuditError."""

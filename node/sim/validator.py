@@ -14,7 +14,7 @@ from protocol.audit import AuditError
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import encode
 from protocol.epochs.agreement import AgreementMachine
-from protocol.epochs.checking import InputsError, Known, check_inputs, gather_inputs
+from protocol.epochs.checking import CertifiedOutcome, InputsError, Known, check_inputs, gather_inputs
 from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.learnt import Learnt, LearntError, named_in
 from protocol.epochs.view import Epoch
@@ -119,10 +119,14 @@ class SimValidator(SimNode):
         assert member.chain is not None
         scored = tuple(member.pool_item(index) for index in pool_indices(epoch, at))
         preimage = member.chain.preimage(chain_depth(self.genesis, at))
-        self.handle(at, ev.Deal(preimage, scored, (served_text(at),)))
+        self.handle(at, ev.Deal(preimage, scored, self.served(at)))
         for key in shard_of(epoch, at):
             if key in self._met and not self._connected(key):
                 self.handle(at, ev.PeerGone(key))
+
+    def served(self, at: ShardRound) -> tuple[bytes, ...]:
+        """What users submitted."""
+        return (served_text(at),)
 
     def _connected(self, key: bytes) -> bool:
         return self.network.connected(self.key, key)
@@ -138,7 +142,7 @@ class SimValidator(SimNode):
         """As `node/epochs/desk.py`."""
         if effect.epoch != self.epochs.newest.number + 1:
             return
-        certified = certified_in(self.disk, self.epochs, self.epochs.newest.number - 1)
+        certified = self.certified(self.epochs.newest.number - 1)
         if isinstance(effect, fx.GatherInputs):
             heard = [self._heard[name] for name in sorted(self._heard)]
             known = Known(
@@ -161,6 +165,10 @@ class SimValidator(SimNode):
             self.handle(at, ev.InputsRefused(name, str(error)))
         else:
             self.handle(at, ev.InputsChecked(name, found))
+
+    def certified(self, epoch: int) -> Sequence[CertifiedOutcome]:
+        """The certified rounds of an epoch, as they enter a record."""
+        return certified_in(self.disk, self.epochs, epoch)
 
     def _learn(self, rounds: Sequence[CertifiedRef]) -> Learnt:
         learnt = self.shared.learn(self.disk, self.epochs, rounds)

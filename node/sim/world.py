@@ -91,18 +91,28 @@ def world_of(size: Size) -> World:
     )
     validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))
+    newcomers = tuple(_member(size, f"n{index}") for index in range(size.newcomers))
+    return assembled(parameters, digest("sim-nonce", repr(size).encode()), validators, encoders, newcomers)
+
+
+def assembled(
+    parameters: NetworkParameters,
+    nonce: bytes,
+    validators: tuple[Member, ...],
+    encoders: tuple[Member, ...],
+    newcomers: tuple[Member, ...] = (),
+) -> World:
+    """A network of these members, each with the same stake. Raises GenesisError."""
     content = GenesisContent(
         name="simulated",
-        nonce=digest("sim-nonce", repr(size).encode()),
+        nonce=nonce,
         genesis_time_ms=GENESIS_TIME_MS,
         parameters=parameters,
         validators=tuple(_registered(member) for member in validators),
         encoders=tuple(EncoderMember(member.key, 100) for member in encoders),
         bonds=(),
     )
-    genesis = Genesis(content)
-    newcomers = tuple(_member(size, f"n{index}") for index in range(size.newcomers))
-    return World(genesis, validators, encoders, newcomers)
+    return World(Genesis(content), validators, encoders, newcomers)
 
 
 def served_text(at: ShardRound) -> bytes:
