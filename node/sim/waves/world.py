@@ -16,6 +16,7 @@ from protocol.merkle import MerkleTree
 from protocol.signatures import public_key
 
 VALIDATORS: Final = 4
+EPOCH_ROUNDS: Final = preset("localnet").parameters.epoch_rounds
 MASKS_PER_ITEM: Final = 1
 
 
