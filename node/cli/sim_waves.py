@@ -38,7 +38,8 @@ def waves(
     The node's own machines, audits, scoring rule and epoch records over simulated links. A forger uses what
     its own process has received before each commit; without waves the dealer gives it all keys with the
     challenge, without probes records are made as if there had been none. Weight is what forgers hold
-    together, last in the last epoch, exposed the certified rounds until half of them are. The first run embeds for minutes.
+    together, over all rounds and over the last epoch, exposed the certified rounds until half of them are.
+    The first run embeds for minutes.
     """
     if picture is not None and not picture.absolute().parent.is_dir():
         raise CommandError(
