@@ -203,6 +203,9 @@ class SimNode(SpeakingProcess):
         """The certified rounds of an epoch that are written down here."""
         return ()
 
+    def take_items(self, items: tuple[bytes, ...]) -> None:
+        """Serve what users have submitted elsewhere. Validators do."""
+
     def catch_up(self, source: bytes) -> None:
         """Ask a validator for certified rounds that are missing here. Validators do."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from node.signer import VOTE_KINDS
 from node.sim.vectors import StandInError, stand_in_comparison
-from node.sim.world import World
+from node.sim.world import World, served_text
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.codec import encode
 from protocol.epochs.known import Epochs
@@ -70,6 +70,10 @@ class Observer:
         self._accepted: dict[bytes, set[bytes]] = {}
         self._reports: dict[bytes, Statement[Report]] = {}
         self._certified: dict[ShardRound, bytes] = {}
+        self.submissions: set[bytes] = set()
+        """Of users, that some validator has taken."""
+        self.served: set[bytes] = set()
+        """Of these, what is certified."""
         self._checked: set[bytes] = set()  # reports recomputed and found right
         self._archive: dict[bytes, bytes] = {}
         self.certified_by: dict[ShardRound, set[bytes]] = {}
@@ -144,6 +148,10 @@ class Observer:
             commits = [(Kind.COMMIT, body.at, wave, node.key) for wave in WAVES]
             if not all(slot in self._said for slot in commits) or body.lock not in self._locks:
                 raise Violation("no reveal without commit and lock", name)
+
+    def submitted(self, item: bytes) -> None:
+        """A user's item is on a validator's disk."""
+        self.submissions.add(item)
 
     def provided(self, name: bytes, data: bytes) -> None:
         """Bytes that somebody can be asked for."""
@@ -242,6 +250,11 @@ class Observer:
                 "certified scores recompute", f"{at}: {worst.term} lies {worst.difference_ppm} ppm away"
             )
         self._weights(at, audited)
+        items = zip(audited.batch.items, audited.batch.scored, strict=True)
+        served = {item for item, is_scored in items if not is_scored} - {served_text(at)}
+        if not served <= self.submissions:
+            raise Violation("only what was submitted is served", f"{at} has another item")
+        self.served |= served
 
     def compare(self, task: ScoreTask, claimed: ScoredShard) -> tuple[Deviation, ...]:
         """How far what was certified lies from what follows from the answers. Raises StandInError."""

@@ -120,6 +120,11 @@ def served_text(at: ShardRound) -> bytes:
     return _text(f"user{at.round}" if at.shard == 0 else f"user{at.round}-{at.shard}", 1)[0]
 
 
+def submitted_text(number: int) -> bytes:
+    """What a user submits to some validator."""
+    return _text(f"submitted{number}", 1)[0]
+
+
 def _member(size: Size, name: str) -> Member:
     seed = digest("sim-key", repr(size).encode(), name.encode())
     return Member(name, seed, public_key(seed))

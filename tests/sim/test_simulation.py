@@ -34,6 +34,7 @@ def calm(**changes: object) -> Scenario:
         partitions=0,
         skewed_clocks=0,
         disk_faults=0,
+        submissions=0,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
@@ -76,6 +77,11 @@ def test_false_scores__are_disputed_by_every_honest_validator() -> None:
     outcome = simulate(calm(lies=((Lie.FALSE_SCORES,),), rounds=10), keep_trace=True)
     disputed = {line.split()[1] for line in seen(outcome, "disputed weight")}
     assert disputed == {"v1", "v2", "v3"}
+
+
+def test_submitted_items__are_handed_to_dealers_and_certified() -> None:
+    outcome = simulate(calm(submissions=3, rounds=8))
+    assert (outcome.violation, outcome.submitted, outcome.served) == ("", 3, 3)
 
 
 @pytest.mark.parametrize("cheat", [Cheat.TWO_COMMITS, Cheat.FALSE_REVEAL])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -99,7 +100,10 @@ def run_case(
         on_round()
     scheduler.run_until(slot_start_ms(world.genesis, rounds + SLOTS_AFTER))
     forgers = frozenset(world.encoders[index].key for index in chosen)
-    return _run(world, observer, forgers, rounds)
+    found = _run(world, observer, forgers, rounds)
+    del nodes, network, scheduler, parts, observer
+    gc.collect()  # nodes and links hold each other, and with them 10 MiB of answers a round
+    return found
 
 
 def _run(world: World, observer: RuleObserver, forgers: frozenset[bytes], rounds: int) -> Run:
