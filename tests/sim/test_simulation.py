@@ -16,6 +16,7 @@ from node.sim.cheating import Cheat
 from node.sim.process import LOOK_AGAIN_MS
 from node.sim.run import Outcome, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
+from node.sim.validator import SimValidator
 from tests.support.cli import ROOT
 
 PROGRAM = (
@@ -82,6 +83,13 @@ def test_false_scores__are_disputed_by_every_honest_validator() -> None:
 def test_submitted_items__are_handed_to_dealers_and_certified() -> None:
     outcome = simulate(calm(submissions=3, rounds=8))
     assert (outcome.violation, outcome.submitted, outcome.served) == ("", 3, 3)
+
+
+def test_served_item_that_nobody_submitted__is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        SimValidator, "served", lambda self, at: (b"one two three four five six seven eight",)
+    )
+    assert simulate(calm()).violation.startswith("only what was submitted is served")
 
 
 @pytest.mark.parametrize("cheat", [Cheat.TWO_COMMITS, Cheat.FALSE_REVEAL])
