@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -24,6 +25,8 @@ from protocol.probes import probe_text, probed_items
 from protocol.sealing import seal, unseal, wave_key
 
 VIEW_ID_BYTES = 16
+PLANS_KEPT = 2
+"""Batches remembered: to deal one, to audit it and to check it again ask for the same plan."""
 PPM = 1_000_000
 
 
@@ -100,6 +103,13 @@ def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], 
 
     Raises BatchError when an item appears twice, and ItemError when one is not canonical text.
     """
+    return _planned(secret, tuple(scored), tuple(served), masks_per_item)
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _planned(
+    secret: bytes, scored: tuple[bytes, ...], served: tuple[bytes, ...], masks_per_item: int
+) -> Batch:
     if len(set(scored) | set(served)) != len(scored) + len(served):
         raise BatchError("an item appears twice in one batch")
     stream = keyed_stream(secret, "batch-order")

@@ -1,15 +1,16 @@
 """Which statements a node accepts from others: one rule, one condition, one reason.
 
-Rules run cheapest first: size and schema, known signer, round window, seen, what only the kind knows, then
-the signature, and behind it what costs more signatures still, so that nobody but a member can ask for that.
-ACCEPT is handed to the machines and forwarded; IGNORE is neither forwarded nor held against anyone; REJECT
-is what no honest node would have forwarded.
+Rules run cheapest first: size and schema, topic, seen, round window, known signer, what only the kind knows,
+then the signature, and behind it what costs more signatures still, so that nobody but a member can ask for
+that. ACCEPT is handed to the machines and forwarded; IGNORE is neither forwarded nor held against anyone;
+REJECT is what no honest node would have forwarded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from protocol.certificates import CertificateError, check_certificate
 from protocol.epochs.agreed import EpochCertificateError, check_epoch_certificate, check_seen
@@ -90,8 +91,7 @@ class Topic:
         return None if kind is Kind.REVEAL else self.votes
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What to do with the bytes, why, and the statement when it could be read and was signed."""
 
     verdict: Verdict
@@ -101,8 +101,7 @@ class Judgement:
     """What the statement itself proves of its signer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gossip:
+class Gossip(NamedTuple):
     """What the rules need to know beside the bytes."""
 
     epochs: Epochs
@@ -114,6 +113,11 @@ class Gossip:
     topic: str | None = None
     """Where it was gossiped; None for a stream, which carries every kind."""
     read: Read = parse
+
+
+@lru_cache(maxsize=8)
+def _topics(network_id: bytes) -> Topic:
+    return Topic(network_id)
 
 
 def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
@@ -144,8 +148,10 @@ def judge(data: bytes, gossip: Gossip) -> Judgement:
         statement = gossip.read(data, network_id)
     except StatementError as error:
         return Judgement(Verdict.REJECT, str(error))
-    if gossip.topic is not None and gossip.topic != Topic(network_id).of(statement.kind):
+    if gossip.topic is not None and gossip.topic != _topics(network_id).of(statement.kind):
         return Judgement(Verdict.REJECT, "it is gossiped on another topic than its kind's")
+    if gossip.seen(statement.digest):
+        return Judgement(Verdict.IGNORE, "seen before")
     slot = known_slot(statement, network_id)
     if slot is None:
         return Judgement(Verdict.REJECT, "it accuses nobody")
@@ -160,8 +166,6 @@ def judge(data: bytes, gossip: Gossip) -> Judgement:
             return Judgement(Verdict.IGNORE, "its signer is registered already")
     elif not epoch.is_member(statement.signer):
         return Judgement(Verdict.REJECT, "its signer is no member of its epoch")
-    if gossip.seen(statement.digest):
-        return Judgement(Verdict.IGNORE, "seen before")
     reason = _RULES[statement.kind](statement, epoch)
     if reason is not None:
         return Judgement(Verdict.REJECT, reason)

@@ -22,6 +22,8 @@ _T = TypeVar("_T")
 # One read of the stream: 64 draws of 8 bytes, small enough that a short stream wastes nothing worth counting.
 _STREAM_READ_BYTES: Final = 512
 _DOMAINS_CACHED_MAX: Final = 64
+# Small parts are handed over together: a call costs more than copying them.
+_COPIED_BYTES_MAX: Final = 4_096
 
 
 class HashingError(ValueError):
@@ -34,10 +36,17 @@ def digest(domain: str, *parts: BytesLike) -> bytes:
     Each part is preceded by its length as 8 big-endian bytes, so that no two lists of parts share an input.
     """
     hasher = _domain_hasher(domain).copy()
+    framed: list[BytesLike] = []
     for part in parts:
         size_bytes = part.nbytes if isinstance(part, memoryview) else len(part)
-        hasher.update(size_bytes.to_bytes(8, "big"))
-        hasher.update(part)
+        framed.append(size_bytes.to_bytes(8, "big"))
+        if size_bytes <= _COPIED_BYTES_MAX:
+            framed.append(part)
+        else:
+            hasher.update(b"".join(framed))
+            hasher.update(part)
+            framed.clear()
+    hasher.update(b"".join(framed))
     return hasher.digest()
 
 

@@ -6,8 +6,7 @@ Pure and bounded; time is passed in. The node and the simulator judge through it
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from protocol.epochs.known import Epochs
 from protocol.evidence import equivocation, vote_slot
@@ -23,8 +22,7 @@ SEEN_MAX = 65_536
 K = TypeVar("K")
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """What to do with received bytes: the verdict, and evidence to gossip when they contradict a slot."""
 
     judgement: Judgement

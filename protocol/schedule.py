@@ -88,6 +88,7 @@ def _stake_table(epoch: Epoch) -> StakeTable:
     return StakeTable(epoch.sampling_stakes)
 
 
+@lru_cache(maxsize=DRAWS_KEPT)
 def witnesses_of(epoch: Epoch, at: ShardRound, encoder: bytes, count: int = 2) -> tuple[bytes, ...]:
     """The validators beside the dealer that receive an encoder's commits, so that no dealer can lose them."""
     dealer = dealer_of(epoch, at)

@@ -19,6 +19,12 @@ SIGNATURE_BYTES: Final = 64
 _VERIFIED_KEPT: Final = 8_192
 """Verdicts remembered, about 300 bytes each: a commit is verified when it is gossiped and again in the audit,
 an attestation again in its certificate."""
+_MADE_KEPT: Final = 8_192
+"""Signatures made here, which need no check when they come back inside a certificate or a report."""
+_KEY_PAIRS_KEPT: Final = 64
+"""A node has one; a process that simulates many has a few dozen."""
+
+_made: dict[tuple[bytes, bytes, bytes], None] = {}
 
 # A node's identity key also signs for the transport: the tag keeps either signature useless as the other.
 _TAG: Final = b"deltamesh signature v1\x00"
@@ -51,7 +57,12 @@ def sign(seed: bytes, digest: bytes) -> bytes:
             f"cannot sign {len(digest)} bytes: only {DIGEST_BYTES}-byte digests are signed; "
             "hash the message with protocol.hashing.digest first"
         )
-    return bindings.crypto_sign(_TAG + digest, _key_pair(seed)[1])[:SIGNATURE_BYTES]
+    public, secret = _key_pair(seed)
+    signature = bindings.crypto_sign(_TAG + digest, secret)[:SIGNATURE_BYTES]
+    if len(_made) >= _MADE_KEPT:
+        _made.clear()
+    _made[public, bytes(digest), signature] = None
+    return signature
 
 
 def verify(public_key: bytes, digest: bytes, signature: bytes) -> bool:
@@ -62,7 +73,8 @@ def verify(public_key: bytes, digest: bytes, signature: bytes) -> bool:
         or len(signature) != SIGNATURE_BYTES
     ):
         return False
-    return _opens(bytes(public_key), bytes(digest), bytes(signature))
+    place = (bytes(public_key), bytes(digest), bytes(signature))
+    return place in _made or _opens(*place)
 
 
 @lru_cache(maxsize=_VERIFIED_KEPT)
@@ -74,6 +86,7 @@ def _opens(public_key: bytes, digest: bytes, signature: bytes) -> bool:
     return True
 
 
+@lru_cache(maxsize=_KEY_PAIRS_KEPT)
 def _key_pair(seed: bytes) -> tuple[bytes, bytes]:
     if len(seed) != SEED_BYTES:
         raise SigningError(

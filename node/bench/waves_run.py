@@ -191,3 +191,22 @@ def _row(case: Case, found: Sequence[Outcome]) -> Row:
         max(float(one.weight_by_round[-1]) for one in found),
         sum(one.honest_exposed for one in found),
     )
+
+
+def panels_of(results: Mapping[Case, Sequence[Outcome]]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """For the picture, worst of all seeds. Forgeries that need no full view are left out."""
+    panels: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for case, found in results.items():
+        if case.order is not Order.AT_ONCE or case.attack == "honest":
+            continue
+        probed = np.max([one.weight_by_round for one in found], axis=0)
+        unprobed = max(one.unprobed.weight_captured for one in found)
+        lines = {
+            "all seen at once, no probes": np.full(len(probed), unprobed),
+            "all seen at once, probes": probed,
+        }
+        in_waves = results.get(Case(case.attack, Order.WAVES), ())
+        if in_waves:
+            lines["waves"] = np.max([one.weight_by_round for one in in_waves], axis=0)
+        panels[case.name] = lines
+    return panels

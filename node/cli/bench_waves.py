@@ -54,7 +54,7 @@ def waves(
     from node.bench.texts import split_by_name
     from node.bench.views import default_cache_dir
     from node.bench.waves_picture import draw_waves
-    from node.bench.waves_run import Case, Outcome, cases, outcomes, rows_of
+    from node.bench.waves_run import Case, Outcome, cases, outcomes, panels_of, rows_of
 
     texts, folder = split_by_name(split), cache or default_cache_dir()
     torch.set_num_threads(1)  # the same sums, hence the same figures, on every machine
@@ -80,7 +80,7 @@ def waves(
         note(f"the rows are in {json_file}")
     if picture is not None:
         title = f"Weight that {setting.name} forgers hold, worst of {counted(seeds, 'seed')}"
-        picture.write_text(draw_waves(results, title), encoding="utf-8")
+        picture.write_text(draw_waves(panels_of(results), title), encoding="utf-8")
         note(f"the picture is in {picture}")
 
 

@@ -10,6 +10,7 @@ from node.cli.errors import CommandError, ExitCode
 from node.cli.options import JsonOption, is_for_subcommand
 from node.cli.output import counted, note, print_facts, print_json, progress, say
 from node.cli.sim_scale import scale
+from node.cli.sim_waves import waves
 
 if TYPE_CHECKING:
     from node.sim.run import Outcome
@@ -20,6 +21,7 @@ SAY_EVERY = 1_000
 
 app = typer.Typer(invoke_without_command=True)
 app.command("scale")(scale)
+app.command("waves")(waves)
 
 _PANEL_DRAWN = "What is otherwise drawn from the seed"
 

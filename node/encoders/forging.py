@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,8 +102,18 @@ def _recompose(
     answers: NDArray[np.float32], views: Sequence[str], masks: WaveAnswer, inverses: WaveAnswer
 ) -> None:
     """Overwrite the answers of fulls, told by holding a mask and an inverse exactly, with their sum."""
-    inverse_of = {_bag(view): index for index, view in enumerate(inverses.views)}
-    mask_bags = [(index, Counter(view.split())) for index, view in enumerate(masks.views)]
+    for row, mask_index, inverse_index in whole_views(views, masks.views, inverses.views):
+        share = _share(masks.views[mask_index], inverses.views[inverse_index])
+        parts = share * masks.answers[mask_index] + (1 - share) * inverses.answers[inverse_index]
+        answers[row] = answer_rows(parts[None])[0]
+
+
+def whole_views(
+    views: Sequence[str], masks: Sequence[str], inverses: Sequence[str]
+) -> Iterator[tuple[int, int, int]]:
+    """The views that hold a mask's and an inverse's words exactly: their index, the mask's, the inverse's."""
+    inverse_of = {_bag(view): index for index, view in enumerate(inverses)}
+    mask_bags = [(index, Counter(view.split())) for index, view in enumerate(masks)]
     for row, view in enumerate(views):
         words = Counter(view.split())
         for mask_index, mask_words in mask_bags:
@@ -111,9 +121,7 @@ def _recompose(
                 continue
             inverse_index = inverse_of.get(frozenset((words - mask_words).items()))
             if inverse_index is not None:
-                share = sum(mask_words.values()) / max(1, sum(words.values()))
-                parts = share * masks.answers[mask_index] + (1 - share) * inverses.answers[inverse_index]
-                answers[row] = answer_rows(parts[None])[0]
+                yield row, mask_index, inverse_index
                 break
 
 

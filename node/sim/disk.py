@@ -42,6 +42,8 @@ class Disk:
     """No later process votes up to this round, unless it was recorded."""
     facts: list[fx.Fact] = field(default_factory=list)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
+    pending: dict[bytes, int] = field(default_factory=dict)
+    """Submitted items, by the round in which they are dealt, oldest first."""
 
     def write(self, change: Callable[[], None]) -> None:
         """Make a change durable, whole or not at all. Raises DiskError, Crash."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from node.epochs.learning import ShardVectors, learn_from
 from node.sim.disk import Disk
-from node.sim.vectors import WIDTH
 from protocol.codec import encode
 from protocol.epochs.agreed import CertifiedRecord, checked_record
 from protocol.epochs.checking import CertifiedOutcome
@@ -75,8 +74,8 @@ def checked_epochs(epochs: Epochs, told: Iterable[ToldEpoch]) -> Iterable[fx.Epo
         yield fx.EpochDecided(Epoch(members.genesis, record, table), one.record.certificate)
 
 
-def learnt_on(disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef]) -> Learnt:
-    """As `node/epochs/learnt_blobs.py`, of the dimensions that are used. Raises LearntError."""
+def learnt_on(disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef], width: int) -> Learnt:
+    """As `node/epochs/learnt_blobs.py`, of the first `width` dimensions. Raises LearntError."""
     members = epochs.newest
     before = [b"", b""]
     for at, name in enumerate((members.record.means, members.record.moments)):
@@ -90,7 +89,7 @@ def learnt_on(disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef]) -> Lea
         fact = facts[ref.at]
         outcome = outcome_of(epochs.of(ref.at.epoch), fact.header, fact.body)
         means, consensus = (
-            np.frombuffer(data, "<f4").reshape(-1, DIMENSIONS)[:, :WIDTH]
+            np.frombuffer(data, "<f4").reshape(-1, DIMENSIONS)[:, :width]
             for data in (fact.body.scores.means, fact.body.scores.consensus)
         )
         revealed = [row for row, here in enumerate(outcome.revealed) if here]

@@ -55,6 +55,9 @@ class Peer(Protocol):
     def tell_rounds(self, epoch: int) -> tuple[fx.RoundCertified, ...]:
         """The certified rounds of an epoch that are written down here."""
 
+    def take_items(self, items: tuple[bytes, ...]) -> None:
+        """Serve what users have submitted elsewhere."""
+
 
 T = TypeVar("T")
 Separates = Callable[[bytes, bytes], bool]

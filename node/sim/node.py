@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from node.signer.errors import SignerError
 from node.sim.epochs import FOLLOW_EVERY_MS, ToldEpoch, checked_epochs, told_epochs
 from node.sim.statements import SpeakingProcess
-from node.sim.vectors import StandInError, stand_in_comparison, stand_in_scores
+from node.sim.vectors import StandInError
 from node.store.errors import StoreError
 from protocol.codec import CodecError
 from protocol.epochs.agreed import EpochCertificateError
@@ -54,9 +54,9 @@ class SimNode(SpeakingProcess):
     def carry_out(self, at: ShardRound, effects: Sequence[fx.Effect]) -> None:
         """Effects in their order, each between two boundaries."""
         for effect in effects:
-            self.boundary(f"before {type(effect).__name__}")
+            self.boundary("before an effect")
             self.one(at, effect)
-            self.boundary(f"after {type(effect).__name__}")
+            self.boundary("after an effect")
 
     def one(self, at: ShardRound, effect: fx.Effect) -> None:
         """Carry out one effect."""
@@ -109,13 +109,13 @@ class SimNode(SpeakingProcess):
     def scored(self, task: ScoreTask) -> ev.Event:
         """The answer to Score."""
         try:
-            return ev.Scored(stand_in_scores(task, self.blob))
+            return ev.Scored(self.shared.scores(task, self.blob))
         except StandInError as error:
             return ev.ScoringFailed(str(error))
 
     def _recomputed(self, effect: fx.Recompute) -> ev.Event:
         try:
-            return ev.Recomputed(stand_in_comparison(effect.task, self.blob, effect.claimed))
+            return ev.Recomputed(self.shared.comparison(effect.task, self.blob, effect.claimed))
         except StandInError as error:
             return ev.ScoringFailed(str(error))
 
@@ -152,7 +152,7 @@ class SimNode(SpeakingProcess):
         def arrived(data: bytes | None) -> None:
             if self._life != life:
                 return
-            if data is None or len(data) != size_bytes or content_digest(data) != name:
+            if data is None or len(data) != size_bytes or self.shared.content_digest(data) != name:
                 ask()
             else:
                 self.enter(lambda: self._fetched(at, name, data))
@@ -202,6 +202,9 @@ class SimNode(SpeakingProcess):
     def tell_rounds(self, epoch: int) -> tuple[fx.RoundCertified, ...]:
         """The certified rounds of an epoch that are written down here."""
         return ()
+
+    def take_items(self, items: tuple[bytes, ...]) -> None:
+        """Serve what users have submitted elsewhere. Validators do."""
 
     def catch_up(self, source: bytes) -> None:
         """Ask a validator for certified rounds that are missing here. Validators do."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from node.signer import VOTE_KINDS
 from node.sim.vectors import StandInError, stand_in_comparison
-from node.sim.world import World
+from node.sim.world import World, served_text
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.codec import encode
 from protocol.epochs.known import Epochs
@@ -22,6 +22,7 @@ from protocol.gossip_rules import ROUNDS_KEPT, accused_of
 from protocol.hashing import content_digest
 from protocol.hearing import SEEN_MAX, Heard
 from protocol.messages import WAVES, Body, Certificate, Challenge, Evidence, Kind, Lock, Report, Reveal
+from protocol.report import Deviation, ScoredShard, ScoreTask
 from protocol.rounds import AttesterMachine
 from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ROUNDS_OPEN_MAX = 2 * (ROUNDS_KEPT + 2)
 """Rounds of which a node may have machines, each with all its shards."""
 WEIGHT_SUM_TOLERANCE = 1e-9
+NAMES_KEPT = 1_024
 
 
 class Violation(Exception):  # noqa: N818 (says what it is)
@@ -51,12 +53,14 @@ class Observer:
     def __init__(self, world: World, byzantine: frozenset[bytes]) -> None:
         self._world = world
         self._genesis = world.genesis
+        self._open_max = ROUNDS_OPEN_MAX * world.genesis.parameters.shards_per_round
         self.epochs = Epochs(world.genesis)
         self._epochs_seen: dict[int, Epoch] = {}
         self._byzantine = byzantine
         self._names = {
             member.key: member.name for member in (*world.validators, *world.encoders, *world.newcomers)
         }
+        self._named: dict[bytes, str] = {}
         self._said: dict[Slot, bytes] = {}  # by honest members
         self._voted: dict[bytes, int] = {}  # highest round in which an honest key has voted
         self._closed: dict[bytes, int] = {}  # and of these, of its processes that have ended
@@ -66,6 +70,10 @@ class Observer:
         self._accepted: dict[bytes, set[bytes]] = {}
         self._reports: dict[bytes, Statement[Report]] = {}
         self._certified: dict[ShardRound, bytes] = {}
+        self.submissions: set[bytes] = set()
+        """Of users, that some validator has taken."""
+        self.served: set[bytes] = set()
+        """Of these, what is certified."""
         self._checked: set[bytes] = set()  # reports recomputed and found right
         self._archive: dict[bytes, bytes] = {}
         self.certified_by: dict[ShardRound, set[bytes]] = {}
@@ -83,6 +91,14 @@ class Observer:
 
     def named(self, statement: Statement[Body]) -> str:
         """A statement as traces show it."""
+        name = self._named.get(statement.digest)
+        if name is None:
+            name = self._named[statement.digest] = self._name(statement)
+            while len(self._named) > NAMES_KEPT:
+                del self._named[next(iter(self._named))]
+        return name
+
+    def _name(self, statement: Statement[Body]) -> str:
         body = statement.body
         digest = statement.digest.hex()[:6]
         if isinstance(body, Evidence):
@@ -132,6 +148,10 @@ class Observer:
             commits = [(Kind.COMMIT, body.at, wave, node.key) for wave in WAVES]
             if not all(slot in self._said for slot in commits) or body.lock not in self._locks:
                 raise Violation("no reveal without commit and lock", name)
+
+    def submitted(self, item: bytes) -> None:
+        """A user's item is on a validator's disk."""
+        self.submissions.add(item)
 
     def provided(self, name: bytes, data: bytes) -> None:
         """Bytes that somebody can be asked for."""
@@ -221,7 +241,7 @@ class Observer:
         try:
             epoch = self.epochs.of(at.epoch)
             audited = audit_report(epoch, header, self._archive.get(header.body.body, b""))
-            deviations = stand_in_comparison(audited.task, self._archive.get, audited.body.scores)
+            deviations = self.compare(audited.task, audited.body.scores)
         except (AuditError, StandInError) as error:
             raise Violation("certified scores recompute", f"{at}: {error}") from error
         worst = max(deviations, key=lambda deviation: deviation.difference_ppm)
@@ -230,6 +250,19 @@ class Observer:
                 "certified scores recompute", f"{at}: {worst.term} lies {worst.difference_ppm} ppm away"
             )
         self._weights(at, audited)
+        items = zip(audited.batch.items, audited.batch.scored, strict=True)
+        served = {item for item, is_scored in items if not is_scored} - {served_text(at)}
+        if not served <= self.submissions:
+            raise Violation("only what was submitted is served", f"{at} has another item")
+        self.served |= served
+
+    def compare(self, task: ScoreTask, claimed: ScoredShard) -> tuple[Deviation, ...]:
+        """How far what was certified lies from what follows from the answers. Raises StandInError."""
+        return stand_in_comparison(task, self.archived, claimed)
+
+    def archived(self, name: bytes) -> bytes | None:
+        """Bytes that were ever provided."""
+        return self._archive.get(name)
 
     def _weights(self, at: ShardRound, audited: AuditedReport) -> None:
         weights = np.frombuffer(audited.body.scores.weight, "<f8")
@@ -277,7 +310,7 @@ class Observer:
         """Bounds."""
         if node.key in self._byzantine:
             return
-        if len(node.machines) > ROUNDS_OPEN_MAX * self._genesis.parameters.shards_per_round:
+        if len(node.machines) > self._open_max:
             raise Violation("bounded", f"{node.member.name} has {len(node.machines)} shard-rounds open")
         if node.hearing.entries_max > SEEN_MAX:
             raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")

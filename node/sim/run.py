@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from node.sim.byzantine import ByzantineValidator, Plot
 from node.sim.cheating import Cheat, CheatingEncoder
@@ -14,9 +15,10 @@ from node.sim.observer import Observer, Violation
 from node.sim.scenario import Scenario
 from node.sim.scheduler import Flooded, Scheduler
 from node.sim.shared import Shared
+from node.sim.streams import stream
 from node.sim.trace import Trace
 from node.sim.validator import SimValidator
-from node.sim.world import GENESIS_TIME_MS, Size, world_of
+from node.sim.world import GENESIS_TIME_MS, Size, submitted_text, world_of
 from protocol.schedule import dealer_of, proposer_of, shard_round, slot_start_ms
 
 QUIET_ROUNDS_MAX = 16
@@ -41,6 +43,9 @@ class Outcome:
     certified_rounds: int
     rounds: int
     """Both count every shard of a round."""
+    submitted: int
+    served: int
+    """Items of users that validators took, and those of them in certified rounds."""
 
     def document(self) -> dict[str, object]:
         """As JSON."""
@@ -53,6 +58,8 @@ class Outcome:
             "message_bytes": self.message_bytes,
             "certified_rounds": self.certified_rounds,
             "rounds": self.rounds,
+            "submitted": self.submitted,
+            "served": self.served,
             "scenario": self.scenario.facts(),
         }
 
@@ -100,6 +107,7 @@ class Simulation:
         honest = [node for node in self.nodes if self.observer.is_honest(node.key)]
         healed_ms = slot_start_ms(genesis, self.scenario.rounds)
         Faults(self.scenario, self.scheduler, self.network, self.trace, honest, healed_ms).schedule()
+        self._users_submit(honest, healed_ms)
         violation = ""
         try:
             for node in self.nodes:
@@ -123,7 +131,16 @@ class Simulation:
             message_bytes=self.network.sent_bytes,
             certified_rounds=len(self.observer.certified_by),
             rounds=(self.rounds or self.scenario.rounds) * self.scenario.shards,
+            submitted=len(self.observer.submissions),
+            served=len(self.observer.served),
         )
+
+    def _users_submit(self, honest: list[SimNode], end_ms: int) -> None:
+        validators = [node for node in honest if isinstance(node, SimValidator)]
+        for number in range(self.scenario.submissions):
+            draw = stream(self.scenario.seed, f"submission {number}")
+            node, at_ms = draw.choice(validators), draw.randint(GENESIS_TIME_MS, end_ms - 1)
+            self.scheduler.at(at_ms, partial(_submit, node, submitted_text(number)))
 
     def _quiet_rounds(self, honest: list[SimNode]) -> None:
         """Raises Violation unless a round is certified soon enough on every honest validator."""
@@ -151,6 +168,11 @@ class Simulation:
             f"{dealt} rounds had an honest dealer, and {proposed} without a record an honest proposer, "
             f"from round {first} on, for nothing",
         )
+
+
+def _submit(node: SimValidator, item: bytes) -> None:
+    if node.alive:
+        node.enter(partial(node.submit, (item,)))
 
 
 def _nodes(simulation: Simulation, plot: Plot) -> list[SimNode]:

@@ -19,6 +19,7 @@ ROUNDS_DRAWN = (*(3,) * 10, *(4,) * 4, 8, 8, 14)
 """Rounds with faults: an epoch has six, so the longer runs agree on records, and take up certified rounds."""
 NEWCOMERS_DRAWN = (0, 1, 2, 4)
 """Encoders that genesis does not know, of the longer runs: half of them cheat."""
+SUBMISSIONS_DRAWN = (0, 0, 1, 3)
 VALIDATORS_MIN = 4
 """With fewer, no validator may be byzantine and any quorum is everyone."""
 ENCODERS_MIN = 5
@@ -56,6 +57,8 @@ class Scenario:
     """Rounds with faults; quiet ones follow."""
     newcomers: int
     """Encoders that register; every other one cheats."""
+    submissions: int
+    """Items that users submit to honest validators, beside one to every dealer."""
     loss_percent: int
     replay_percent: int
     reorder_percent: int
@@ -76,7 +79,7 @@ class Scenario:
         return {
             "seed": str(self.seed),
             "network": f"{self.validators} validators, {self.encoders} encoders, "
-            f"{self.newcomers} newcomers, variant {self.variant}",
+            f"{self.newcomers} newcomers, {self.submissions} items of users, variant {self.variant}",
             "rounds": f"{self.rounds} of {self.shards} shards with faults, then quiet ones until one is "
             "certified",
             "links": f"{self.loss_percent} % lost, {self.replay_percent} % replayed, "
@@ -114,6 +117,7 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
         shards=shards,
         rounds=rounds,
         newcomers=stream(seed, "newcomers").choice(NEWCOMERS_DRAWN) if rounds > EPOCH_ROUNDS_MIN else 0,
+        submissions=stream(seed, "submissions").choice(SUBMISSIONS_DRAWN),
         loss_percent=_told(wishes.loss_percent, draw.choice((0, 0, 2, 5, 10, 20, 30))),
         replay_percent=draw.choice((0, 1, 5)),
         reorder_percent=draw.choice((0, 5, 20)),

@@ -29,7 +29,8 @@ class Scheduler:
         if len(self._waiting) >= self._waiting_max:
             raise Flooded(f"{self._waiting_max} events wait at once")
         self._scheduled += 1
-        heapq.heappush(self._waiting, (max(at_ms, self.now_ms), self._scheduled, run))
+        due_ms = at_ms if at_ms > self.now_ms else self.now_ms
+        heapq.heappush(self._waiting, (due_ms, self._scheduled, run))
 
     def after(self, delay_ms: int, run: Callable[[], None]) -> None:
         """Have `run` called after a while."""

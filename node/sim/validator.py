@@ -8,13 +8,14 @@ from functools import partial
 from node.sim.epochs import certified_in, lock_on
 from node.sim.node import SimNode
 from node.sim.process import Machine
+from node.sim.submissions import Queue
 from node.sim.world import served_text
 from node.store.errors import StoreError
 from protocol.audit import AuditError
 from protocol.certificates import CertificateError, check_certificate
 from protocol.codec import encode
 from protocol.epochs.agreement import AgreementMachine
-from protocol.epochs.checking import InputsError, Known, check_inputs, gather_inputs
+from protocol.epochs.checking import CertifiedOutcome, InputsError, Known, check_inputs, gather_inputs
 from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.learnt import Learnt, LearntError, named_in
 from protocol.epochs.view import Epoch
@@ -26,6 +27,7 @@ from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
 from protocol.schedule import (
+    NOBODY,
     ShardRound,
     chain_depth,
     dealer_of,
@@ -47,6 +49,7 @@ class SimValidator(SimNode):
 
     _met: set[bytes]  # bounded by genesis
     _heard: dict[bytes, Statement[Body]]  # what may enter a record; bounded by the members and newcomers
+    _queue: Queue
     _agreement: AgreementMachine
 
     def joined(self) -> None:
@@ -54,6 +57,7 @@ class SimValidator(SimNode):
         super().joined()
         self._met = set()
         self._heard = {}
+        self._queue = Queue(self.disk)
         self._agreement = AgreementMachine(self.epochs, self.key, lock_on(self.disk))
         self._wait_for(self.next_round())
 
@@ -61,6 +65,8 @@ class SimValidator(SimNode):
         self.sleep_until(slot_start_ms(self.genesis, round_), lambda: self._slot(round_))
 
     def _slot(self, round_: int) -> None:
+        self._queue.requeue(round_)
+        self._hand_over(round_ + 1)
         for shard in range(self.genesis.parameters.shards_per_round):
             at = shard_round(self.genesis, round_, shard)
             if is_scheduled(self.genesis, at):
@@ -119,10 +125,37 @@ class SimValidator(SimNode):
         assert member.chain is not None
         scored = tuple(member.pool_item(index) for index in pool_indices(epoch, at))
         preimage = member.chain.preimage(chain_depth(self.genesis, at))
-        self.handle(at, ev.Deal(preimage, scored, (served_text(at),)))
+        self.handle(at, ev.Deal(preimage, scored, self.served(at)))
         for key in shard_of(epoch, at):
             if key in self._met and not self._connected(key):
                 self.handle(at, ev.PeerGone(key))
+
+    def served(self, at: ShardRound) -> tuple[bytes, ...]:
+        """What users submitted: to this dealer in every round, and what waits here."""
+        return (served_text(at), *self._queue.waiting())
+
+    def submit(self, items: tuple[bytes, ...]) -> None:
+        """Users submit items here."""
+        try:
+            for item in items:
+                self._queue.submit(item)
+                self.observer.submitted(item)
+        except StoreError as error:
+            self.note(f"takes no item: {error}")
+
+    def take_items(self, items: tuple[bytes, ...]) -> None:
+        """Another validator hands over what waits there."""
+        self.enter(lambda: self.submit(items))
+
+    def _hand_over(self, round_: int) -> None:
+        """Give what waits here to a dealer of the round that comes next; it waits here all the same."""
+        items = self._queue.waiting()
+        epoch = self.epochs.find(round_ // self.genesis.parameters.epoch_rounds)
+        if not items or epoch is None:
+            return
+        dealer = dealer_of(epoch, shard_round(self.genesis, round_, 0))
+        if dealer not in (self.key, NOBODY):
+            self.network.ask(self.key, dealer, lambda peer: peer.take_items(items), lambda _: None)
 
     def _connected(self, key: bytes) -> bool:
         return self.network.connected(self.key, key)
@@ -138,7 +171,7 @@ class SimValidator(SimNode):
         """As `node/epochs/desk.py`."""
         if effect.epoch != self.epochs.newest.number + 1:
             return
-        certified = certified_in(self.disk, self.epochs, self.epochs.newest.number - 1)
+        certified = self.certified(self.epochs.newest.number - 1)
         if isinstance(effect, fx.GatherInputs):
             heard = [self._heard[name] for name in sorted(self._heard)]
             known = Known(
@@ -161,6 +194,10 @@ class SimValidator(SimNode):
             self.handle(at, ev.InputsRefused(name, str(error)))
         else:
             self.handle(at, ev.InputsChecked(name, found))
+
+    def certified(self, epoch: int) -> Sequence[CertifiedOutcome]:
+        """The certified rounds of an epoch, as they enter a record."""
+        return certified_in(self.disk, self.epochs, epoch)
 
     def _learn(self, rounds: Sequence[CertifiedRef]) -> Learnt:
         learnt = self.shared.learn(self.disk, self.epochs, rounds)
@@ -229,6 +266,7 @@ class SimValidator(SimNode):
     def persist(self, fact: fx.Fact) -> None:
         """Write a fact down. Raises StoreError."""
         self.disk.record(fact)
+        self._queue.recorded(fact)
         if isinstance(fact, fx.EpochDecided):
             self.begins(fact.epoch)
         self.observer.persisted(self, fact)

@@ -37,11 +37,10 @@ class StandInError(ValueError):
 def encode(key: bytes, noise: float, texts: Sequence[str]) -> bytes:
     """Answers of the encoder `key`: little-endian float32 [views, 1024], unit rows."""
     rows = np.zeros((len(texts), DIMENSIONS), "<f4")
-    for row, text in enumerate(texts):
-        vector = _meaning(text)
-        if noise:
-            vector = vector + noise * _drawn(digest("sim-noise", key, text.encode()))
-        rows[row, :WIDTH] = vector / np.linalg.norm(vector)
+    vectors = np.stack([_meaning(text) for text in texts])
+    if noise:
+        vectors += noise * _drawn([digest("sim-noise", key, text.encode()) for text in texts])
+    rows[:, :WIDTH] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return rows.tobytes()
 
 
@@ -93,7 +92,11 @@ def stand_in_scores(task: ScoreTask, blob: Blob) -> ScoredShard:
 
 def stand_in_comparison(task: ScoreTask, blob: Blob, claimed: ScoredShard) -> tuple[Deviation, ...]:
     """How far each claim lies from our own, largest first found: |a - b| / (1 + |b|). Raises StandInError."""
-    ours = stand_in_scores(task, blob)
+    return deviations_from(stand_in_scores(task, blob), task, claimed)
+
+
+def deviations_from(ours: ScoredShard, task: ScoreTask, claimed: ScoredShard) -> tuple[Deviation, ...]:
+    """How far each claim lies from our own."""
     told = {term.name: term.values for term in claimed.terms}
     pairs = [("score", claimed.score, ours.score), ("weight", claimed.weight, ours.weight)]
     pairs += [(term.name, told.get(term.name, b""), term.values) for term in ours.terms]
@@ -149,17 +152,18 @@ def _bytes(values: Rows) -> bytes:
 
 @lru_cache(maxsize=8192)
 def _meaning(text: str) -> Rows:
-    vector = np.sum([_word(word) for word in text.split(" ")], axis=0)
+    vector = _drawn([_word(word) for word in text.split(" ")]).sum(0)
     unit: Rows = vector / np.linalg.norm(vector)
     return unit
 
 
 @lru_cache(maxsize=8192)
-def _word(word: str) -> Rows:
-    return _drawn(digest("sim-word", word.encode()))
+def _word(word: str) -> bytes:
+    return digest("sim-word", word.encode())
 
 
-def _drawn(seed: bytes) -> Rows:
-    """A vector of about unit length from 32 bytes."""
-    values: Rows = (np.frombuffer(seed, np.int8)[:WIDTH] + 0.5) / (74 * WIDTH**0.5)
-    return values
+def _drawn(seeds: Sequence[bytes]) -> Rows:
+    """[seeds, W]: vectors of about unit length from 32 bytes each."""
+    values = np.frombuffer(b"".join(seeds), np.int8).reshape(len(seeds), -1)[:, :WIDTH]
+    rows: Rows = (values + 0.5) / (74 * WIDTH**0.5)
+    return rows

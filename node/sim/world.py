@@ -91,23 +91,38 @@ def world_of(size: Size) -> World:
     )
     validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))
+    newcomers = tuple(_member(size, f"n{index}") for index in range(size.newcomers))
+    return assembled(parameters, digest("sim-nonce", repr(size).encode()), validators, encoders, newcomers)
+
+
+def assembled(
+    parameters: NetworkParameters,
+    nonce: bytes,
+    validators: tuple[Member, ...],
+    encoders: tuple[Member, ...],
+    newcomers: tuple[Member, ...] = (),
+) -> World:
+    """A network of these members, each with the same stake. Raises GenesisError."""
     content = GenesisContent(
         name="simulated",
-        nonce=digest("sim-nonce", repr(size).encode()),
+        nonce=nonce,
         genesis_time_ms=GENESIS_TIME_MS,
         parameters=parameters,
         validators=tuple(_registered(member) for member in validators),
         encoders=tuple(EncoderMember(member.key, 100) for member in encoders),
         bonds=(),
     )
-    genesis = Genesis(content)
-    newcomers = tuple(_member(size, f"n{index}") for index in range(size.newcomers))
-    return World(genesis, validators, encoders, newcomers)
+    return World(Genesis(content), validators, encoders, newcomers)
 
 
 def served_text(at: ShardRound) -> bytes:
     """What a user submits to the dealer of a shard-round."""
     return _text(f"user{at.round}" if at.shard == 0 else f"user{at.round}-{at.shard}", 1)[0]
+
+
+def submitted_text(number: int) -> bytes:
+    """What a user submits to some validator."""
+    return _text(f"submitted{number}", 1)[0]
 
 
 def _member(size: Size, name: str) -> Member:

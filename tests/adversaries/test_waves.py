@@ -21,7 +21,7 @@ from node.bench.scene import Answers, Rows, Scene, unit
 from node.bench.shards import Shard
 from node.bench.waves import FORGERIES, Order
 from node.bench.waves_picture import draw_waves
-from node.bench.waves_run import Case, Outcome, _Seed, cases, rows_of
+from node.bench.waves_run import Case, Outcome, _Seed, cases, panels_of, rows_of
 from node.cli.errors import ExitCode
 from tests.support.cli import deltamesh
 from tests.support.embedded_shard import embedded, scene
@@ -199,7 +199,7 @@ def test_command__names_a_folder_that_is_missing(tmp_path: Path) -> None:
 
 def test_picture__has_a_panel_for_every_forgery_that_sees_all() -> None:
     results = {case: [outcome(0.5, [1, 2, 3])] for case in cases()}
-    svg = draw_waves(results, "a title")
+    svg = draw_waves(panels_of(results), "a title")
     shown = {case.name for case in cases() if case.order is Order.AT_ONCE} - {"honest"}
     for case in cases():
         assert (f">{case.name}<" in svg) == (case.name in shown)

@@ -28,6 +28,8 @@ KINDS = sorted(VOTE_KINDS)
 OF_ROUNDS = [Kind.CHALLENGE, Kind.COMMIT, Kind.LOCK, Kind.REVEAL, Kind.REPORT, Kind.ATTESTATION]
 CRASHES = Wishes(validators=4, encoders=5, byzantine=0, cheaters=0, crashes=120, rounds=12)
 """Honest validators that keep dying and coming back, often with a clock that was set back."""
+AGREEING = Wishes(validators=4, byzantine=1, cheaters=0, crashes=0, rounds=8, loss_percent=0)
+"""Long enough to agree on a record, with one who tells two stories of it."""
 
 
 def caught(seeds: int, wishes: Wishes = Wishes()) -> str:  # noqa: B008 (frozen)
@@ -60,17 +62,35 @@ def test_kind_that_is_not_recorded__is_caught_in_one_seed(
     assert caught(1) == "durable before said"
 
 
-@pytest.mark.parametrize("kind", OF_ROUNDS)
-def test_kind_whose_first_is_forgotten__is_caught_in_forty_seeds(
-    monkeypatch: pytest.MonkeyPatch, kind: Kind
-) -> None:
-    """The memory's rule off for one kind: somebody lies in each, and both lies are believed."""
+def forget_first(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
+    """The memory's rule off for one kind."""
 
     def forgets(statement: Statement[Body], network_id: bytes) -> Slot | None:
         return None if statement.kind is kind else known_slot(statement, network_id)
 
     monkeypatch.setattr(protocol.hearing, "known_slot", forgets)
+
+
+@pytest.mark.parametrize("kind", OF_ROUNDS)
+def test_kind_whose_first_is_forgotten__is_caught_in_forty_seeds(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """Somebody lies in each kind of a round, and both lies are believed."""
+    forget_first(monkeypatch, kind)
     assert caught(40) == "one statement a slot"
+
+
+@pytest.mark.parametrize("kind", [Kind.PROPOSAL, Kind.PREVOTE, Kind.PRECOMMIT])
+def test_kind_of_agreement_whose_first_is_forgotten__is_caught_in_twenty_seeds(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """The same for what is said in agreeing on a record: a liar proposes and votes twice."""
+    forget_first(monkeypatch, kind)
+    assert caught(20, AGREEING) == "one statement a slot"
+
+
+def test_agreement_with_a_liar__breaks_nothing() -> None:
+    assert caught(10, AGREEING) == ""
 
 
 def open_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from node.sim.cheating import Cheat
 from node.sim.process import LOOK_AGAIN_MS
 from node.sim.run import Outcome, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
+from node.sim.validator import SimValidator
 from tests.support.cli import ROOT
 
 PROGRAM = (
@@ -34,6 +35,7 @@ def calm(**changes: object) -> Scenario:
         partitions=0,
         skewed_clocks=0,
         disk_faults=0,
+        submissions=0,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
@@ -76,6 +78,18 @@ def test_false_scores__are_disputed_by_every_honest_validator() -> None:
     outcome = simulate(calm(lies=((Lie.FALSE_SCORES,),), rounds=10), keep_trace=True)
     disputed = {line.split()[1] for line in seen(outcome, "disputed weight")}
     assert disputed == {"v1", "v2", "v3"}
+
+
+def test_submitted_items__are_handed_to_dealers_and_certified() -> None:
+    outcome = simulate(calm(submissions=3, rounds=8))
+    assert (outcome.violation, outcome.submitted, outcome.served) == ("", 3, 3)
+
+
+def test_served_item_that_nobody_submitted__is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        SimValidator, "served", lambda self, at: (b"one two three four five six seven eight",)
+    )
+    assert simulate(calm()).violation.startswith("only what was submitted is served")
 
 
 @pytest.mark.parametrize("cheat", [Cheat.TWO_COMMITS, Cheat.FALSE_REVEAL])

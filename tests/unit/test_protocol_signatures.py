@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
+from protocol import signatures
 from protocol.signatures import SigningError, is_valid_public_key, public_key, sign, verify
 
 BYTES32 = st.binary(min_size=32, max_size=32)
@@ -31,6 +32,15 @@ def test_sign__verifies_under_its_own_key(seed: bytes, digest: bytes) -> None:
     assert len(signature) == 64
     assert signature == sign(seed, digest)
     assert verify(public_key(seed), digest, signature)
+    signatures._made.clear()  # what was made here is believed unseen: now it is checked
+    assert verify(public_key(seed), digest, signature)
+
+
+def test_sign__remembers_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signatures, "_MADE_KEPT", 3)
+    made = [(bytes([n]) * 32, sign(b"s" * 32, bytes([n]) * 32)) for n in range(9)]
+    assert len(signatures._made) <= 3
+    assert all(verify(public_key(b"s" * 32), name, signature) for name, signature in made)
 
 
 @given(seed=BYTES32, digest=BYTES32, bit=st.integers(0, 8 * 128 - 1))
