@@ -20,7 +20,7 @@ from protocol.genesis import Genesis
 from protocol.messages import EpochCertificate
 
 CHECKED_AT_START = 256
-"""Newest certificates whose votes are checked when the store is opened: 1.5 s where 100 validators vote.
+"""Newest certificates whose votes are checked when the store is opened: 1.8 s of CPU with 67 votes each.
 
 A damaged one that is older harms nobody: whoever pulls it checks it, and asks another peer.
 """

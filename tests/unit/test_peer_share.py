@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+import node.roles.validator
 from node.epochs.peer_share import FULL_FROM_PPM, SHARE_MIN, share_now, share_of
 from node.network.limits import NetworkLimits
 from node.network.windows import WindowBudget
+from node.roles.encoder import run_encoder_node
+from node.roles.validator import run_validator_node
 from protocol.bending import Bending
 from protocol.codec import encode
 from protocol.epochs.known import Epochs
 from protocol.epochs.record import EncoderState, EncoderTable
 from protocol.epochs.view import PPM, Epoch
 from protocol.hashing import content_digest
+from tests.support.local_network import _prepare
 from tests.support.records import ENCODERS, GENESIS, VALIDATORS, Story, conviction, newcomer, registration
 
 FIRST = Epoch.first(GENESIS)
+
+
+class FakeWorker:
+    """Scores nothing."""
+
+    async def start(self) -> None:
+        """As if it had."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "trio"
+
+
 NEW = newcomer(0)
 
 
@@ -76,3 +98,34 @@ def test_least_share__is_many_times_what_a_round_takes() -> None:
     assert limits.requests_per_s * SHARE_MIN >= 5
     assert limits.blob_bytes_per_peer_per_s * SHARE_MIN >= 16 << 20
     assert WindowBudget(limits, lambda _: SHARE_MIN).grant(NEW) >= 1 << 20
+
+
+class Asked(Exception):  # noqa: N818
+    """What a role opens its host with."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("role", ["validator", "encoder"])
+async def test_role__opens_its_host_with_the_shares_of_its_newest_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    genesis, nodes = _prepare(tmp_path, 1, 3, 0, {"scored_items": 4})
+
+    def ask(*_: object, **given_: object) -> None:
+        raise Asked(given_)
+
+    @asynccontextmanager
+    async def no_worker(*_: object, **__: object) -> AsyncIterator[FakeWorker]:
+        yield FakeWorker()
+
+    monkeypatch.setattr(f"node.roles.{role}.open_host", ask)
+    monkeypatch.setattr(node.roles.validator, "open_scoring_worker", no_worker)
+    runs: dict[str, Callable[[trio.Event], Awaitable[None]]] = {
+        "validator": partial(run_validator_node, nodes["validator-0"]),
+        "encoder": partial(run_encoder_node, nodes["encoder-0"], lambda: None),  # type: ignore[arg-type, return-value]
+    }
+    with pytest.raises(Asked) as caught:
+        await runs[role](trio.Event())
+    share = caught.value.args[0]["share"]
+    assert {share(key) for key in (*genesis.validators, *genesis.encoders)} == {1.0}
+    assert share(NEW) == SHARE_MIN
