@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
@@ -19,9 +21,11 @@ from node.catch_up import CatchUp
 from node.cli.errors import ExitCode
 from node.epochs.follow import ENCODERS_METHOD, IDLE_S, RECORDS_METHOD, Ask, EpochFollower
 from node.epochs.history import chain_to, keep_epoch, lacks_encoders, open_epochs
+from node.epochs.learnt_blobs import LearntBlobs
 from node.network.counters import Counters
 from node.network.errors import RequestDenied, RequestRefused
 from node.roles.recorder import Recorder
+from node.roles.validator import Validator
 from node.store import EpochRow, RoundRecord, RoundState, Store
 from protocol.codec import decode, encode
 from protocol.epochs.horizon import EVIDENCE_EPOCHS
@@ -115,6 +119,23 @@ def test_setting__keeps_at_least_what_evidence_is_checked_by(tmp_path: Path) -> 
     assert load_settings({"home": tmp_path}).retention_epochs == 64
     with pytest.raises(ConfigError, match="retention_epochs"):
         load_settings({"home": tmp_path, "retention_epochs": EVIDENCE_EPOCHS - 1})
+
+
+async def test_validator_that_tidies_up__keeps_as_many_epochs_as_it_is_told(
+    store: Store, tmp_path: Path
+) -> None:
+    fill(store)
+    epochs = open_epochs(GENESIS, store)
+    told = load_settings({"home": tmp_path, "retention_epochs": 9})
+    validator = SimpleNamespace(
+        _store=store,
+        _epochs=epochs,
+        _genesis=GENESIS,
+        _node=SimpleNamespace(settings=told),
+        _learnt=LearntBlobs(epochs, store),
+    )
+    await Validator._tidy(cast(Validator, validator), EPOCHS * ROUNDS)
+    assert store.encoders_kept_from() == EPOCHS - 9
 
 
 # -- following ---------------------------------------------------------------------------------------------
