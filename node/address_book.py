@@ -14,7 +14,7 @@ from node.keys import peer_id
 from node.network.errors import DialError, RequestError
 from node.network.host import Host, PeerEvent, PeerInfo
 from protocol.codec import CodecError, PublicKey, Record, decode, encode
-from protocol.genesis import Genesis
+from protocol.epochs.known import Epochs
 
 METHOD = "addresses"
 ADDRESSES_EACH_MAX = 8
@@ -42,14 +42,16 @@ class Answer(Record, frozen=True):
 
 
 class AddressBook:
-    """Keeps a node connected to the validators of its network. Holds only keys of genesis: bounded.
+    """Keeps a node connected to the validators of its network, those that joined later too: bounded by them.
 
-    What the operator and genesis say is never displaced by what peers say; what a validator says about
-    itself displaces what others say about it, so that one that has moved is found again.
+    What the operator, genesis and the records say is never displaced by what peers say; what a validator says
+    about itself displaces what others say about it, so that one that has moved is found again.
     """
 
-    def __init__(self, genesis: Genesis, host: Host, bootstrap: Sequence[str]) -> None:
-        self._genesis = genesis
+    def __init__(self, epochs: Epochs, host: Host, bootstrap: Sequence[str]) -> None:
+        self._epochs = epochs
+        self._validators: set[bytes] = set()
+        self._bootstrap = tuple(bootstrap)
         self._host = host
         self._given: dict[bytes, tuple[str, ...]] = {}
         self._told: dict[bytes, tuple[str, ...]] = {}
@@ -57,17 +59,26 @@ class AddressBook:
         self._wake = trio.Event()
         host.on_peer(self._meet)
         host.handle(METHOD, self._answer, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
-        named = {peer_id(key): key for key in genesis.validators}
+        self._look_up()
+        named = {peer_id(key) for key in self._validators}
         for address in bootstrap:
-            key = named.get(address.rpartition("/p2p/")[2])
-            if key is None:
+            if address.rpartition("/p2p/")[2] not in named:
                 # Not a validator: it may still know where they are, being a member.
                 self._maintain([address])
-            else:
-                self._given[key] = (*self._given.get(key, ()), address)
-        for key, member in genesis.validators.items():
-            usable = [f for a in member.addresses if (f := _dialable(a, key)) is not None]
-            self._given[key] = tuple(dict.fromkeys((*self._given.get(key, ()), *usable)))[:ADDRESSES_EACH_MAX]
+
+    def _look_up(self) -> None:
+        """Take up validators that have joined since, or are about to; nobody is forgotten."""
+        said = {key: member.addresses for key, member in self._epochs.genesis.validators.items()}
+        for card in self._epochs.newest.cards:
+            said.setdefault(card.public_key, card.addresses)
+        for key, addresses in said.items():
+            if key in self._validators:
+                continue
+            self._validators.add(key)
+            own = f"/p2p/{peer_id(key)}"
+            given = [address for address in self._bootstrap if address.endswith(own)]
+            usable = [f for a in addresses if (f := _dialable(a, key)) is not None]
+            self._given[key] = tuple(dict.fromkeys((*given, *usable)))[:ADDRESSES_EACH_MAX]
             self._keep(key)
 
     async def run(self) -> None:
@@ -75,13 +86,12 @@ class AddressBook:
         turn = 0
         while True:
             self._wake = trio.Event()
-            peers = [peer for peer in self._host.peers() if peer.public_key in self._genesis.validators]
+            self._look_up()
+            peers = [peer for peer in self._host.peers() if peer.public_key in self._validators]
             # Whoever comes back may have moved.
             self._asked &= {peer.public_key for peer in peers}
             strangers = [peer for peer in peers if peer.public_key not in self._asked]
-            missing = len(peers) + (self._host.public_key in self._genesis.validators) < len(
-                self._genesis.validators
-            )
+            missing = len(peers) + (self._host.public_key in self._validators) < len(self._validators)
             if missing and peers and not strangers:
                 # Who did not know before may know now. Not everybody begins with the same one.
                 turn += 1
@@ -93,7 +103,7 @@ class AddressBook:
                 await self._wake.wait()
 
     def _meet(self, event: PeerEvent) -> None:
-        if event.public_key in self._genesis.validators:
+        if event.public_key in self._validators:
             self._wake.set()
 
     async def _ask(self, peer: PeerInfo) -> None:
@@ -109,7 +119,7 @@ class AddressBook:
         self._asked.add(key)
         connected = {info.public_key for info in self._host.peers()}
         for known in answer.known:
-            if known.public_key not in self._genesis.validators or known.public_key == self._host.public_key:
+            if known.public_key not in self._validators or known.public_key == self._host.public_key:
                 continue
             if known.public_key == key:
                 self._learn(key, [_seen_at(address, peer.address) for address in known.addresses])
@@ -117,7 +127,7 @@ class AddressBook:
                 self._learn(known.public_key, known.addresses)
 
     async def _answer(self, peer: bytes, payload: bytes) -> bytes:
-        known = {key: self._addresses(key) for key in self._genesis.validators}
+        known = {key: self._addresses(key) for key in self._validators}
         if self._host.public_key in known:
             known[self._host.public_key] = self._host.addresses[:ADDRESSES_EACH_MAX]
         found = [Known(key, at) for key, at in sorted(known.items()) if at]

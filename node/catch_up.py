@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from node.clock import now_ms
+from node.epochs.admission import is_member_of_late, is_validator_of_late
 from node.network.exchange import Exchange
 from node.network.host import Host
 from node.paging import pull_pages
@@ -61,7 +62,7 @@ class CatchUp:
     """Pulls what this node has missed and serves what others have.
 
     Every validator's rounds are gone through, since each may lack some: one that withholds a round, or is
-    slow, costs time. The table of how far is bounded by genesis.
+    slow, costs time. The table of how far is bounded by the validators.
     """
 
     def __init__(
@@ -90,9 +91,14 @@ class CatchUp:
         """Keep up with the network: go through every connected validator's rounds, again and again."""
         while True:
             for peer in self._host.peers():
-                if peer.public_key in self._genesis.validators:
+                if is_validator_of_late(self._epochs, peer.public_key) and self._is_served:
                     await pull_pages(self._host, peer.public_key, self._page, "rounds")
             await trio.sleep(IDLE_S)
+
+    @property
+    def _is_served(self) -> bool:
+        """Whether others give blobs to this node; whoever is no member yet has to wait for that."""
+        return is_member_of_late(self._epochs, self._host.public_key)
 
     async def _page(self, key: bytes) -> bool:
         """Take one page of a peer's rounds; whether there may be more of them."""

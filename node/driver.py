@@ -25,7 +25,7 @@ from node.scoring_worker import ScoringUnavailable
 from node.signer import SignerError
 from node.statements import Statements
 from node.store.errors import StoreError
-from protocol.gossip_rules import Topic
+from protocol.gossip_rules import Topic, accused_of
 from protocol.hashing import content_digest
 from protocol.messages import Body, Evidence
 from protocol.report import Deviation, ScoredShard, ScoreTask
@@ -177,7 +177,11 @@ class Driver:
             self._offer(at, ev.Received(statement))
 
     def accuse(self, evidence: Evidence) -> None:
-        """Gossip evidence found here."""
+        """Gossip evidence found here, if this node is heard: a member of the epoch that it is about."""
+        accused = accused_of(evidence, self._statements.genesis.network_id)
+        epoch = None if accused is None else self._statements.epochs.find(accused[0].epoch)
+        if epoch is None or not epoch.is_member(self._host.public_key):
+            return
         self._start(self._broadcast_evidence, evidence)
 
     def pass_on(self, statement: Statement[Body]) -> None:

@@ -13,6 +13,8 @@ from msgspec import inspect
 
 from config.errors import ConfigError, nearest_hint, os_error_sentence
 from protocol.genesis import EncoderMember, ValidatorMember
+from protocol.hashing import DIGEST_BYTES
+from protocol.signatures import SIGNATURE_BYTES
 
 CARD_BYTES_MAX = 64 << 10
 _CARD_KEY = "deltamesh_card"
@@ -29,10 +31,16 @@ class CardError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class MemberCard:
-    """A member's entry of genesis. `chain_length` [steps] is a validator's, and must be the network's."""
+    """A member's entry of genesis. `chain_length` [steps] is a validator's, and must be the network's.
+
+    The card of a validator that joins a running network names it and is signed; of any other both are empty.
+    """
 
     member: ValidatorMember | EncoderMember
     chain_length: int | None = None
+    network_id: bytes = b""
+    signature: bytes = b""
+    """Over `protocol.cards.card_digest`."""
 
     @property
     def role(self) -> str:
@@ -45,6 +53,8 @@ def card_to_text(card: MemberCard) -> str:
     document: dict[str, object] = {_CARD_KEY: _VERSION, "role": card.role}
     if card.chain_length is not None:
         document["chain_length"] = card.chain_length
+    if card.signature:
+        document["network_id"], document["signature"] = card.network_id.hex(), card.signature.hex()
     for name in card.member.__struct_fields__:
         value = getattr(card.member, name)
         document[name] = value.hex() if isinstance(value, bytes) else value
@@ -66,7 +76,12 @@ def card_from_text(text: str, source: str = "card") -> MemberCard:
         raise CardError(f"{source}: chain_length {says}; make the card again with `deltamesh init`")
     if chain_length is not None and (type(chain_length) is not int or chain_length < 1):
         raise CardError(f"{source}: chain_length must be a whole number above zero")
-    return MemberCard(_member(kind, document, source), chain_length)
+    network_id, signature = (
+        _bytes(document.pop(name, ""), name, source) for name in ("network_id", "signature")
+    )
+    if (len(network_id), len(signature)) not in ((0, 0), (DIGEST_BYTES, SIGNATURE_BYTES)):
+        raise CardError(f"{source}: network_id and signature do not belong together; copy the card again")
+    return MemberCard(_member(kind, document, source), chain_length, network_id, signature)
 
 
 def load_card(path: Path) -> MemberCard:

@@ -13,6 +13,7 @@ from config.datadir import DataDir
 from config.errors import ConfigError
 from config.genesis import load_genesis
 from config.settings import Settings
+from node.joining import prepared_or_refused
 from node.keys import load_key
 from node.logs import set_up_logging
 from node.membership import membership_faults
@@ -36,10 +37,7 @@ def run_validator(settings: Settings, at_boundary: Boundary = _carry_on) -> None
     with directory.lock():
         node = _load(settings, directory, at_boundary)
         if node.me not in node.genesis.validators:
-            raise ConfigError(
-                f"the key {node.key.fingerprint} is no validator of this network: run it as an encoder, or "
-                "have its member card put into a new genesis (`deltamesh init --role validator` prints it)"
-            )
+            prepared_or_refused(directory, node.key, node.genesis)
         faults = membership_faults(directory, node.key, node.genesis)
         if faults:
             raise ConfigError("; ".join(faults))

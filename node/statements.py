@@ -26,6 +26,7 @@ class Statements:
 
     def __init__(self, epochs: Epochs, signer: Signer, counters: Counters) -> None:
         self.genesis = epochs.genesis
+        self.epochs = epochs
         self._signer = signer
         self._counters = counters
         self._hearing = Hearing(epochs)

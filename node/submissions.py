@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from node.clock import now_ms
+from node.epochs.admission import is_validator_of_late
 from node.network.errors import RequestError, RequestRefused
 from node.network.host import Host
 from node.store import QueueFull, Store, StoreError
@@ -71,7 +72,7 @@ class Submissions:
                 log.info("items.not_handed_over", peer=dealer.hex()[:8], reason=str(error))
 
     async def _take(self, peer: bytes, payload: bytes) -> bytes:
-        if peer not in self._genesis.validators:
+        if not is_validator_of_late(self._epochs, peer):
             raise RequestRefused("items are taken from validators only")
         try:
             handover = decode(payload, Handover, size_bytes_max=REQUEST_BYTES_MAX)

@@ -17,6 +17,7 @@ from protocol.epochs.agreed import EpochCertificateError, check_epoch_certificat
 from protocol.epochs.inputs import INPUTS_BYTES_MAX
 from protocol.epochs.known import Epochs, UnknownEpochError
 from protocol.epochs.registration import registration_fault
+from protocol.epochs.stakes import consent_fault, transfer_fault, transfer_refusal
 from protocol.epochs.view import Epoch
 from protocol.evidence import (
     EvidenceError,
@@ -46,6 +47,7 @@ from protocol.messages import (
     Registration,
     Report,
     Reveal,
+    StakeTransfer,
 )
 from protocol.report import BODY_BYTES_MAX
 from protocol.schedule import (
@@ -80,8 +82,8 @@ class Topic:
         self.rounds = f"{prefix}/rounds"
         """What encoders and validators need: challenges, locks, certificates of both kinds, evidence."""
         self.votes = f"{prefix}/votes"
-        """What only validators need: commits, reports, attestations, disputes, registrations, exits, and
-        what is said in agreeing on an epoch's record.
+        """What only validators need: commits, reports, attestations, disputes, registrations, exits,
+        stake transfers, and what is said in agreeing on an epoch's record.
         """
 
     def of(self, kind: Kind) -> str | None:
@@ -123,9 +125,9 @@ def _topics(network_id: bytes) -> Topic:
 def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
     """Where the first statement is all that anyone needs to know; None for evidence that accuses nobody.
 
-    The slot of a vote; of a dispute, registration or exit its author's place in the round; of a certificate
-    what it certifies, and of evidence the offender and round, whoever says so. Without it one member could
-    say endless true things.
+    The slot of a vote; of a dispute, registration, exit or transfer its author's place in the round; of a
+    certificate what it certifies, and of evidence the offender and round, whoever says so. Without it one
+    member could say endless true things.
     """
     body = statement.body
     match body:
@@ -133,7 +135,7 @@ def known_slot(statement: Statement[Body], network_id: bytes) -> Slot | None:
             return (statement.kind, body.at, 0, body.report)
         case EpochCertificate():
             return (statement.kind, body.at, body.epoch, body.record)
-        case Dispute() | Registration() | Exit():
+        case Dispute() | Registration() | Exit() | StakeTransfer():
             return (statement.kind, body.at, 0, statement.signer)
         case Evidence():
             accused = accused_of(body, network_id)
@@ -164,11 +166,15 @@ def judge(data: bytes, gossip: Gossip) -> Judgement:
     if isinstance(statement.body, Registration):
         if any(state.public_key == statement.signer for state in epochs.newest.table.encoders):
             return Judgement(Verdict.IGNORE, "its signer is registered already")
+        if epochs.newest.is_validating(statement.signer):
+            return Judgement(Verdict.IGNORE, "its signer is a validator, or about to be one")
     elif not epoch.is_member(statement.signer):
         return Judgement(Verdict.REJECT, "its signer is no member of its epoch")
     reason = _RULES[statement.kind](statement, epoch)
     if reason is not None:
         return Judgement(Verdict.REJECT, reason)
+    if isinstance(statement.body, StakeTransfer) and transfer_refusal(epochs.newest, statement) is not None:  # type: ignore[arg-type]
+        return Judgement(Verdict.IGNORE, "the newest record here leaves no room for it")
     if not verify_signature(statement):
         return Judgement(Verdict.REJECT, "its signature is not its signer's")
     first = gossip.first_in_slot(slot)
@@ -200,7 +206,7 @@ def _window(kind: Kind, at: ShardRound, gossip: Gossip) -> Judgement | None:
     rounds_kept = ROUNDS_KEPT
     if kind is Kind.EVIDENCE:
         rounds_kept = EVIDENCE_ROUNDS_KEPT
-    elif kind in (Kind.REGISTRATION, Kind.EXIT):
+    elif kind in (Kind.REGISTRATION, Kind.EXIT, Kind.STAKE_TRANSFER):
         rounds_kept = 2 * genesis.parameters.epoch_rounds
     if at.round < round_at(genesis, gossip.now_ms) - rounds_kept:
         return Judgement(Verdict.IGNORE, "its round is over")
@@ -229,6 +235,8 @@ def _proof(body: Body, epochs: Epochs, epoch: Epoch) -> str | None:
                 check_seen(epoch, body)
             case Evidence():
                 check_evidence(epochs, body)
+            case StakeTransfer():
+                return consent_fault(epochs.genesis.network_id, body)
     except (CertificateError, EpochCertificateError, EvidenceError, UnknownEpochError) as error:
         return str(error)
     return None
@@ -317,6 +325,10 @@ def _exit(statement: Statement[Body], epoch: Epoch) -> str | None:
     return None
 
 
+def _stake_transfer(statement: Statement[Body], epoch: Epoch) -> str | None:
+    return transfer_fault(epoch, statement)  # type: ignore[arg-type]
+
+
 def _proposal(statement: Statement[Body], epoch: Epoch) -> str | None:
     body = statement.body
     assert isinstance(body, Proposal)
@@ -344,6 +356,7 @@ _RULES: dict[Kind, Callable[[Statement[Body], Epoch], str | None]] = {
     Kind.EVIDENCE: _by_anyone,
     Kind.REGISTRATION: _registration,
     Kind.EXIT: _exit,
+    Kind.STAKE_TRANSFER: _stake_transfer,
     Kind.PROPOSAL: _proposal,
     Kind.PREVOTE: _by_validator,
     Kind.PRECOMMIT: _by_validator,

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 
+from protocol.cards import SignedCard
 from protocol.codec import Digest, Natural, PublicKey, Record, Signature
 from protocol.genesis import SHARD_SIZE_MAX, VALIDATORS_MAX, Positive, ShortText
 from protocol.schedule import ShardRound
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     EVIDENCE = "evidence"
     REGISTRATION = "registration"
     EXIT = "exit"
+    STAKE_TRANSFER = "stake-transfer"
     PROPOSAL = "proposal"
     PREVOTE = "prevote"
     PRECOMMIT = "precommit"
@@ -204,6 +206,17 @@ class Exit(Record, frozen=True):
     """First shard-round of the epoch it was made in."""
 
 
+class StakeTransfer(Record, frozen=True):
+    """A validator hands part of its stake to another, or to a stranger that becomes one by it."""
+
+    at: ShardRound
+    """First shard-round of the epoch it was made in: it counts in the next two records, once."""
+    to: PublicKey
+    amount: Positive
+    card: Annotated[tuple[SignedCard, ...], msgspec.Meta(max_length=1)]
+    """The stranger's; none where `to` is a validator already."""
+
+
 class Proposal(Record, frozen=True):
     """The proposer of a slot says what the next epoch's record should be computed from.
 
@@ -268,6 +281,7 @@ Body = (
     | Evidence
     | Registration
     | Exit
+    | StakeTransfer
     | AboutEpoch
 )
 
@@ -283,6 +297,7 @@ BODIES: dict[Kind, type[Body]] = {
     Kind.EVIDENCE: Evidence,
     Kind.REGISTRATION: Registration,
     Kind.EXIT: Exit,
+    Kind.STAKE_TRANSFER: StakeTransfer,
     Kind.PROPOSAL: Proposal,
     Kind.PREVOTE: Prevote,
     Kind.PRECOMMIT: Precommit,

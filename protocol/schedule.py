@@ -120,8 +120,9 @@ def pool_indices(epoch: Epoch, at: ShardRound) -> tuple[int, ...]:
     """Pool indices of the scored items of a shard-round; none when the pool is spent.
 
     The pool is permuted by the network id and dealt block by block over the slots the dealer was drawn for,
-    counted from genesis: a pure function, so that nobody chooses items, and no item is ever scored twice. A
-    slot that is not used spends its block all the same.
+    counted from genesis; that of a validator that joined later by the seed of its first epoch too, which it
+    did not know when it committed to the pool. A pure function, so that nobody chooses items, and no item is
+    ever scored twice. A slot that is not used spends its block all the same.
     """
     dealer = dealer_of(epoch, at)
     count = epoch.parameters.scored_items
@@ -129,7 +130,9 @@ def pool_indices(epoch: Epoch, at: ShardRound) -> tuple[int, ...]:
     start = pool_block(epoch, at) * count
     if start + count > size:
         return ()
-    seed = digest("pool-seed", epoch.network_id)
+    joined = epoch.joined.get(dealer)
+    known_later = () if joined is None else (joined.pool_seed,)
+    seed = digest("pool-seed", epoch.network_id, *known_later)
     return draw_indices(seed, dealer, size, start, count)
 
 

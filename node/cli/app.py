@@ -21,6 +21,7 @@ from node.cli import (
     run,
     scores,
     sim,
+    stake,
     status,
     submit,
     testnet,
@@ -76,6 +77,7 @@ app.add_typer(genesis.app, name="genesis")
 app.add_typer(keys.app, name="keys")
 app.add_typer(run.app, name="run")
 app.command("leave")(leave.leave)
+app.add_typer(stake.app, name="stake")
 app.command("submit")(submit.submit)
 app.command("status")(status.status)
 app.command("peers")(status.peers)

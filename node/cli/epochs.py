@@ -90,7 +90,16 @@ def show(
             _summary(epoch)
             | {
                 "members": [
-                    {"validator": state.public_key, "stake": state.stake} for state in epoch.record.validators
+                    {
+                        "validator": state.public_key,
+                        "stake": state.stake,
+                        "joined": state.public_key in epoch.joined,
+                    }
+                    for state in epoch.record.validators
+                ],
+                "transfers": [
+                    {"giver": held.giver, "to": held.to, "amount": held.amount}
+                    for held in epoch.record.transfers
                 ],
                 "encoders_state": [_encoder(epoch, state) for state in epoch.table.encoders],
             }
@@ -106,8 +115,20 @@ def show(
             "consensus moments": _named(epoch.record.moments),
         }
     )
-    rows = [[short_key(state.public_key), f"{state.stake}"] for state in epoch.record.validators]
-    print_table("Validators", ["validator", "stake"], rows, right=frozenset({"stake"}))
+    rows = [
+        [
+            short_key(state.public_key),
+            f"{state.stake}" if state.stake else "convicted",
+            "later" if state.public_key in epoch.joined else "genesis",
+        ]
+        for state in epoch.record.validators
+    ]
+    print_table("Validators", ["validator", "stake", "since"], rows, right=frozenset({"stake"}))
+    if epoch.record.transfers:
+        rows = [
+            [short_key(held.giver), short_key(held.to), f"{held.amount}"] for held in epoch.record.transfers
+        ]
+        print_table("Stake on its way", ["from", "to", "stake"], rows, right=frozenset({"stake"}))
     columns = ["encoder", "stake", "reputation", "weight", "probation", "silent epochs"]
     rows = [
         [

@@ -63,7 +63,9 @@ def init(
 
     Without --genesis: makes the key (a validator also gets its pool of challenge items and its hash chain)
     and prints the member card to hand to whoever assembles the genesis. With --genesis: checks the file and
-    this node's place in it, and keeps it with the addresses given. Nothing that is there is overwritten.
+    this node's place in it, and keeps it with the addresses given; a validator that joins a network that runs
+    (--role validator) gets a card for it too, to hand to whoever gives it stake. Nothing that is there is
+    overwritten.
     """
     from config.datadir import DataDir
     from node.cli.config_file import add_settings
@@ -73,6 +75,8 @@ def init(
     with directory.lock():
         if genesis is not None:
             document = _join(directory, genesis, role)
+            if role is Role.VALIDATOR and not document["member"]:
+                document |= _prepare(directory, settings, role, stake, chain_length)
         else:
             document = _prepare(directory, settings, role, stake, chain_length)
         given = {"bootstrap": bootstrap, "announce": announce, "listen": listen}
@@ -93,8 +97,9 @@ def _prepare(
     directory: DataDir, settings: Settings, role: Role | None, stake: int, chain_length: int
 ) -> dict[str, object]:
     from node.cli.text_file import replace_text
+    from node.joining import joining_card
     from node.member_card import MemberCard, card_to_text, load_card
-    from node.membership import pool_path, prepare_encoder, prepare_validator
+    from node.membership import ensure_key, pool_path, prepare_encoder, prepare_validator
 
     path = directory.root / CARD_FILE_NAME
     before = load_card(path) if path.exists() else None
@@ -111,6 +116,8 @@ def _prepare(
             ExitCode.NODE_STATE,
         )
     if (role or (before.role if before else None)) == Role.VALIDATOR:
+        key = ensure_key(directory)
+        joins = _network_joined(directory, key.public_key)
         if pool_path(directory).exists():
             note("The pool of challenge items is kept as it is: it was fixed when the first card was made.")
         member = prepare_validator(
@@ -118,14 +125,30 @@ def _prepare(
             lambda: challenge_items(settings.data),
             stake=stake,
             addresses=settings.announce,
-            chain_length=chain_length,
+            chain_length=chain_length if joins is None else joins.parameters.chain_length,
         )
-        card = MemberCard(member, chain_length)
+        card = MemberCard(member, chain_length) if joins is None else joining_card(key, joins, member)
     else:
         card = MemberCard(prepare_encoder(directory, stake=stake))
     replace_text(path, card_to_text(card))
     _say_what_next(directory, card)
     return {"role": card.role, "public_key": card.member.public_key, "card": str(path)}
+
+
+def _network_joined(directory: DataDir, public_key: bytes) -> Genesis | None:
+    """The running network a validator is to join; None where it is not known, or knows it already."""
+    from config.genesis import load_genesis
+
+    if not directory.genesis.exists():
+        return None
+    genesis = load_genesis(directory.genesis)
+    if public_key in genesis.encoders:
+        raise CommandError(
+            f"the key of {directory.root} is one of the encoders of its network: give the validator a key of "
+            "its own, in another --home",
+            ExitCode.NODE_STATE,
+        )
+    return None if public_key in genesis.validators else genesis
 
 
 def challenge_items(data: Path | None) -> list[bytes]:
@@ -152,14 +175,18 @@ def _say_what_next(directory: DataDir, card: MemberCard) -> None:
                 "The card names no address: others find this validator only through bootstrap "
                 "peers (--announce)."
             )
+    place = f"--home {directory.root.parent} --network {directory.root.name}"
+    if card.signature:
+        note(f"Hand the card below ({directory.root / CARD_FILE_NAME}) to a validator, who gives it stake:")
+        note("  deltamesh stake transfer --to FILE --amount N")
+        note("and start this node, which takes part as soon as it has some:")
+        note(f"  deltamesh run {card.role} {place}")
+        return
     note(f"Hand the card below ({directory.root / CARD_FILE_NAME}) to whoever assembles the genesis:")
     note("  deltamesh genesis create --card FILE... --to genesis.json")
     note("and with the genesis file they send back:")
-    note(
-        f"  deltamesh init --genesis genesis.json --home {directory.root.parent} --network "
-        f"{directory.root.name}"
-    )
-    note(f"  deltamesh run {card.role} --home {directory.root.parent} --network {directory.root.name}")
+    note(f"  deltamesh init --genesis genesis.json {place}")
+    note(f"  deltamesh run {card.role} {place}")
 
 
 def _warn_of_reach(settings: Settings) -> None:
@@ -205,14 +232,14 @@ def _join(directory: DataDir, path: Path, role: Role | None) -> dict[str, object
     if found is not None:
         note(f"Its key {key.fingerprint} is one of the {found}s. Start it:")
         note(f"  deltamesh run {found} {place}")
-    else:
+    elif role is not Role.VALIDATOR:
         note(
             f"Its key {key.fingerprint} is no member yet. As an encoder it registers by itself when it runs:"
         )
         note(f"  deltamesh run encoder {place}")
-        note("Validators are fixed in the genesis file: to become one, hand the card of")
+        note("To become a validator, hand the card of")
         note(f"  deltamesh init --role validator {place}")
-        note("to whoever assembles the next genesis.")
+        note("to one, who gives it stake.")
     return {
         "network": genesis.content.name,
         "network_id": genesis.network_id,

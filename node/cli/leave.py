@@ -24,13 +24,15 @@ def leave(
     when it is started again. Its reputation is gone with it.
     """
     from node.keys import load_key
+    from node.membership import is_prepared_validator
     from node.roles.registering import is_leaving, set_leaving
 
     directory = existing_directory(settings_of(home, network))
-    genesis = genesis_of(directory)
-    if load_key(directory.key).public_key in genesis.validators:
+    known = load_key(directory.key).public_key in genesis_of(directory).validators
+    if known or is_prepared_validator(directory):
         raise CommandError(
-            "this node is a validator: validators are genesis', and stop with their process",
+            "this node is a validator: it hands its stake on with `deltamesh stake transfer`, all but the "
+            "least, and stops with its process",
             ExitCode.NODE_STATE,
         )
     if undo == is_leaving(directory):

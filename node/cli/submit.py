@@ -104,7 +104,9 @@ def _insist_on_validator(directory: DataDir) -> None:
 
     key = load_key(directory.key)
     if directory.genesis.exists():
+        # One that joined later is in no genesis; it is prepared as a validator all the same.
         known = key.public_key in load_genesis(directory.genesis).validators
+        known = known or is_prepared_validator(directory)
         place = "a validator of its network"
     else:
         known, place = is_prepared_validator(directory), "prepared as a validator"

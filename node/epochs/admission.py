@@ -10,9 +10,14 @@ GUESTS_MAX = 64
 """Strangers connected at a time; they can register and ask, and nothing they say about rounds counts."""
 
 
+def is_validator_of_late(epochs: Epochs, key: bytes) -> bool:
+    """Whether a key was or is a validator, or is about to become one."""
+    return key in epochs.genesis.validators or epochs.newest.is_validating(key)
+
+
 def is_member_of_late(epochs: Epochs, key: bytes) -> bool:
-    """Whether a key is a validator of genesis, or an encoder of the newest epoch or the one before."""
-    if key in epochs.genesis.validators:
+    """Whether a key is a validator of late, or an encoder of the newest epoch or the one before."""
+    if is_validator_of_late(epochs, key):
         return True
     newest = epochs.newest
     before = epochs.find(newest.number - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -24,15 +25,16 @@ from protocol.epochs.inputs import REGISTRATIONS_MAX
 from protocol.epochs.known import Epochs
 from protocol.epochs.learnt import Learn, LearntError
 from protocol.epochs.outcome import RoundOutcome
-from protocol.epochs.record import EVIDENCE_MAX
+from protocol.epochs.record import EVIDENCE_MAX, TRANSFERS_MAX
 from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest
-from protocol.messages import Body, Evidence, Exit, Registration
+from protocol.messages import Body, Evidence, Exit, Registration, StakeTransfer
 from protocol.rounds.events import InputsChecked, InputsGathered, InputsRefused
 from protocol.statement import Statement, StatementError, expect
 
 OUTCOME_BYTES_MAX = 1 << 20
 EVIDENCE_HEARD_MAX = 4 * EVIDENCE_MAX
+TRANSFERS_HEARD_MAX = 4 * TRANSFERS_MAX
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +42,7 @@ B = TypeVar("B", bound=Body)
 
 
 class EpochDesk:
-    """Registrations, exits and evidence heard of, the newest of them; rounds are read from the store."""
+    """Registrations, exits, transfers and evidence heard of, the newest of each; rounds are the store's."""
 
     def __init__(self, epochs: Epochs, store: Store, learnt: LearntBlobs) -> None:
         """Raises StoreError."""
@@ -49,6 +51,7 @@ class EpochDesk:
         self._store = store
         self._registrations: OrderedDict[bytes, Statement[Registration]] = OrderedDict()
         self._exits: OrderedDict[bytes, Statement[Exit]] = OrderedDict()
+        self._transfers: OrderedDict[bytes, Statement[StakeTransfer]] = OrderedDict()
         self._evidence: OrderedDict[bytes, Statement[Evidence]] = OrderedDict()
         self._remember_stored()
 
@@ -59,6 +62,8 @@ class EpochDesk:
                 _put(self._registrations, statement, REGISTRATIONS_MAX)
             case Exit():
                 _put(self._exits, statement, REGISTRATIONS_MAX)
+            case StakeTransfer():
+                _put(self._transfers, statement, TRANSFERS_HEARD_MAX)
             case Evidence():
                 _put(self._evidence, statement, EVIDENCE_HEARD_MAX)
 
@@ -66,9 +71,15 @@ class EpochDesk:
         """The inputs of the next epoch as known here; None when another epoch is next. Raises StoreError."""
         if epoch != self._epochs.newest.number + 1:
             return None
-        heard = (*self._registrations.values(),), (*self._exits.values(),), (*self._evidence.values(),)
+        heard = Known(
+            (),
+            (*self._registrations.values(),),
+            (*self._exits.values(),),
+            (*self._evidence.values(),),
+            (*self._transfers.values(),),
+        )
         try:
-            return await trio.to_thread.run_sync(self._gather, *heard)
+            return await trio.to_thread.run_sync(self._gather, heard)
         except LearntError as error:
             log.warning("epoch.not_proposed", epoch=epoch, reason=str(error))
             return None
@@ -79,24 +90,21 @@ class EpochDesk:
         if epoch != self._epochs.newest.number + 1:
             return InputsRefused(name, f"epoch {epoch} is not the next")
         try:
-            found = await trio.to_thread.run_sync(self._check, data, vouched)
+            heard = (*self._evidence.values(),)
+            found = await trio.to_thread.run_sync(self._check, data, heard, vouched)
         except InputsError as error:
             return InputsRefused(name, str(error))
         return InputsChecked(name, found)
 
-    def _gather(
-        self,
-        registrations: tuple[Statement[Registration], ...],
-        exits: tuple[Statement[Exit], ...],
-        evidence: tuple[Statement[Evidence], ...],
-    ) -> InputsGathered:
-        known = Known(self._certified(), registrations, exits, evidence)
+    def _gather(self, heard: Known) -> InputsGathered:
+        known = replace(heard, rounds=self._certified())
         inputs, epoch = gather_inputs(self._epochs, known, self._learn_from(known.rounds))
         return InputsGathered(encode(inputs), epoch)
 
-    def _check(self, data: bytes, vouched: bool) -> Epoch:
+    def _check(self, data: bytes, heard: tuple[Statement[Evidence], ...], vouched: bool) -> Epoch:
         certified = self._certified()
-        return check_inputs(self._epochs, data, certified, self._learn_from(certified), vouched=vouched)
+        learn = self._learn_from(certified)
+        return check_inputs(self._epochs, data, certified, learn, heard=heard, vouched=vouched)
 
     def _learn_from(self, certified: Sequence[CertifiedOutcome]) -> Learn:
         return partial(self._learnt.learn, outcomes={one.outcome.at: one.outcome for one in certified})

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 import trio
 
+from node.epochs.admission import is_validator_of_late
 from node.epochs.history import keep_record
 from node.network.errors import RequestDenied, RequestRefused
 from node.network.host import Host
@@ -111,7 +112,7 @@ class EpochFollower:
         """Follow the chain until cancelled."""
         while True:
             for peer in self._host.peers():
-                if peer.public_key in self._epochs.genesis.validators:
+                if is_validator_of_late(self._epochs, peer.public_key):
                     chain = _Chain(self._epochs.newest)
                     await pull_pages(self._host, peer.public_key, partial(self._page, chain), "epochs")
             with trio.move_on_after(IDLE_S):

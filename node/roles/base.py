@@ -16,12 +16,15 @@ from config.settings import Settings
 from node.address_book import AddressBook
 from node.clock import now_ms
 from node.driver import STATEMENT_METHOD, Driver
+from node.epochs.admission import is_validator_of_late
 from node.keys import NodeKey
 from node.network.host import Host, PeerConnected, PeerEvent
+from node.roles.standing import standing_of
 from node.statements import Statements
 from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, StatusError, write_status
 from node.store import StoreError
 from node.version import software_version
+from protocol.epochs.known import Epochs
 from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.messages import Commit, Exit, Registration
@@ -91,7 +94,7 @@ async def join_gossip(
     host.on_misbehaviour(
         lambda key, reason, cost: log.warning("peer.penalised", peer=key.hex()[:8], reason=reason, cost=cost)
     )
-    book = AddressBook(node.genesis, host, node.settings.bootstrap)
+    book = AddressBook(statements.epochs, host, node.settings.bootstrap)
     nursery.start_soon(book.run)
 
 
@@ -102,7 +105,12 @@ async def _drain(channel: trio.MemoryReceiveChannel[tuple[bytes, bytes]]) -> Non
 
 
 async def report_status(
-    node: Node, host: Host, role: str, model: str | None, last_certified: Callable[[], int | None]
+    node: Node,
+    epochs: Epochs,
+    host: Host,
+    role: str,
+    model: str | None,
+    last_certified: Callable[[], int | None],
 ) -> None:
     """Rewrite the status file every second."""
     path = node.directory.root / STATUS_FILE_NAME
@@ -113,7 +121,7 @@ async def report_status(
         peers = tuple(
             PeerStatus(
                 public_key=peer.public_key.hex(),
-                role=_role_of(node.genesis, peer.public_key),
+                role=_role_of(epochs, peer.public_key),
                 address=peer.address,
                 outbound=peer.outbound,
                 since_ms=clock_ms - (monotonic_ms - peer.since_ms),
@@ -138,7 +146,7 @@ async def report_status(
             peers=peers,
             round=round_at(node.genesis, clock_ms),
             last_certified_round=newest,
-            phase="running",
+            phase="running" if role == "encoder" else standing_of(epochs.newest, node.me).value,
             model=model,
             counters=dict(host.counters),
         )
@@ -155,7 +163,7 @@ def remove_status(directory: DataDir) -> None:
     Path(directory.root / STATUS_FILE_NAME).unlink(missing_ok=True)
 
 
-def _role_of(genesis: Genesis, key: bytes) -> str:
-    if key in genesis.validators:
+def _role_of(epochs: Epochs, key: bytes) -> str:
+    if is_validator_of_late(epochs, key):
         return "validator"
-    return "encoder" if key in genesis.encoders else "guest"
+    return "encoder" if key in epochs.newest.encoders or key in epochs.genesis.encoders else "guest"

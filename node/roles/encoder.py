@@ -107,9 +107,9 @@ class EncoderNode:
         start(self._follower.run)
         start(self._registering.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=False)
-        model = self._node.settings.model
-        start(mend_signer, self._node, self._signer, lambda: self._last_certified)
-        start(report_status, self._node, self._host, "encoder", model, lambda: self._last_certified)
+        node, model = self._node, self._node.settings.model
+        start(mend_signer, node, self._signer, lambda: self._last_certified)
+        start(report_status, node, self._epochs, self._host, "encoder", model, lambda: self._last_certified)
 
     def _witness(self, statement: Statement[Body]) -> None:
         body = statement.body

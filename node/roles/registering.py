@@ -83,7 +83,7 @@ class Registering:
 
     def _validators(self) -> list[bytes]:
         connected = (peer.public_key for peer in self._host.peers())
-        return [key for key in connected if key in self._node.genesis.validators][:VALIDATORS_TOLD]
+        return [key for key in connected if key in self._epochs.newest.validators][:VALIDATORS_TOLD]
 
     async def _register(self, epoch: int) -> None:
         work = await self._work(epoch)

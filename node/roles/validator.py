@@ -21,6 +21,7 @@ from node.epochs.learnt_blobs import LearntBlobs
 from node.epochs.lock_file import FILE_NAME as LOCK_FILE_NAME
 from node.epochs.lock_file import read_lock
 from node.epochs.peer_share import share_now
+from node.joining import card_mismatch
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
 from node.network.host import Host, PeerConnected, PeerEvent, open_host
@@ -30,11 +31,14 @@ from node.roles.base import Node, join_gossip, report_status
 from node.roles.peer_records import PeerRecords
 from node.roles.recorder import Recorder
 from node.roles.signing import mend_signer, open_signer
+from node.roles.standing import watch_standing
+from node.roles.transferring import Transferring
 from node.scoring_worker import ScoringWorker, open_scoring_worker
 from node.signer import Signer
 from node.statements import Statements
 from node.store import Store, StoreError, StoreLimits
 from node.submissions import Submissions
+from protocol.cards import ValidatorCard
 from protocol.chain import HashChain
 from protocol.epochs.agreement import AgreementMachine
 from protocol.gossip_rules import ROUNDS_KEPT
@@ -128,6 +132,7 @@ class Validator:
         self._signer = signer
         self._pool = pool
         self._chain = chain
+        self._prepared = ValidatorCard(node.me, (), pool.root, pool.size, chain.tip)
         self._nursery = nursery
         self._agreement = agreement
         self._epochs = epochs = agreement.epochs
@@ -171,7 +176,9 @@ class Validator:
         start(self._catch_up.run)
         start(self._slots)
         start(mend_signer, self._node, self._signer, self._last_certified)
-        start(report_status, self._node, self._host, "validator", None, self._last_certified)
+        start(watch_standing, self._epochs, self._node.me)
+        start(Transferring(self._node, self._epochs, self._host, self._statements, self._say).run)
+        start(report_status, self._node, self._epochs, self._host, "validator", None, self._last_certified)
 
     def _meet(self, event: PeerEvent) -> None:
         if isinstance(event, PeerConnected):
@@ -182,6 +189,11 @@ class Validator:
         self._desk.witness(statement)
         if isinstance(statement.body, EpochCertificate):
             self._follower.look()  # where it was not agreed on here
+
+    def _say(self, statement: Statement[Body]) -> None:
+        """Take note of a statement of one's own that belongs to no round, and gossip it."""
+        self._witness(statement)
+        self._driver.pass_on(statement)
 
     def _last_certified(self) -> int | None:
         record = self._store.last_certified()
@@ -275,6 +287,11 @@ class Validator:
                 round=at.round,
                 reason="the pool of challenge items is spent: a new genesis with more --data is needed",
             )
+            return
+        mismatch = card_mismatch(self._prepared, epoch.validators[self._node.me])
+        if mismatch is not None:
+            # Dealing would convict it of a wrong preimage.
+            log.error("round.not_dealt", round=at.round, reason=mismatch)
             return
         if not await self._audience(at):
             log.info("round.not_dealt", round=at.round, reason="too few validators or encoders are connected")

@@ -39,6 +39,8 @@ class Peer(Protocol):
 
     key: bytes
     alive: bool
+    follows_votes: bool
+    """Whether it listens to what only validators need."""
 
     def receive(self, data: bytes, topic: str | None) -> None:
         """A statement has arrived, by gossip on a topic or over a stream."""
@@ -72,7 +74,6 @@ class Network:
 
     def __init__(self, seed: int, scheduler: Scheduler, genesis: Genesis, weather: Weather) -> None:
         self._scheduler = scheduler
-        self._genesis = genesis
         self._topics = Topic(genesis.network_id)
         self._draw = stream(seed, "links")
         self._packets: deque[tuple[bytes, str | None]] = deque(maxlen=REPLAYED_FROM)
@@ -131,8 +132,8 @@ class Network:
             self._stream(sender, to, lambda: self.peers[to].receive(data, None), lambda: None)
 
     def _followers(self, topic: str) -> Iterator[bytes]:
-        for key in self.peers:
-            if topic == self._topics.rounds or key in self._genesis.validators:
+        for key, peer in self.peers.items():
+            if topic == self._topics.rounds or peer.follows_votes:
                 yield key
 
     def _packet(self, sender: bytes, to: bytes, data: bytes, topic: str) -> None:

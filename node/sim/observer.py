@@ -58,7 +58,8 @@ class Observer:
         self._epochs_seen: dict[int, Epoch] = {}
         self._byzantine = byzantine
         self._names = {
-            member.key: member.name for member in (*world.validators, *world.encoders, *world.newcomers)
+            member.key: member.name
+            for member in (*world.validators, *world.encoders, *world.newcomers, *world.joiners)
         }
         self._named: dict[bytes, str] = {}
         self._said: dict[Slot, bytes] = {}  # by honest members
@@ -275,6 +276,7 @@ class Observer:
             return
         if isinstance(fact, fx.EpochDecided):
             self._epoch(node, fact.epoch)
+            self._decided(fact)
         if not isinstance(fact, fx.RoundCertified):
             return
         self._certificate(node, fact.certificate)
@@ -290,12 +292,29 @@ class Observer:
             raise Violation("one record an epoch", f"{node.member.name} has another of epoch {epoch.number}")
         if known is not epoch:
             return
+        self._stake(self.epochs.of(epoch.number - 1), epoch)
         self.epochs.add(epoch)
         convicted = [state.public_key for state in epoch.record.validators if not state.stake]
         convicted += [state.public_key for state in epoch.table.encoders if not state.stake]
         for key in convicted:
             if key not in self._byzantine:
                 raise Violation("no evidence against the honest", f"{self.name_of(key)} lost its stake")
+
+    def _decided(self, fact: fx.EpochDecided) -> None:
+        """The record of an epoch stands by the validators of the one before, whoever has joined since."""
+        stakes = dict(self.epochs.of(fact.epoch.number - 1).validator_stakes)
+        voters = {vote.validator for vote in fact.certificate.precommits}
+        stake = sum(stakes.get(key, 0) for key in voters)
+        if 3 * stake < 2 * sum(stakes.values()):
+            raise Violation("two thirds decide", f"{stake} of {sum(stakes.values())} agreed on it")
+
+    def _stake(self, before: Epoch, after: Epoch) -> None:
+        """Stake moves and is lost by the guilty; none comes from nowhere, and none vanishes."""
+        guilty = {key for key, state in after.states.items() if not state.stake}
+        lost = sum(state.stake for key, state in before.states.items() if key in guilty)
+        lost += sum(held.amount for held in before.record.transfers if held.giver in guilty)
+        if _stake_in(after) != _stake_in(before) - lost:
+            raise Violation("stake is conserved", f"epoch {after.number}: {_stake_in(after)}, lost {lost}")
 
     def handled(self, node: SimProcess, machine: object) -> None:
         """A machine has handled an event: it may have certified its round by itself."""
@@ -314,6 +333,13 @@ class Observer:
             raise Violation("bounded", f"{node.member.name} has {len(node.machines)} shard-rounds open")
         if node.hearing.entries_max > SEEN_MAX:
             raise Violation("bounded", f"{node.member.name} remembers {node.hearing.entries_max} statements")
+
+
+def _stake_in(epoch: Epoch) -> int:
+    """Of all validators, and on its way."""
+    return sum(state.stake for state in epoch.states.values()) + sum(
+        held.amount for held in epoch.record.transfers
+    )
 
 
 def _slot(statement: Statement[Body]) -> Slot | None:

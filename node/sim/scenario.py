@@ -20,6 +20,11 @@ ROUNDS_DRAWN = (*(3,) * 10, *(4,) * 4, 8, 8, 14)
 NEWCOMERS_DRAWN = (0, 1, 2, 4)
 """Encoders that genesis does not know, of the longer runs: half of them cheat."""
 SUBMISSIONS_DRAWN = (0, 0, 1, 3)
+JOINERS_DRAWN = (0, 1)
+"""Validators that genesis does not know and one of its validators gives stake, of the longest runs."""
+GIVERS_DRAWN = (0, -1, -1)
+ROUNDS_WITH_JOINERS = 20
+"""Stake given in the first epoch arrives with the third or fourth."""
 VALIDATORS_MIN = 4
 """With fewer, no validator may be byzantine and any quorum is everyone."""
 ENCODERS_MIN = 5
@@ -59,6 +64,10 @@ class Scenario:
     """Encoders that register; every other one cheats."""
     submissions: int
     """Items that users submit to honest validators, beside one to every dealer."""
+    joiners: int
+    """Validators that join by the stake which another gives them."""
+    giver: int
+    """Which validator that is, counted from the end where it is below zero: liars are the first."""
     loss_percent: int
     replay_percent: int
     reorder_percent: int
@@ -79,7 +88,8 @@ class Scenario:
         return {
             "seed": str(self.seed),
             "network": f"{self.validators} validators, {self.encoders} encoders, "
-            f"{self.newcomers} newcomers, {self.submissions} items of users, variant {self.variant}",
+            f"{self.newcomers} newcomers, {self.joiners} joining validators, "
+            f"{self.submissions} items of users, variant {self.variant}",
             "rounds": f"{self.rounds} of {self.shards} shards with faults, then quiet ones until one is "
             "certified",
             "links": f"{self.loss_percent} % lost, {self.replay_percent} % replayed, "
@@ -105,6 +115,8 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
     if shards > validators:
         raise ScenarioError("each shard of a round needs a dealer of its own: lower --shards")
     rounds = _told(wishes.rounds, stream(seed, "rounds").choice(ROUNDS_DRAWN))
+    joiners = stream(seed, "joiners").choice(JOINERS_DRAWN) if rounds == max(ROUNDS_DRAWN) else 0
+    rounds = max(rounds, ROUNDS_WITH_JOINERS) if joiners else rounds
     byzantine = _told(wishes.byzantine, draw.randint(0, (validators - 1) // 3))
     cheaters = _told(wishes.cheaters, draw.randint(0, 2))
     if byzantine > validators or cheaters > encoders:
@@ -118,6 +130,8 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
         rounds=rounds,
         newcomers=stream(seed, "newcomers").choice(NEWCOMERS_DRAWN) if rounds > EPOCH_ROUNDS_MIN else 0,
         submissions=stream(seed, "submissions").choice(SUBMISSIONS_DRAWN),
+        joiners=joiners,
+        giver=stream(seed, "giver").choice(GIVERS_DRAWN),
         loss_percent=_told(wishes.loss_percent, draw.choice((0, 0, 2, 5, 10, 20, 30))),
         replay_percent=draw.choice((0, 1, 5)),
         reorder_percent=draw.choice((0, 5, 20)),

@@ -7,7 +7,7 @@ from typing import Any
 from node.signer.errors import SignerError
 from node.sim.process import SimProcess
 from protocol.evidence import vote_slot
-from protocol.gossip_rules import Topic
+from protocol.gossip_rules import Topic, accused_of
 from protocol.hearing import Heard
 from protocol.messages import Body, Commit, Evidence, Exit, Registration
 from protocol.rounds import events as ev
@@ -17,6 +17,8 @@ from protocol.verdict import Verdict
 
 class SpeakingProcess(SimProcess):
     """Statements, in and out."""
+
+    follows_votes = False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -73,7 +75,11 @@ class SpeakingProcess(SimProcess):
             self.network.gossip(self.key, statement.data, topic)
 
     def accuse(self, evidence: Evidence) -> None:
-        """Gossip evidence found here."""
+        """Gossip evidence found here, if this node is heard: a member of the epoch that it is about."""
+        accused = accused_of(evidence, self.genesis.network_id)
+        epoch = None if accused is None else self.epochs.find(accused[0].epoch)
+        if epoch is None or not epoch.is_member(self.key):
+            return
         self.gossip(self.say(evidence))
 
     def say(self, body: Body) -> Statement[Body]:

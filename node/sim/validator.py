@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from node.sim.epochs import certified_in, lock_on
+from node.sim.epochs import FOLLOW_EVERY_MS, certified_in, lock_on
+from node.sim.giving import Gift
 from node.sim.node import SimNode
 from node.sim.process import Machine
 from node.sim.submissions import Queue
@@ -21,7 +22,7 @@ from protocol.epochs.learnt import Learnt, LearntError, named_in
 from protocol.epochs.view import Epoch
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.hashing import content_digest
-from protocol.messages import AboutEpoch, Body, Evidence, Exit, Registration
+from protocol.messages import AboutEpoch, Body, Evidence, Exit, Registration, StakeTransfer
 from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds import effects as fx
@@ -47,6 +48,9 @@ LOOK_EVERY_MS = 500
 class SimValidator(SimNode):
     """Deals when drawn, attests always, keeps what is certified."""
 
+    follows_votes = True
+    gift: Gift | None = None
+    """Stake it is to give."""
     _met: set[bytes]  # bounded by genesis
     _heard: dict[bytes, Statement[Body]]  # what may enter a record; bounded by the members and newcomers
     _queue: Queue
@@ -60,6 +64,18 @@ class SimValidator(SimNode):
         self._queue = Queue(self.disk)
         self._agreement = AgreementMachine(self.epochs, self.key, lock_on(self.disk))
         self._wait_for(self.next_round())
+        if self.gift is not None:
+            self._give(self.gift)
+
+    def _give(self, gift: Gift) -> None:
+        """Offer the stake, once an epoch at most."""
+        self.after(FOLLOW_EVERY_MS, lambda: self._give(gift))
+        now = round_at(self.genesis, self.now_ms)
+        if now < 0:
+            return
+        offer = gift.next_offer(self.epochs, self.key, now // self.genesis.parameters.epoch_rounds)
+        if offer is not None:
+            self.gossip(self.say(offer))
 
     def _wait_for(self, round_: int) -> None:
         self.sleep_until(slot_start_ms(self.genesis, round_), lambda: self._slot(round_))
@@ -163,8 +179,8 @@ class SimValidator(SimNode):
     # -- epochs --------------------------------------------------------------------------------------------
 
     def witness(self, statement: Statement[Body]) -> None:
-        """Registrations, exits and evidence wait for the next record."""
-        if isinstance(statement.body, Registration | Exit | Evidence):
+        """Registrations, exits, transfers and evidence wait for the next record."""
+        if isinstance(statement.body, Registration | Exit | StakeTransfer | Evidence):
             self._heard[statement.digest] = statement
 
     def inputs(self, at: ShardRound, effect: fx.GatherInputs | fx.CheckInputs) -> None:
@@ -179,6 +195,7 @@ class SimValidator(SimNode):
                 [one for one in heard if isinstance(one.body, Registration)],  # type: ignore[misc]
                 [one for one in heard if isinstance(one.body, Exit)],  # type: ignore[misc]
                 [one for one in heard if isinstance(one.body, Evidence)],  # type: ignore[misc]
+                [one for one in heard if isinstance(one.body, StakeTransfer)],  # type: ignore[misc]
             )
             try:
                 inputs, epoch = gather_inputs(self.epochs, known, self._learn)
@@ -189,7 +206,15 @@ class SimValidator(SimNode):
             return
         name = content_digest(effect.data)
         try:
-            found = check_inputs(self.epochs, effect.data, certified, self._learn)
+            evidence = [one for one in self._heard.values() if isinstance(one.body, Evidence)]
+            found = check_inputs(
+                self.epochs,
+                effect.data,
+                certified,
+                self._learn,
+                heard=evidence,  # type: ignore[arg-type]
+                vouched=effect.vouched,
+            )
         except InputsError as error:
             self.handle(at, ev.InputsRefused(name, str(error)))
         else:

@@ -46,6 +46,7 @@ class Size:
     # Not in the name of the network: one with more shards a round has the same members and items.
     shards: int = field(default=1, repr=False)
     newcomers: int = field(default=0, repr=False)
+    joiners: int = field(default=0, repr=False)
 
 
 @dataclass
@@ -74,6 +75,8 @@ class World:
     encoders: tuple[Member, ...]
     newcomers: tuple[Member, ...]
     """Whom genesis does not know."""
+    joiners: tuple[Member, ...] = ()
+    """Validators that genesis does not know."""
 
 
 @lru_cache(maxsize=WORLDS_KEPT)
@@ -89,10 +92,12 @@ def world_of(size: Size) -> World:
         epoch_rounds=EPOCH_ROUNDS_MIN,
         registration_work_bits=WORK_BITS,
     )
-    validators = tuple(_validator(size, index, parameters) for index in range(size.validators))
+    validators = tuple(_validator(size, f"v{index}", parameters) for index in range(size.validators))
     encoders = tuple(_member(size, f"e{index}") for index in range(size.encoders))
     newcomers = tuple(_member(size, f"n{index}") for index in range(size.newcomers))
-    return assembled(parameters, digest("sim-nonce", repr(size).encode()), validators, encoders, newcomers)
+    joiners = tuple(_validator(size, f"j{index}", parameters) for index in range(size.joiners))
+    nonce = digest("sim-nonce", repr(size).encode())
+    return assembled(parameters, nonce, validators, encoders, newcomers, joiners)
 
 
 def assembled(
@@ -101,6 +106,7 @@ def assembled(
     validators: tuple[Member, ...],
     encoders: tuple[Member, ...],
     newcomers: tuple[Member, ...] = (),
+    joiners: tuple[Member, ...] = (),
 ) -> World:
     """A network of these members, each with the same stake. Raises GenesisError."""
     content = GenesisContent(
@@ -108,11 +114,11 @@ def assembled(
         nonce=nonce,
         genesis_time_ms=GENESIS_TIME_MS,
         parameters=parameters,
-        validators=tuple(_registered(member) for member in validators),
+        validators=tuple(registered(member) for member in validators),
         encoders=tuple(EncoderMember(member.key, 100) for member in encoders),
         bonds=(),
     )
-    return World(Genesis(content), validators, encoders, newcomers)
+    return World(Genesis(content), validators, encoders, newcomers, joiners)
 
 
 def served_text(at: ShardRound) -> bytes:
@@ -130,8 +136,8 @@ def _member(size: Size, name: str) -> Member:
     return Member(name, seed, public_key(seed))
 
 
-def _validator(size: Size, index: int, parameters: NetworkParameters) -> Member:
-    member = _member(size, f"v{index}")
+def _validator(size: Size, name: str, parameters: NetworkParameters) -> Member:
+    member = _member(size, name)
     # Enough for one validator that is drawn for every round; none is drawn twice in one.
     member.pool = _text(f"{member.name}-{size.variant}", (size.rounds + 1) * size.scored_items)
     member.tree = MerkleTree(member.pool)
@@ -139,7 +145,8 @@ def _validator(size: Size, index: int, parameters: NetworkParameters) -> Member:
     return member
 
 
-def _registered(member: Member) -> ValidatorMember:
+def registered(member: Member) -> ValidatorMember:
+    """What a genesis says of a validator."""
     assert member.tree is not None
     assert member.chain is not None
     return ValidatorMember(member.key, 100, (), member.tree.root, len(member.pool), member.chain.tip)

@@ -99,7 +99,8 @@ def outcome(view: RoundView) -> str:
 
 def stake_share(plan: TestnetPlan, view: RoundView) -> float:
     """Share of all bonded stake behind a certificate."""
-    stake = sum(plan.genesis.validators[key].stake for key in view.attesting)
+    known = plan.genesis.validators
+    stake = sum(known[key].stake for key in view.attesting if key in known)
     return stake / plan.genesis.total_stake
 
 

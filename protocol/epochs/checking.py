@@ -21,10 +21,12 @@ from protocol.epochs.learnt import Learn, LearntError, learn_nothing
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import EVIDENCE_MAX
 from protocol.epochs.registration import registration_fault
+from protocol.epochs.stakes import consent_fault, fitting, transfer_fault, transfer_refusal
 from protocol.epochs.transition import next_epoch
 from protocol.epochs.view import Epoch
 from protocol.evidence import EvidenceError, accused_epoch, check_evidence
-from protocol.messages import Body, Evidence, Exit, Registration
+from protocol.hashing import digest
+from protocol.messages import Body, Evidence, Exit, Registration, StakeTransfer
 from protocol.statement import Statement, StatementError, expect
 
 B = TypeVar("B", bound=Body)
@@ -51,6 +53,7 @@ class Known:
     registrations: Iterable[Statement[Registration]] = ()
     exits: Iterable[Statement[Exit]] = ()
     evidence: Iterable[Statement[Evidence]] = ()
+    transfers: Iterable[Statement[StakeTransfer]] = ()
 
 
 def gather_inputs(epochs: Epochs, known: Known, learn: Learn = learn_nothing) -> tuple[EpochInputs, Epoch]:
@@ -66,6 +69,7 @@ def gather_inputs(epochs: Epochs, known: Known, learn: Learn = learn_nothing) ->
             one for one in known.registrations if registration_refusal(members, one) is None
         ),
         exits=_by_signer(one for one in known.exits if _exit_refusal(members, one) is None),
+        transfers=_transfers(epochs, known.transfers),
         evidence=_by_offender(epochs, known.evidence),
     )
     outcomes = [one.outcome for one in known.rounds]
@@ -78,12 +82,14 @@ def check_inputs(
     certified: Sequence[CertifiedOutcome],
     learn: Learn = learn_nothing,
     *,
+    heard: Iterable[Statement[Evidence]] = (),
     vouched: bool = False,
 ) -> Epoch:
     """The epoch after the newest, from proposed inputs. `certified`, in order, are rounds it has to take up.
 
     Raises InputsError when anything in them does not hold, when they name a round that is not certified here,
-    and when they leave out one that is: an omission would choose the seed and the reputations. Not so when
+    and when they leave out one that is: an omission would choose the seed and the reputations; or evidence,
+    of what was `heard`, against somebody whose stake would arrive elsewhere with this record. Not so when
     they are `vouched` for by a quorum that was ready for them: a certificate somebody held back and shows
     later must not turn honest validators against what others of them are locked on.
     """
@@ -100,7 +106,13 @@ def check_inputs(
         _refuse(registration_refusal(members, registration))
     for leaving in _read(epochs, inputs.exits, Exit):
         _refuse(_exit_refusal(members, leaving))
-    _check_evidence(epochs, inputs)
+    for transfer in _read(epochs, inputs.transfers, StakeTransfer):
+        _refuse(_transfer_refusal(epochs, transfer))
+    if _transfers(epochs, _read(epochs, inputs.transfers, StakeTransfer)) != inputs.transfers:
+        raise InputsError("their transfers are more than a record has room for")
+    offenders = _check_evidence(epochs, inputs)
+    if not vouched:
+        _check_nobody_spared(epochs, inputs, heard, offenders)
     named = {ref.at for ref in inputs.rounds}
     outcomes = [one.outcome for one in certified if one.outcome.at in named]
     try:
@@ -114,6 +126,8 @@ def registration_refusal(members: Epoch, statement: Statement[Registration]) -> 
     """Why a registration does not enter the next record; None when it does."""
     if any(state.public_key == statement.signer for state in members.table.encoders):
         return "a registered key registers again"
+    if members.is_validating(statement.signer):
+        return "its signer is a validator, or about to be one"
     return registration_fault(members.genesis, statement) or _age_refusal(members, statement.body.at.epoch)
 
 
@@ -123,9 +137,36 @@ def _exit_refusal(members: Epoch, statement: Statement[Exit]) -> str | None:
     return _age_refusal(members, statement.body.at.epoch)
 
 
+def _transfer_refusal(epochs: Epochs, statement: Statement[StakeTransfer]) -> str | None:
+    members = epochs.newest
+    age = _age_refusal(members, statement.body.at.epoch)
+    made_in = epochs.find(statement.body.at.epoch)
+    if age is not None or made_in is None:
+        return age or "a transfer of an epoch that is not known here"
+    return (
+        transfer_fault(made_in, statement)
+        or transfer_refusal(members, statement)
+        or consent_fault(members.network_id, statement.body)
+    )
+
+
+def _transfers(epochs: Epochs, statements: Iterable[Statement[StakeTransfer]]) -> tuple[bytes, ...]:
+    first: dict[bytes, Statement[StakeTransfer]] = {}
+    for statement in statements:
+        if _transfer_refusal(epochs, statement) is None:
+            first.setdefault(statement.signer, statement)
+    # Where there is no room for all, by lot: by key, some could crowd others out for ever.
+    seed = epochs.newest.seed
+    by_lot = sorted(first.values(), key=lambda one: digest("transfer-lot", seed, one.signer))
+    taken = sorted(fitting(epochs.newest, by_lot), key=lambda one: one.signer)
+    return tuple(statement.data for statement in taken)
+
+
 def _age_refusal(members: Epoch, epoch: int) -> str | None:
     # The next record is agreed on during the epoch of `members`.
-    return None if members.number - 1 <= epoch <= members.number else "a registration or exit is out of date"
+    if members.number - 1 <= epoch <= members.number:
+        return None
+    return "a registration, exit or transfer is out of date"
 
 
 def _check_rounds(inputs: EpochInputs, certified: Sequence[CertifiedOutcome], vouched: bool) -> None:
@@ -152,7 +193,24 @@ def _read(epochs: Epochs, envelopes: Sequence[bytes], kind: type[B]) -> list[Sta
     return statements
 
 
-def _check_evidence(epochs: Epochs, inputs: EpochInputs) -> None:
+def _check_nobody_spared(
+    epochs: Epochs, inputs: EpochInputs, heard: Iterable[Statement[Evidence]], offenders: list[bytes]
+) -> None:
+    """Refuse inputs by which stake would escape that is to be lost, while there is room for the evidence."""
+    givers = {held.giver for held in epochs.newest.record.transfers} - set(offenders)
+    room_bytes = EVIDENCE_BYTES_MAX - sum(len(data) for data in inputs.evidence)
+    if not givers or len(inputs.evidence) == EVIDENCE_MAX:
+        return
+    for one in heard:
+        try:
+            spared = _convicted(epochs, one.body)
+        except (EvidenceError, UnknownEpochError):
+            continue
+        if spared in givers and len(one.data) <= room_bytes:
+            raise InputsError(f"they leave out evidence against {spared.hex()[:8]}, whose stake would escape")
+
+
+def _check_evidence(epochs: Epochs, inputs: EpochInputs) -> list[bytes]:
     offenders = []
     for data in inputs.evidence:
         try:
@@ -165,6 +223,7 @@ def _check_evidence(epochs: Epochs, inputs: EpochInputs) -> None:
     innocent = [key for key in offenders if not epochs.newest.is_member(key)]
     if innocent:
         raise InputsError(f"{innocent[0].hex()[:8]} has no stake that evidence could take")
+    return offenders
 
 
 def _convicted(epochs: Epochs, evidence: Evidence) -> bytes:

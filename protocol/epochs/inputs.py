@@ -1,4 +1,4 @@
-"""What the record of an epoch is computed from: certified rounds, registrations, exits, evidence."""
+"""What the record of an epoch is made from: certified rounds, registrations, exits, transfers, evidence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.codec import Digest, Natural, Record
-from protocol.epochs.record import EVIDENCE_MAX
+from protocol.epochs.record import EVIDENCE_MAX, TRANSFERS_MAX
 from protocol.schedule import ShardRound
 
 INPUTS_BYTES_MAX = 8 << 20
@@ -39,5 +39,7 @@ class EpochInputs(Record, frozen=True):
     """In the order of their signers' keys."""
     exits: Annotated[tuple[Envelope, ...], msgspec.Meta(max_length=REGISTRATIONS_MAX)]
     """In the order of their signers' keys."""
+    transfers: Annotated[tuple[Envelope, ...], msgspec.Meta(max_length=TRANSFERS_MAX)]
+    """Stake transfers, in the order of their givers' keys."""
     evidence: Annotated[tuple[Envelope, ...], msgspec.Meta(max_length=EVIDENCE_MAX)]
     """Evidence statements, one an offender, in the order of the offenders' keys."""

@@ -11,26 +11,49 @@ from typing import Annotated
 import msgspec
 
 from protocol.bending import Bending
+from protocol.cards import ValidatorCard
 from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decode, encode
-from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, Genesis
+from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, Genesis, Positive
 from protocol.hashing import content_digest, digest
 
 RECORD_BYTES_MAX = 1 << 20
 TABLE_BYTES_MAX = 4 << 20
 EVIDENCE_MAX = 256
 """Pieces of evidence one record applies; what is left over waits for the next."""
+TRANSFERS_MAX = 64
+"""Stake transfers one record takes up; what is left over waits for the next."""
 NOTHING = bytes(32)
 """In the place of a digest: there is none."""
 
 
 class ValidatorState(Record, frozen=True):
-    """A validator of genesis in this epoch."""
+    """A validator in this epoch."""
 
     public_key: PublicKey
     stake: Natural
     """0 once evidence has convicted it."""
     blocks_dealt: Natural
     """Blocks of its pool that slots of earlier epochs have spent."""
+
+
+class JoinedValidator(Record, frozen=True):
+    """A validator that genesis does not know."""
+
+    card: ValidatorCard
+    pool_seed: Digest
+    """Seed of the epoch it joined in, which orders its pool: nobody knew it when the card was signed."""
+
+
+class HeldTransfer(Record, frozen=True):
+    """Stake that has left its giver and arrives in the next record: nobody votes with it in this epoch."""
+
+    giver: PublicKey
+    made: Natural
+    """Epoch in which it was signed: no transfer of this giver that is as old counts again."""
+    to: PublicKey
+    amount: Positive
+    card: Annotated[tuple[ValidatorCard, ...], msgspec.Meta(max_length=1)]
+    """The newcomer's; none where `to` is a validator already."""
 
 
 class EncoderState(Record, frozen=True):
@@ -66,7 +89,11 @@ class EpochRecord(Record, frozen=True):
     seed: Digest
     """Of all draws of the epoch."""
     validators: Annotated[tuple[ValidatorState, ...], msgspec.Meta(max_length=VALIDATORS_MAX)]
-    """In key order."""
+    """In key order, the convicted too."""
+    joined: Annotated[tuple[JoinedValidator, ...], msgspec.Meta(max_length=VALIDATORS_MAX)]
+    """Those of them that genesis does not know, in key order."""
+    transfers: Annotated[tuple[HeldTransfer, ...], msgspec.Meta(max_length=TRANSFERS_MAX)]
+    """Stake on its way, in the order of the givers' keys."""
     encoders: Digest
     """Content digest of the canonical EncoderTable."""
     encoders_bytes: Natural
@@ -116,6 +143,8 @@ def first_record(genesis: Genesis) -> tuple[EpochRecord, EncoderTable]:
         previous=NOTHING,
         seed=first_seed(genesis.network_id, 0),
         validators=tuple(ValidatorState(key, member.stake, 0) for key, member in genesis.validators.items()),
+        joined=(),
+        transfers=(),
         encoders=content_digest(data),
         encoders_bytes=len(data),
         inputs=NOTHING,

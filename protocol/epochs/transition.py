@@ -21,15 +21,15 @@ from protocol.epochs.record import (
     EncoderState,
     EncoderTable,
     EpochRecord,
-    ValidatorState,
     first_seed,
 )
 from protocol.epochs.registration import stake_of
+from protocol.epochs.stakes import next_stakes
 from protocol.epochs.view import PPM, Epoch
 from protocol.evidence import check_evidence
 from protocol.genesis import MEMBERS_MAX
 from protocol.hashing import content_digest, digest, uint
-from protocol.messages import Evidence
+from protocol.messages import Evidence, StakeTransfer
 from protocol.schedule import dealers_in
 from protocol.statement import expect, parse
 
@@ -51,14 +51,27 @@ def next_epoch(
     convicted = {
         check_evidence(epochs, expect(data, genesis.network_id, Evidence).body) for data in inputs.evidence
     }
-    table = EncoderTable(tuple(_encoders(members, inputs, outcomes, convicted)))
+    transfers = [expect(one, genesis.network_id, StakeTransfer) for one in inputs.transfers]
+    validating = {one.body.to for one in transfers}
+    table = EncoderTable(tuple(_encoders(members, inputs, outcomes, convicted, validating)))
     data = encode(table)
     number = members.number + 1
+    seed = _next_seed(members, number, outcomes)
+    stakes = next_stakes(
+        members,
+        transfers,
+        convicted,
+        {state.public_key for state in table.encoders},
+        dealers_in(members),
+        seed,
+    )
     record = EpochRecord(
         epoch=number,
         previous=members.digest,
-        seed=_next_seed(members, number, outcomes),
-        validators=_validators(members, convicted),
+        seed=seed,
+        validators=stakes.validators,
+        joined=stakes.joined,
+        transfers=stakes.transfers,
         encoders=content_digest(data),
         encoders_bytes=len(data),
         inputs=content_digest(encode(inputs)),
@@ -73,7 +86,7 @@ def next_epoch(
 
 def no_inputs(epoch: int) -> EpochInputs:
     """The inputs of an epoch before which nothing happened."""
-    return EpochInputs(epoch, (), (), (), ())
+    return EpochInputs(epoch, (), (), (), (), ())
 
 
 def _name(data: bytes) -> bytes:
@@ -88,20 +101,12 @@ def _next_seed(members: Epoch, number: int, outcomes: Iterable[RoundOutcome]) ->
     return digest("epoch-seed", members.network_id, uint(number), members.seed, *preimages)
 
 
-def _validators(members: Epoch, convicted: set[bytes]) -> tuple[ValidatorState, ...]:
-    dealers = dealers_in(members)
-    return tuple(
-        ValidatorState(
-            key,
-            0 if key in convicted else state.stake,
-            state.blocks_dealt + dealers.count(key),
-        )
-        for key, state in members.states.items()
-    )
-
-
 def _encoders(
-    members: Epoch, inputs: EpochInputs, outcomes: Sequence[RoundOutcome], convicted: set[bytes]
+    members: Epoch,
+    inputs: EpochInputs,
+    outcomes: Sequence[RoundOutcome],
+    convicted: set[bytes],
+    validating: set[bytes],
 ) -> list[EncoderState]:
     genesis = members.genesis
     seen = _sightings(outcomes)
@@ -122,7 +127,7 @@ def _encoders(
             rows[key] = after
     newcomers = sorted(parse(data, genesis.network_id).signer for data in inputs.registrations)
     for key in newcomers:
-        if key not in rows and len(rows) < MEMBERS_MAX:
+        if key not in validating and key not in rows and len(rows) < MEMBERS_MAX:
             rows[key] = EncoderState(key, stake_of(genesis, key), 0, 0, 0, 0, Bending())
     return [rows[key] for key in sorted(rows)]
 

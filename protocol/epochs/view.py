@@ -6,10 +6,12 @@ from functools import cached_property
 
 import msgspec
 
+from protocol.cards import ValidatorCard
 from protocol.epochs.record import (
     EncoderState,
     EncoderTable,
     EpochRecord,
+    JoinedValidator,
     RecordError,
     ValidatorState,
     first_record,
@@ -56,18 +58,37 @@ class Epoch:
 
     @cached_property
     def states(self) -> dict[bytes, ValidatorState]:
-        """State of every validator of genesis, in key order, the convicted too."""
+        """State of every validator there has been, in key order, the convicted too."""
         return {state.public_key: state for state in self.record.validators}
 
     @cached_property
     def validators(self) -> dict[bytes, ValidatorMember]:
         """The validators with stake, by public key, in key order."""
-        members = self.genesis.validators
+        genesis = self.genesis.validators
         return {
-            key: msgspec.structs.replace(members[key], stake=state.stake)
+            key: (
+                msgspec.structs.replace(genesis[key], stake=state.stake)
+                if key in genesis
+                else self.joined[key].card.as_member(state.stake)
+            )
             for key, state in self.states.items()
             if state.stake
         }
+
+    @property
+    def cards(self) -> list[ValidatorCard]:
+        """Those of the validators that genesis does not know, the convicted and those about to join too."""
+        held = [card for one in self.record.transfers for card in one.card]
+        return [*(one.card for one in self.record.joined), *held]
+
+    def is_validating(self, public_key: bytes) -> bool:
+        """Whether the key was, is or is about to be a validator: no place for an encoder."""
+        return public_key in self.states or any(held.to == public_key for held in self.record.transfers)
+
+    @cached_property
+    def joined(self) -> dict[bytes, JoinedValidator]:
+        """The validators that genesis does not know, by public key, in key order, the convicted too."""
+        return {one.card.public_key: one for one in self.record.joined}
 
     @cached_property
     def encoders(self) -> dict[bytes, EncoderState]:
@@ -103,12 +124,16 @@ class Epoch:
 
 def _check(genesis: Genesis, record: EpochRecord, table: EncoderTable) -> None:
     keys = [state.public_key for state in record.validators]
-    if keys != list(genesis.validators):
-        raise RecordError("the validators of an epoch are those of genesis, in key order")
-    if any(state.stake > genesis.validators[state.public_key].stake for state in record.validators):
-        raise RecordError("a validator cannot gain stake")
+    joined = [one.card.public_key for one in record.joined]
+    if joined != sorted(set(joined)) or keys != sorted({*genesis.validators, *joined}):
+        raise RecordError("the validators of an epoch are genesis' and those with a card, in key order")
+    if genesis.validators.keys() & set(joined):
+        raise RecordError("a validator of genesis has no card")
+    stake = sum(state.stake for state in record.validators) + sum(one.amount for one in record.transfers)
+    if stake > genesis.total_stake:
+        raise RecordError("there is more stake than genesis has given")
     encoders = [state.public_key for state in table.encoders]
     if encoders != sorted(set(encoders)):
         raise RecordError("the encoders of an epoch are in key order, each once")
-    if genesis.validators.keys() & set(encoders):
+    if set(keys) & set(encoders):
         raise RecordError("a validator cannot be an encoder too")

@@ -99,7 +99,7 @@ class AttesterMachine:
                 self._phases.move(AttesterMove.EXPIRE)  # our own failure is no opinion on the report
                 return [Publish(self.at, Step.VOID, detail=reason)]
             case TimerFired("announce") if self._certificate is not None and not self._announced:
-                return [Broadcast(self._certificate)]
+                return [Broadcast(self._certificate)] if self.me in self.epoch.validators else []
             case TimerFired("expiry"):
                 return self._expire()
         return []

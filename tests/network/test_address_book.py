@@ -30,10 +30,12 @@ from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
 from node.network.maintain import Maintainer
 from protocol.codec import decode, encode
+from protocol.epochs.known import Epochs
 from protocol.genesis import Genesis
 from tests.network.peers import LOOPBACK, until
 from tests.support.genesis import small_network
 from tests.support.memory_network import Identity
+from tests.support.records import SEEDS, VALIDATORS, Story, card, conviction, newcomer, transfer
 
 pytestmark = pytest.mark.network
 
@@ -53,7 +55,7 @@ async def member(
         open_host(person.seed, listen, admit=genesis.is_member) as host,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(AddressBook(genesis, host, bootstrap).run)
+        nursery.start_soon(AddressBook(Epochs(genesis), host, bootstrap).run)
         yield host
         nursery.cancel_scope.cancel()
 
@@ -124,7 +126,7 @@ async def test_liar__cannot_displace_the_address_the_operator_gave() -> None:
 
     async with open_host(ALICE.seed, LOOPBACK) as liar, open_host(ENCODER.seed, []) as host:
         liar.handle(METHOD, lie, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
-        book = AddressBook(GENESIS, host, [given])
+        book = AddressBook(Epochs(GENESIS), host, [given])
         await host.dial(liar.addresses[0])
         await book._ask(host.peers()[0])
         assert len(book._addresses(BOB.key)) == ADDRESSES_EACH_MAX
@@ -201,3 +203,25 @@ def test_address_told_of_itself__changes_only_when_it_is_every_address(text: str
     if found != text:
         assert text.startswith(("/ip4/0.0.0.0/", "/ip6/::/"))
         assert found.split("/")[3:] == text.split("/")[3:]
+
+
+@pytest.mark.anyio
+async def test_validator_about_to_join__is_dialled_at_the_address_of_its_card_and_told_of_for_good() -> None:
+    told, new, giver = Story(), newcomer(0), VALIDATORS[0]
+    async with (
+        open_host(SEEDS[new], LOOPBACK) as stranger,
+        open_host(SEEDS[VALIDATORS[1]], []) as host,
+        trio.open_nursery() as nursery,
+    ):
+        book = AddressBook(told.epochs, host, ())
+        nursery.start_soon(book.run)
+        await until(lambda: host.peers() == ())
+        signed = card(new, addresses=stranger.addresses)
+        told.go_on(told.known(transfers=[transfer(giver, new, 20, 0, signed)]))
+        await until(lambda: host.is_connected(new), 10)
+        told.go_on()
+        told.go_on(told.known(evidence=[conviction(new, 2, by=giver)]))
+        assert new not in told.newest.validators
+        answer = decode(await book._answer(giver, b""), Answer, size_bytes_max=ANSWER_BYTES_MAX)
+        assert {one.public_key: one.addresses for one in answer.known}[new] == stranger.addresses
+        nursery.cancel_scope.cancel()

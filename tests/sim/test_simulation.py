@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import protocol.epochs.transition
 from node.clock import LOOK_AGAIN_S
 from node.sim.byzantine import Lie
 from node.sim.cheating import Cheat
@@ -17,6 +20,8 @@ from node.sim.process import LOOK_AGAIN_MS
 from node.sim.run import Outcome, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
 from node.sim.validator import SimValidator
+from protocol.epochs.stakes import Stakes, next_stakes
+from protocol.epochs.view import Epoch
 from tests.support.cli import ROOT
 
 PROGRAM = (
@@ -160,3 +165,50 @@ def test_shards__leave_the_rest_of_a_scenario_as_it_was() -> None:
 def test_impossible_wishes__are_refused(wishes: Wishes) -> None:
     with pytest.raises(ScenarioError, match=r"at least|more members|dealer of its own"):
         draw_scenario(0, wishes)
+
+
+def test_validator_given_stake__deals_attests_and_votes_from_its_first_epoch_on() -> None:
+    outcome = simulate(calm(joiners=1, giver=-1, rounds=20), keep_trace=True)
+    assert (outcome.violation, outcome.certified_rounds) == ("", outcome.rounds)
+    assert not seen(outcome, "evidence")
+    assert not seen(outcome, "rejects")
+    assert len(seen(outcome, "v3   says stake-transfer")) == 1
+    own = [line for line in seen(outcome, " j0 ") if " says " in line]
+    assert {line.split(" says ")[1].split()[0] for line in own} >= {"attestation", "prevote", "precommit"}
+    # The record of epoch 1 takes it up, that of epoch 2 lets it arrive, in round 12: nothing before.
+    rounds = [int(line.split(" says ")[1].split()[1].split("/")[0]) for line in own]
+    assert min(rounds) == 12
+
+
+def test_giver_that_lies__takes_what_it_gave_down_with_it() -> None:
+    outcome = simulate(calm(joiners=1, giver=0, rounds=20, lies=((Lie.EQUIVOCATE,),)), keep_trace=True)
+    assert seen(outcome, "v0   says stake-transfer")
+    assert seen(outcome, "accepts evidence")
+    assert not [line for line in seen(outcome, " j0 ") if " says " in line]
+
+
+def test_stake_of_nowhere__is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = next_stakes
+
+    def generous(members: Epoch, transfers: Any, *others: Any) -> Stakes:
+        found = honest(members, transfers, *others)
+        # What leaves is not taken off.
+        back = {one.signer: one.body.amount for one in transfers}
+        states = tuple(
+            msgspec.structs.replace(state, stake=state.stake + back.get(state.public_key, 0))
+            for state in found.validators
+        )
+        return found._replace(validators=states)
+
+    monkeypatch.setattr(protocol.epochs.transition, "next_stakes", generous)
+    assert "more stake than genesis" in simulate(calm(joiners=1, rounds=20)).violation
+
+
+def test_stake_that_vanishes__is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = next_stakes
+
+    def careless(members: Epoch, *others: Any) -> Stakes:
+        return honest(members, *others)._replace(transfers=())
+
+    monkeypatch.setattr(protocol.epochs.transition, "next_stakes", careless)
+    assert simulate(calm(joiners=1, rounds=20)).violation.startswith("stake is conserved")

@@ -68,6 +68,8 @@ class LocalNetwork:
     genesis: Genesis
     nodes: dict[str, Node]
     strategies: dict[str, WordBag]
+    joining: dict[str, ValidatorMember]
+    """Prepared validators that genesis does not know, with the addresses of their cards."""
     _nursery: trio.Nursery
     _stops: dict[str, trio.Event] = field(default_factory=dict)
     _ended: dict[str, trio.Event] = field(default_factory=dict)
@@ -135,17 +137,20 @@ class LocalNetwork:
 
 @asynccontextmanager
 async def local_network(
-    root: Path, validators: int = 3, encoders: int = 3, strangers: int = 0, **changes: int
+    root: Path, validators: int = 3, encoders: int = 3, strangers: int = 0, joiners: int = 0, **changes: int
 ) -> AsyncIterator[LocalNetwork]:
     """A network that runs until the end of the block; then every node has stopped in time.
 
-    Strangers are encoders that genesis does not know. `changes` are parameters unlike the preset's.
+    Strangers are encoders that genesis does not know, joiners validators. `changes` are parameters unlike the
+    preset's.
     """
-    genesis, nodes = _prepare(root, validators, encoders, strangers, changes)
-    strategies = {name: WordBag(node.me) for name, node in nodes.items() if not name.startswith("validator")}
+    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, changes)
+    strategies = {
+        name: WordBag(node.me) for name, node in nodes.items() if name.startswith(("encoder", "stranger"))
+    }
     with ExitStack() as stack:
         async with trio.open_nursery() as nursery:
-            network = LocalNetwork(genesis, nodes, strategies, nursery)
+            network = LocalNetwork(genesis, nodes, strategies, joining, nursery)
             stack.callback(network.close)
             for name in nodes:
                 network.start(name)
@@ -170,20 +175,21 @@ def _parameters(changes: dict[str, int]) -> NetworkParameters:
 
 
 def _prepare(
-    root: Path, validators: int, encoders: int, strangers: int, changes: dict[str, int]
-) -> tuple[Genesis, dict[str, Node]]:
+    root: Path, validators: int, encoders: int, strangers: int, joiners: int, changes: dict[str, int]
+) -> tuple[Genesis, dict[str, Node], dict[str, ValidatorMember]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
-    members: list[ValidatorMember] = []
+    directories |= {f"joiner-{n}": DataDir.open(root / f"j{n}", NETWORK) for n in range(joiners)}
+    members: dict[str, ValidatorMember] = {}
     flags: dict[str, dict[str, object]] = {}
-    for (name, directory), port in zip(directories.items(), _free_ports(validators), strict=True):
+    for (name, directory), port in zip(directories.items(), _free_ports(validators + joiners), strict=True):
         pool = topical_items(name, ROUNDS_OF_ITEMS * parameters.scored_items // validators)
         member = prepare_validator(
             directory, pool, stake=100, addresses=(), chain_length=parameters.chain_length
         )
         listen = f"/ip4/127.0.0.1/tcp/{port}"
         address = f"{listen}/p2p/{peer_id(member.public_key)}"
-        members.append(msgspec.structs.replace(member, addresses=(address,)))
+        members[name] = msgspec.structs.replace(member, addresses=(address,))
         flags[name] = {"listen": [listen]}
     directories |= {f"encoder-{n}": DataDir.open(root / f"e{n}", NETWORK) for n in range(encoders)}
     directories |= {f"stranger-{n}": DataDir.open(root / f"s{n}", NETWORK) for n in range(strangers)}
@@ -194,12 +200,13 @@ def _prepare(
         for name, directory in directories.items()
         if name.startswith("encoder")
     ]
+    joining = {name: members.pop(name) for name in [*members] if name.startswith("joiner")}
     genesis = assemble_genesis(
-        NETWORK, parameters, members, encoding, now_ms() + START_LEAD_MS, secrets.token_bytes(32)
+        NETWORK, parameters, [*members.values()], encoding, now_ms() + START_LEAD_MS, secrets.token_bytes(32)
     )
     nodes = {}
     for name, directory in directories.items():
         given = {"home": directory.root.parent, "network": NETWORK, **flags.get(name, {})}
         settings = load_settings(given, environment={})
         nodes[name] = Node(settings, directory, genesis, load_key(directory.key), lambda _: None)
-    return genesis, nodes
+    return genesis, nodes, joining

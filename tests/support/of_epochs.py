@@ -13,6 +13,7 @@ EPOCH = epoch_of(ROUND.genesis, ROUND.at)
 KINDS = (
     Kind.REGISTRATION,
     Kind.EXIT,
+    Kind.STAKE_TRANSFER,
     Kind.PROPOSAL,
     Kind.PREVOTE,
     Kind.PRECOMMIT,

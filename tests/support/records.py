@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from protocol.bending import ProbeSigns
+from protocol.cards import SignedCard, ValidatorCard, card_digest
 from protocol.codec import encode
 from protocol.epochs.agreed import votes_of
 from protocol.epochs.agreement import SETTLED_ROUNDS
@@ -26,6 +29,7 @@ from protocol.messages import (
     Exit,
     Precommit,
     Registration,
+    StakeTransfer,
 )
 from protocol.schedule import ShardRound, dealer_of, shard_of, shard_round
 from protocol.signatures import public_key, sign
@@ -76,6 +80,22 @@ def registration(key: bytes, epoch: int, work: bytes | None = None) -> Statement
 def leaving(key: bytes, epoch: int) -> Statement[Exit]:
     """An exit made in an epoch."""
     return say(key, Exit(shard_round(GENESIS, epoch * ROUNDS, 0)))  # type: ignore[return-value]
+
+
+def card(key: bytes, network_id: bytes = GENESIS.network_id, **changes: object) -> SignedCard:
+    """A newcomer's, signed by itself."""
+    plain = ValidatorCard(key, ("/ip4/192.0.2.9/tcp/7700",), digest("pool", key), 64, digest("tip", key))
+    plain = msgspec.structs.replace(plain, **changes)
+    return SignedCard(plain, sign(SEEDS[key], card_digest(network_id, plain)))
+
+
+def transfer(
+    giver: bytes, to: bytes, amount: int, epoch: int, *cards: SignedCard
+) -> Statement[StakeTransfer]:
+    """A stake transfer made in an epoch; with the card of a newcomer unless others are given."""
+    shown = cards or (() if to in GENESIS.validators else (card(to),))
+    at = shard_round(GENESIS, epoch * ROUNDS, 0)
+    return say(giver, StakeTransfer(at, to, amount, shown))  # type: ignore[return-value]
 
 
 def conviction(key: bytes, epoch: int, by: bytes = VALIDATORS[0], names: str = "ab") -> Statement[Evidence]:
@@ -135,8 +155,9 @@ class Story:
         exits: Sequence[Statement[Exit]] = (),
         evidence: Sequence[Statement[Evidence]] = (),
         skip: Iterable[int] = (),
+        transfers: Sequence[Statement[StakeTransfer]] = (),
     ) -> Known:
-        return Known(self.certified(skip), registrations, exits, evidence)
+        return Known(self.certified(skip), registrations, exits, evidence, transfers)
 
     def go_on(self, known: Known | None = None) -> Epoch:
         """The next epoch; asserts that whoever knows the same rounds accepts what was gathered."""

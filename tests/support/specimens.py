@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from protocol.cards import SignedCard, ValidatorCard
 from protocol.evidence import equivocation
 from protocol.hashing import digest
 from protocol.messages import (
@@ -24,6 +25,7 @@ from protocol.messages import (
     Report,
     Reveal,
     SealedWave,
+    StakeTransfer,
 )
 from protocol.schedule import ShardRound
 from protocol.signatures import public_key, sign
@@ -86,6 +88,17 @@ def specimens() -> dict[Kind, Statement[Body]]:
         Kind.EVIDENCE: equivocation(signed(attestation), signed(Attestation(AT, name("other report")))),
         Kind.REGISTRATION: Registration(AT, "wordllama-256", ("/ip4/192.0.2.7/tcp/4001",), name("work")),
         Kind.EXIT: Exit(AT),
+        Kind.STAKE_TRANSFER: StakeTransfer(
+            AT,
+            keys[1],
+            250,
+            (
+                SignedCard(
+                    ValidatorCard(keys[1], ("/ip4/192.0.2.9/tcp/7700",), name("pool"), 513, name("tip")),
+                    keys[1] + name("half"),
+                ),
+            ),
+        ),
         Kind.PROPOSAL: Proposal(
             AT,
             3,

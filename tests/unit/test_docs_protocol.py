@@ -11,7 +11,8 @@ from config.presets import PRESETS
 from config.settings import Settings
 from node.cli.dispute_view import TOLERANCE_REASON
 from protocol.epochs.horizon import CONVICTED_EPOCHS, EVIDENCE_EPOCHS
-from protocol.epochs.record import EVIDENCE_MAX, TABLE_BYTES_MAX
+from protocol.epochs.record import EVIDENCE_MAX, TABLE_BYTES_MAX, TRANSFERS_MAX
+from protocol.epochs.stakes import CARDS_BYTES_MAX, TRANSIT_PARTS
 from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, NetworkParameters
 from protocol.gossip_rules import CLOCK_SKEW_MS, EVIDENCE_ROUNDS_KEPT, ROUNDS_KEPT, Topic
 from protocol.items import ITEM_BYTES_MAX
@@ -45,6 +46,14 @@ def first_cells(text: str) -> list[str]:
 @pytest.mark.parametrize("kind", list(Kind))
 def test_messages__have_the_fields_of_the_page_in_its_order(kind: Kind) -> None:
     assert tuple(first_cells(section(kind.value.capitalize()))) == BODIES[kind].__struct_fields__
+
+
+def test_stake_transfers__have_the_limits_of_the_page() -> None:
+    text = flat("Epochs")
+    assert f"at most {TRANSFERS_MAX} transfers of an eighth of all stake together" in text
+    assert TRANSIT_PARTS == 8
+    assert f"less than one part in {VALIDATORS_MAX:,} of all stake" in text
+    assert f"{VALIDATORS_MAX:,} validators, {CARDS_BYTES_MAX >> 10} KiB of cards" in text
 
 
 def test_envelope__has_the_fields_of_the_page() -> None:

@@ -13,11 +13,13 @@ import node.driver
 from node.driver import Role
 from node.network.exchange import digest_of
 from node.store import StoreError
+from protocol.evidence import equivocation
 from protocol.messages import Attestation, Body
 from protocol.report import ScoreTask
 from protocol.rounds import effects as fx
 from protocol.rounds import events as ev
-from protocol.statement import Statement, parse
+from protocol.signatures import sign
+from protocol.statement import Statement, assemble, parse, statement_digest
 from tests.support.driver_rig import Reply, Rig, Script, role_in_parts, running
 from tests.support.fakes import VirtualClock, virtual_clock
 
@@ -196,3 +198,21 @@ async def test_penalty_and_publication__reach_host_and_role(tmp_path: Path, role
         await trio.sleep(0.1)
         assert rig.host.penalties == [(b"k" * 32, node.driver.PENALTY_COST, "lied")]
         assert "step void" in rig.said
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_evidence__is_gossiped_by_members_of_the_accused_ones_epoch_only(
+    tmp_path: Path, role: Role, heard: bool
+) -> None:
+    async with running(tmp_path, role) as rig:
+        accused = rig.people[1]
+        network_id, statements = rig.genesis.network_id, []
+        for mark in (b"a", b"b"):
+            body = rig.attestation(0, mark)
+            name = statement_digest(network_id, accused.key, body)
+            statements.append(assemble(network_id, accused.key, body, sign(accused.seed, name)))
+        if not heard:
+            rig.host.public_key = bytes(32)  # a stranger that waits for stake
+        rig.driver.accuse(equivocation(*statements))
+        await trio.testing.wait_all_tasks_blocked()
+        assert ("published evidence" in rig.said) == heard

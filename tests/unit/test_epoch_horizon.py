@@ -82,7 +82,7 @@ def test_evidence_past_the_horizon__convicts_nobody(age: int) -> None:
     evidence = conviction(ENCODERS[0], 1)
     known = story.known(evidence=[evidence], skip=range(ROUNDS))
     inputs, _ = gather_inputs(story.epochs, known)
-    told = EpochInputs(story.newest.number + 1, (), (), (), (evidence.data,))
+    told = EpochInputs(story.newest.number + 1, (), (), (), (), (evidence.data,))
     if age == EVIDENCE_EPOCHS:
         assert inputs.evidence == (evidence.data,)
         assert ENCODERS[0] not in check_inputs(story.epochs, encode(inputs), []).encoders

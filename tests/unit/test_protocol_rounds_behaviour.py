@@ -6,6 +6,7 @@ import pytest
 
 from protocol.audit import reveal_commitment
 from protocol.commitments import ANSWER_BYTES
+from protocol.hashing import digest
 from protocol.messages import (
     Attestation,
     Certificate,
@@ -149,6 +150,15 @@ def test_quorum__certifies_once_and_is_written_down_before_it_is_announced(key: 
         (timer,) = [e for e in of(effects, fx.SetTimer) if e.timer == "announce"]
         driven.tell(ev.TimerFired("announce"), ev.TimerFired("announce"), now_ms=timer.at_ms)
         assert len(driven.bodies(Certificate)) == 1
+
+
+def test_certificate__is_announced_by_nobody_who_is_not_heard() -> None:
+    # A stranger that waits for stake follows the rounds; what it said would be held against it.
+    driven = attester(digest("waits for stake"))
+    driven.tell(HEADER, BODY)
+    (timer,) = [e for e in of(driven.tell(*votes()), fx.SetTimer) if e.timer == "announce"]
+    assert driven.tell(ev.TimerFired("announce"), now_ms=timer.at_ms) == []
+    assert not driven.bodies(Certificate)
 
 
 def test_two_votes_of_one_key__count_once() -> None:

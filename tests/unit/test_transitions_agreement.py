@@ -177,6 +177,7 @@ TABLE = Table(
         "certificate of the epoch": lambda _: ev.Received(ROUND.sign(PROPOSER, CERTIFICATE)),
         "registration": lambda _: OF_EPOCHS["registration"],
         "exit": lambda _: ev.Received(ROUND.sign(CAROL, Exit(SLOT))),
+        "stake-transfer": lambda _: OF_EPOCHS["stake-transfer"],
     },
     grid="""
 event                           | waiting  | checking | ready    | stays   | refused
@@ -221,6 +222,7 @@ precommit, the last needed      | notes    | notes    | decides  | decides | not
 certificate of the epoch        | .        | .        | believes | believes| .
 registration                    | .        | .        | .        | .       | .
 exit                            | .        | .        | .        | .       | .
+stake-transfer                  | .        | .        | .        | .       | .
 """,
     outcomes={
         "begins": Outcome(P.WAITING, ""),

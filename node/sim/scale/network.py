@@ -85,7 +85,7 @@ class ScaleNetwork(Network):
 
     def _followers(self, topic: str) -> Iterator[bytes]:
         for key in self.live:
-            if topic == self._topics.rounds or key in self._genesis.validators:
+            if topic == self._topics.rounds or self.live[key].follows_votes:
                 yield key
 
     def _delivery(self, to: bytes, data: bytes, topic: str | None) -> Callable[[], None]:
