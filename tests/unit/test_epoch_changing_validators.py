@@ -119,10 +119,14 @@ class Bus:
             if self.liar not in node.epochs.newest.validators:
                 continue
             named = {
-                s.body.record for n in self.nodes.values() for s in n.said if isinstance(s.body, Proposal)
+                s.body.record: s.body
+                for other in self.nodes.values()
+                for s in other.said
+                if isinstance(s.body, Proposal)
             }
-            for record in sorted(named):
-                for body in (Prevote(at, number, record), Precommit(at, number, record)):
+            for record, told in sorted(named.items()):
+                vote = Prevote(at, number, record, told.inputs, told.inputs_bytes)
+                for body in (vote, Precommit(at, number, record)):
                     if self.draw.random() < 0.7:
                         self.tell(node, ev.Received(say(self.liar, body)))
 
