@@ -62,6 +62,7 @@ class Peer(Protocol):
 
 
 T = TypeVar("T")
+Arrive = Callable[[bytes | None, bytes, bytes, str | None], None]
 Separates = Callable[[bytes, bytes], bool]
 
 
@@ -81,6 +82,7 @@ class Network:
         self.weather = weather
         self.peers: dict[bytes, Peer] = {}
         """Everyone there will be, from before the first message."""
+        self._read: dict[bytes, set[bytes]] = {}  # by gossip, of each process; bounded by a run's statements
         self._audiences: dict[str, list[bytes]] = {}  # of both topics
         self.sent = 0
         self.sent_bytes = 0
@@ -103,6 +105,8 @@ class Network:
 
     def lost(self, key: bytes) -> None:
         """Tell those that can no longer reach a node so."""
+        if not self.peers[key].alive:
+            self._read.pop(key, None)
         for other, peer in self.peers.items():
             if other != key and peer.alive and not self.connected(key, other):
                 self._scheduler.after(below(self._draw, GONE_AFTER_MS_MAX), self._gone(peer, key))
@@ -128,7 +132,7 @@ class Network:
         for _ in range(FORWARD_TRIES):
             key = audience[below(self._draw, len(audience)) - 1]
             if key != sender and self.connected(sender, key):
-                self._packet(sender, key, data, topic)
+                self._packet(sender, key, data, topic, self._arrive_again)
                 return
 
     def hand(self, sender: bytes, to: bytes, data: bytes) -> None:
@@ -144,7 +148,10 @@ class Network:
             ]
         return self._audiences[topic]
 
-    def _packet(self, sender: bytes, to: bytes, data: bytes, topic: str) -> None:
+    def _packet(
+        self, sender: bytes, to: bytes, data: bytes, topic: str, arrive: Arrive | None = None
+    ) -> None:
+        arrive = arrive or self._arrive
         weather = self.weather
         self.sent += 1
         self.sent_bytes += len(data)
@@ -157,11 +164,17 @@ class Network:
         delay_ms = below(self._draw, weather.delay_ms_max)
         if weather.reorder_percent and chance(self._draw, weather.reorder_percent):
             delay_ms += below(self._draw, 2_000)
-        self._scheduler.after(delay_ms, lambda: self._arrive(sender, to, data, topic))
+        self._scheduler.after(delay_ms, lambda: arrive(sender, to, data, topic))
 
     def _arrive(self, sender: bytes | None, to: bytes, data: bytes, topic: str | None) -> None:
         if self.peers[to].alive and (sender is None or not self._separates(sender, to)):
+            self._read.setdefault(to, set()).add(data)
             self.peers[to].receive(data, topic)
+
+    def _arrive_again(self, sender: bytes | None, to: bytes, data: bytes, topic: str | None) -> None:
+        """A forwarded copy has the id of the one it is a copy of: pubsub drops it unread after that."""
+        if data not in self._read.get(to, ()):
+            self._arrive(sender, to, data, topic)
 
     # -- streams -------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -20,6 +20,8 @@ from protocol.epochs.record import (
 from protocol.genesis import Genesis, NetworkParameters, ValidatorMember
 
 PPM = 1_000_000
+GENESES_KEPT = 4
+"""Networks whose epoch 0 is remembered; a node has one."""
 REPUTATION_PULL = 3
 """An encoder of full reputation is sampled as if it had 1 + this times its stake."""
 
@@ -39,7 +41,7 @@ class Epoch:
     @classmethod
     def first(cls, genesis: Genesis) -> Epoch:
         """Epoch 0."""
-        return cls(genesis, *first_record(genesis))
+        return _first(genesis)
 
     @property
     def network_id(self) -> bytes:
@@ -120,6 +122,12 @@ class Epoch:
     def is_on_probation(self, encoder: bytes) -> bool:
         """Whether an encoder is too new to have weight."""
         return self.encoders[encoder].shards_judged < self.parameters.probation_shards
+
+
+@lru_cache(maxsize=GENESES_KEPT)
+def _first(genesis: Genesis) -> Epoch:
+    # One for all who ask: what is drawn from an epoch is remembered by its identity.
+    return Epoch(genesis, *first_record(genesis))
 
 
 def _check(genesis: Genesis, record: EpochRecord, table: EncoderTable) -> None:
