@@ -105,8 +105,7 @@ class Network:
 
     def lost(self, key: bytes) -> None:
         """Tell those that can no longer reach a node so."""
-        if not self.peers[key].alive:
-            self._read.pop(key, None)
+        self._read.pop(key, None)  # a new process, or a new connection, begins without
         for other, peer in self.peers.items():
             if other != key and peer.alive and not self.connected(key, other):
                 self._scheduler.after(below(self._draw, GONE_AFTER_MS_MAX), self._gone(peer, key))
