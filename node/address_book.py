@@ -1,8 +1,8 @@
-"""Where validators are: everyone tells whom they know, and every validator gets dialled."""
+"""Where validators are: everyone tells whom they know, and those that are to be kept get dialled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -42,7 +42,9 @@ class Answer(Record, frozen=True):
 
 
 class AddressBook:
-    """Keeps a node connected to the validators of its network. Holds only keys of genesis: bounded.
+    """Keeps a node connected to validators of its network. Holds only keys of genesis: bounded.
+
+    To all of them, unless told otherwise (`keep_only`).
 
     What the operator and genesis say is never displaced by what peers say; what a validator says about
     itself displaces what others say about it, so that one that has moved is found again.
@@ -54,10 +56,13 @@ class AddressBook:
         self._given: dict[bytes, tuple[str, ...]] = {}
         self._told: dict[bytes, tuple[str, ...]] = {}
         self._asked: set[bytes] = set()
+        self._kept = set(genesis.validators)
         self._wake = trio.Event()
         host.on_peer(self._meet)
         host.handle(METHOD, self._answer, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
         named = {peer_id(key): key for key in genesis.validators}
+        bootstrap_keys = (named.get(address.rpartition("/p2p/")[2]) for address in bootstrap)
+        self._bootstrap = frozenset(key for key in bootstrap_keys if key is not None)
         for address in bootstrap:
             key = named.get(address.rpartition("/p2p/")[2])
             if key is None:
@@ -66,22 +71,41 @@ class AddressBook:
             else:
                 self._given[key] = (*self._given.get(key, ()), address)
         for key, member in genesis.validators.items():
-            usable = [f for a in member.addresses if (f := _dialable(a, key)) is not None]
+            usable = [f for a in member.addresses if (f := dialable(a, key)) is not None]
             self._given[key] = tuple(dict.fromkeys((*self._given.get(key, ()), *usable)))[:ADDRESSES_EACH_MAX]
             self._keep(key)
 
+    def keep_only(self, keys: Iterable[bytes]) -> None:
+        """Keep these validators connected and no others; the others' connections stay as they are."""
+        wanted = set(keys) & self._genesis.validators.keys()
+        for key in self._kept - wanted:
+            self._host.release(key)
+        added, self._kept = wanted - self._kept, wanted
+        for key in added:
+            self._keep(key)
+        if added:
+            self._wake.set()
+
+    @property
+    def kept(self) -> frozenset[bytes]:
+        """The validators that are kept connected."""
+        return frozenset(self._kept)
+
+    @property
+    def given(self) -> frozenset[bytes]:
+        """The validators whose addresses the operator gave."""
+        return self._bootstrap
+
     async def run(self) -> None:
-        """Ask every validator that connects whom it knows, and while one is missing ask one after another."""
+        """Ask every kept validator that connects whom it knows; while one is missing, ask on in turn."""
         turn = 0
         while True:
             self._wake = trio.Event()
-            peers = [peer for peer in self._host.peers() if peer.public_key in self._genesis.validators]
+            peers = [peer for peer in self._host.peers() if peer.public_key in self._kept]
             # Whoever comes back may have moved.
             self._asked &= {peer.public_key for peer in peers}
             strangers = [peer for peer in peers if peer.public_key not in self._asked]
-            missing = len(peers) + (self._host.public_key in self._genesis.validators) < len(
-                self._genesis.validators
-            )
+            missing = len(peers) < len(self._kept - {self._host.public_key})
             if missing and peers and not strangers:
                 # Who did not know before may know now. Not everybody begins with the same one.
                 turn += 1
@@ -93,7 +117,7 @@ class AddressBook:
                 await self._wake.wait()
 
     def _meet(self, event: PeerEvent) -> None:
-        if event.public_key in self._genesis.validators:
+        if event.public_key in self._kept:
             self._wake.set()
 
     async def _ask(self, peer: PeerInfo) -> None:
@@ -117,18 +141,19 @@ class AddressBook:
                 self._learn(known.public_key, known.addresses)
 
     async def _answer(self, peer: bytes, payload: bytes) -> bytes:
-        known = {key: self._addresses(key) for key in self._genesis.validators}
+        known = {key: self.addresses_of(key) for key in self._genesis.validators}
         if self._host.public_key in known:
             known[self._host.public_key] = self._host.addresses[:ADDRESSES_EACH_MAX]
         found = [Known(key, at) for key, at in sorted(known.items()) if at]
         return encode(Answer(tuple(found[:KNOWN_MAX])))
 
-    def _addresses(self, key: bytes) -> tuple[str, ...]:
+    def addresses_of(self, key: bytes) -> tuple[str, ...]:
+        """Where a validator can be dialled, as far as is known here; at most `ADDRESSES_EACH_MAX`."""
         both = dict.fromkeys((*self._given.get(key, ()), *self._told.get(key, ())))
         return tuple(both)[:ADDRESSES_EACH_MAX]
 
     def _learn(self, key: bytes, addresses: Sequence[str]) -> None:
-        usable = tuple(found for address in addresses if (found := _dialable(address, key)) is not None)
+        usable = tuple(found for address in addresses if (found := dialable(address, key)) is not None)
         # Room is left for what was given: no peer's word can displace it.
         usable = usable[: ADDRESSES_EACH_MAX - len(self._given.get(key, ()))]
         if usable and usable != self._told.get(key):
@@ -136,8 +161,8 @@ class AddressBook:
             self._keep(key)
 
     def _keep(self, key: bytes) -> None:
-        if key != self._host.public_key:
-            self._maintain(self._addresses(key))
+        if key in self._kept and key != self._host.public_key:
+            self._maintain(self.addresses_of(key))
 
     def _maintain(self, addresses: Sequence[str]) -> None:
         try:
@@ -146,7 +171,7 @@ class AddressBook:
             log.warning("address.unusable", reason=str(error))
 
 
-def _dialable(address: str, key: bytes) -> str | None:
+def dialable(address: str, key: bytes) -> str | None:
     """The address with the peer id of `key`, or None when nobody can dial it or it names another peer."""
     bare, _, named = address.partition("/p2p/")
     try:

@@ -12,8 +12,11 @@ GUESTS_MAX = 64
 
 def is_member_of_late(epochs: Epochs, key: bytes) -> bool:
     """Whether a key is a validator of genesis, or an encoder of the newest epoch or the one before."""
-    if key in epochs.genesis.validators:
-        return True
+    return key in epochs.genesis.validators or is_encoder_of_late(epochs, key)
+
+
+def is_encoder_of_late(epochs: Epochs, key: bytes) -> bool:
+    """Whether a key is an encoder of the newest epoch or the one before."""
     newest = epochs.newest
     before = epochs.find(newest.number - 1)
     return key in newest.encoders or (before is not None and key in before.encoders)

@@ -135,13 +135,19 @@ class LocalNetwork:
 
 @asynccontextmanager
 async def local_network(
-    root: Path, validators: int = 3, encoders: int = 3, strangers: int = 0, **changes: int
+    root: Path,
+    validators: int = 3,
+    encoders: int = 3,
+    strangers: int = 0,
+    encoder_settings: Mapping[str, object] | None = None,
+    **changes: int,
 ) -> AsyncIterator[LocalNetwork]:
     """A network that runs until the end of the block; then every node has stopped in time.
 
-    Strangers are encoders that genesis does not know. `changes` are parameters unlike the preset's.
+    Strangers are encoders that genesis does not know. `changes` are parameters unlike the preset's,
+    `encoder_settings` what encoders are told.
     """
-    genesis, nodes = _prepare(root, validators, encoders, strangers, changes)
+    genesis, nodes = _prepare(root, validators, encoders, strangers, encoder_settings or {}, changes)
     strategies = {name: WordBag(node.me) for name, node in nodes.items() if not name.startswith("validator")}
     with ExitStack() as stack:
         async with trio.open_nursery() as nursery:
@@ -170,7 +176,12 @@ def _parameters(changes: dict[str, int]) -> NetworkParameters:
 
 
 def _prepare(
-    root: Path, validators: int, encoders: int, strangers: int, changes: dict[str, int]
+    root: Path,
+    validators: int,
+    encoders: int,
+    strangers: int,
+    encoder_settings: Mapping[str, object],
+    changes: dict[str, int],
 ) -> tuple[Genesis, dict[str, Node]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
@@ -199,7 +210,8 @@ def _prepare(
     )
     nodes = {}
     for name, directory in directories.items():
-        given = {"home": directory.root.parent, "network": NETWORK, **flags.get(name, {})}
+        settled = flags.get(name, encoder_settings)
+        given = {"home": directory.root.parent, "network": NETWORK, **settled}
         settings = load_settings(given, environment={})
         nodes[name] = Node(settings, directory, genesis, load_key(directory.key), lambda _: None)
     return genesis, nodes
