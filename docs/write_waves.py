@@ -1,4 +1,4 @@
-"""Writes the tables of docs/waves.md from the rows beside it: `python docs/write_waves.py`."""
+"""Writes the tables of docs/waves.md from the files beside it: `python docs/write_waves.py`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 PAGE = Path(__file__).parent / "waves.md"
 ROWS = Path(__file__).parent / "waves.json"
+SIMULATED = Path(__file__).parent / "waves-simulated.json"
 _BEGIN, _END = "<!-- {} -->", "<!-- end of {} -->"
 
 
@@ -32,13 +33,27 @@ def _honest(kinds: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| {kind['shards']} | {kind['encoders']:,} | {kind['exposed']} | {shares} |"
 
 
+def _simulated(rows: list[dict[str, Any]]) -> Iterator[str]:
+    columns = "forgery | seen | records | weight | last epoch | honest | exposed after | of them | out from"
+    yield f"| {columns} |"
+    yield f"|{'---|' * len(columns.split('|'))}"
+    for row in rows:
+        after = "never" if row["exposed_after"] is None else f"{row['exposed_after']:g}"
+        out = "never" if row["out_from"] is None else f"round {row['out_from']}"
+        figures = " | ".join(f"{row[name]:.2f}" for name in ("weight", "weight_last", "honest_score"))
+        conditions = f"{row['attack']} | {row['order']} | {row['probes']}"
+        yield f"| {conditions} | {figures} | {after} | {row['exposed_share']:.0%} | {out} |"
+
+
 def page() -> str:
     """The page with its tables replaced."""
     document = json.loads(ROWS.read_text(encoding="utf-8"))
+    simulated = json.loads(SIMULATED.read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in {
         "forgers": _forgers(document["rows"]),
         "honest": _honest(document["honest"]),
+        "simulated": _simulated(simulated["rows"]),
     }.items():
         begin, end = _BEGIN.format(name), _END.format(name)
         before, _, rest = text.partition(begin)

@@ -69,8 +69,10 @@ def statement_digest(network_id: bytes, signer: bytes, body: Body) -> bytes:
 
 def assemble(network_id: bytes, signer: bytes, body: B, signature: bytes) -> Statement[B]:
     """The statement of a body and the signature over its digest."""
-    envelope = Envelope(VERSION, network_id, KINDS[type(body)], signer, encode(body), signature)
-    return Statement(body, signer, statement_digest(network_id, signer, body), encode(envelope), signature)
+    kind, data = KINDS[type(body)], encode(body)
+    name = digest("statement", encode(_Signed(VERSION, network_id, kind, signer, data)))
+    envelope = encode(Envelope(VERSION, network_id, kind, signer, data, signature))
+    return Statement(body, signer, name, envelope, signature)
 
 
 Read = Callable[[bytes, bytes], Statement[Body]]

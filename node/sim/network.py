@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -14,8 +14,8 @@ from protocol.genesis import Genesis
 from protocol.gossip_rules import Topic
 from protocol.rounds import effects as fx
 
-FORWARD_TO = 1
-"""Peers a node forwards a new statement to: carries it past a loss, and a liar's two stories across."""
+FORWARD_TRIES = 8
+"""Peers drawn until one is connected: to ask for everyone's connections cost more than all else here."""
 STREAM_TRIES = 4
 RETRANSMIT_MS = 200
 GONE_AFTER_MS_MAX = 1_500
@@ -80,6 +80,8 @@ class Network:
         self._separates: Separates = _whole
         self.weather = weather
         self.peers: dict[bytes, Peer] = {}
+        """Everyone there will be, from before the first message."""
+        self._audiences: dict[str, list[bytes]] = {}  # of both topics
         self.sent = 0
         self.sent_bytes = 0
 
@@ -116,25 +118,29 @@ class Network:
 
     def gossip(self, sender: bytes, data: bytes, topic: str, to: Iterator[bytes] | None = None) -> None:
         """Send to everyone who follows the topic, or to those in `to` only."""
-        for key in self._followers(topic) if to is None else to:
+        for key in self._audience(topic) if to is None else to:
             if key != sender:
                 self._packet(sender, key, data, topic)
 
     def forward(self, sender: bytes, data: bytes, topic: str) -> None:
-        """Send on to a few who follow the topic, as gossip does."""
-        followers = [key for key in self._followers(topic) if key != sender and self.connected(sender, key)]
-        for key in self._draw.sample(followers, min(FORWARD_TO, len(followers))):
-            self._packet(sender, key, data, topic)
+        """Send on to one who follows the topic: past a loss, and a liar's two stories across."""
+        audience = self._audience(topic)
+        for _ in range(FORWARD_TRIES):
+            key = audience[below(self._draw, len(audience)) - 1]
+            if key != sender and self.connected(sender, key):
+                self._packet(sender, key, data, topic)
+                return
 
     def hand(self, sender: bytes, to: bytes, data: bytes) -> None:
         """Deliver over a stream: what is lost is sent again, until too many tries have failed."""
         if to != sender:
             self._stream(sender, to, lambda: self.peers[to].receive(data, None), lambda: None)
 
-    def _followers(self, topic: str) -> Iterator[bytes]:
-        for key, peer in self.peers.items():
-            if topic == self._topics.rounds or peer.follows_votes:
-                yield key
+    def _audience(self, topic: str) -> Sequence[bytes]:
+        if topic not in self._audiences:
+            follows = [topic == self._topics.rounds or peer.follows_votes for peer in self.peers.values()]
+            self._audiences[topic] = [key for key, here in zip(self.peers, follows, strict=True) if here]
+        return self._audiences[topic]
 
     def _packet(self, sender: bytes, to: bytes, data: bytes, topic: str) -> None:
         weather = self.weather

@@ -44,8 +44,9 @@ class SimNode(SpeakingProcess):
         for machine in self.machines.get(at, ()):
             try:
                 effects = machine.handle(event, self.now_ms)
-                self.observer.handled(self, machine)
-                self.carry_out(at, effects)
+                if effects:
+                    self.observer.handled(self, machine)
+                    self.carry_out(at, effects)
             except (SignerError, StoreError) as error:
                 self.note(f"abandons round {at}: {error}")
                 self.machines.pop(at, None)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from node.epochs.learning import mean_steps
@@ -39,7 +40,7 @@ def encode(key: bytes, noise: float, texts: Sequence[str]) -> bytes:
     rows = np.zeros((len(texts), DIMENSIONS), "<f4")
     vectors = np.stack([_meaning(text) for text in texts])
     if noise:
-        vectors += noise * _drawn([digest("sim-noise", key, text.encode()) for text in texts])
+        vectors += noise * _drawn([blake3(key + text.encode()).digest() for text in texts])
     rows[:, :WIDTH] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return rows.tobytes()
 

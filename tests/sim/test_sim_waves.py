@@ -150,6 +150,28 @@ def test_panels__have_a_line_for_every_condition_of_each_forgery() -> None:
     assert {len(lines) for lines in panels.values()} == {4}
 
 
+def test_command__prints_a_row_for_every_case_and_draws_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[tuple[Case, int]] = []
+
+    def stub(case: Case, _: Embeddings, __: object, rounds: int, seed: int, on_round: object) -> Run:
+        ran.append((case, seed))
+        return made([0.1 * rounds, 0.2, 0.3], [NEVER, 1, 2, 2])
+
+    monkeypatch.setattr("node.sim.waves.embeddings.encoder_names", lambda: NAMES)
+    monkeypatch.setattr("node.bench.texts.split_texts", lambda _: ())
+    monkeypatch.setattr("node.sim.waves.run.run_case", stub)
+    ended = deltamesh("sim", "waves", "--rounds", 3, "--seeds", 2, "--json", "--picture", tmp_path / "w.svg")
+    assert ended.code == ExitCode.OK, ended.err
+    assert ran == [(case, seed) for seed in (0, 1) for case in all_cases()]
+    assert [row["attack"] for row in ended.json["rows"]] == [case.attack for case in all_cases()]
+    assert ended.json["rows"][0]["exposed_after"] == 2
+    assert ">forged-inverse<" in (tmp_path / "w.svg").read_text()
+    plain = deltamesh("sim", "waves", "--rounds", 3)
+    assert "forged-inverse" in plain.out
+
+
 def test_picture_in_a_missing_folder__is_refused_before_anything_is_computed(tmp_path: Path) -> None:
     ended = deltamesh("sim", "waves", "--picture", tmp_path / "no" / "waves.svg")
     assert ended.code == ExitCode.BAD_INPUT

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from node.bench.encoders import MINILM_NAMES, available_names
 from node.bench.views import answers_to
 
-WAVES_KEPT: Final = 256
-"""Lists of views whose answers stay in memory: 64 rows of 4 KiB of 12 encoders are 3 MiB."""
+WAVES_KEPT: Final = 128
+"""Lists of views whose answers stay in memory, of 42 rounds: 64 rows of 4 KiB of 12 encoders are 3 MiB."""
 _CONTEXTUAL: Final = ("minilm-6-mean", "minilm-4-mean", "minilm-2-mean", "minilm-0-mean")
 _MORE_BAGS: Final = ("wordllama-128", "ppmi-128", "chars-3", "word-pairs")
 _BAGS: Final = ("wordllama-256", "wordllama-64", "lsa-256", "lsa-64", "ppmi-256", "chars-4", "words", "ngram")
