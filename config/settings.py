@@ -102,6 +102,10 @@ class Settings(BaseModel):
     blob_bytes_max: int = Field(default=8192 * _MIB, ge=64 * _MIB, le=1 << 44)
     """Disk for blobs: views, reveals and report bodies."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
+    standing_validators: int = Field(default=6, ge=1, le=4096)
+    """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""
+    relay_peers: int = Field(default=4, ge=0, le=64)
+    """Encoders that listen which an encoder keeps connected, to relay gossip."""
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -1,8 +1,8 @@
-"""Where validators are: everyone tells whom they know, and every validator gets dialled."""
+"""Where validators are: everyone tells whom they know, and those that are to be kept get dialled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -44,13 +44,15 @@ class Answer(Record, frozen=True):
 class AddressBook:
     """Keeps a node connected to the validators of its network, those that joined later too: bounded by them.
 
-    What the operator, genesis and the records say is never displaced by what peers say; what a validator says
-    about itself displaces what others say about it, so that one that has moved is found again.
+    To all of them, unless told otherwise (`keep_only`). What the operator, genesis and the records say is
+    never displaced by what peers say; what a validator says about itself displaces what others say about it,
+    so that one that has moved is found again.
     """
 
     def __init__(self, epochs: Epochs, host: Host, bootstrap: Sequence[str]) -> None:
         self._epochs = epochs
         self._validators: set[bytes] = set()
+        self._only: frozenset[bytes] | None = None
         self._bootstrap = tuple(bootstrap)
         self._host = host
         self._given: dict[bytes, tuple[str, ...]] = {}
@@ -77,21 +79,46 @@ class AddressBook:
             self._validators.add(key)
             own = f"/p2p/{peer_id(key)}"
             given = [address for address in self._bootstrap if address.endswith(own)]
-            usable = [f for a in addresses if (f := _dialable(a, key)) is not None]
+            usable = [f for a in addresses if (f := dialable(a, key)) is not None]
             self._given[key] = tuple(dict.fromkeys((*given, *usable)))[:ADDRESSES_EACH_MAX]
             self._keep(key)
 
+    def keep_only(self, keys: Iterable[bytes]) -> None:
+        """Keep these validators connected and no others; the others' connections stay as they are."""
+        before = self.kept
+        self._only = frozenset(keys)
+        for key in before - self.kept:
+            self._host.release(key)
+        added = self.kept - before
+        for key in added:
+            self._keep(key)
+        if added:
+            self._wake.set()
+
+    @property
+    def kept(self) -> frozenset[bytes]:
+        """The validators that are kept connected."""
+        known = frozenset(self._validators)
+        return known if self._only is None else known & self._only
+
+    @property
+    def given(self) -> frozenset[bytes]:
+        """The validators whose addresses the operator gave."""
+        named = {address.rpartition("/p2p/")[2] for address in self._bootstrap}
+        return frozenset(key for key in self._validators if peer_id(key) in named)
+
     async def run(self) -> None:
-        """Ask every validator that connects whom it knows, and while one is missing ask one after another."""
+        """Ask every kept validator that connects whom it knows; while one is missing, ask on in turn."""
         turn = 0
         while True:
             self._wake = trio.Event()
             self._look_up()
-            peers = [peer for peer in self._host.peers() if peer.public_key in self._validators]
+            kept = self.kept
+            peers = [peer for peer in self._host.peers() if peer.public_key in kept]
             # Whoever comes back may have moved.
             self._asked &= {peer.public_key for peer in peers}
             strangers = [peer for peer in peers if peer.public_key not in self._asked]
-            missing = len(peers) + (self._host.public_key in self._validators) < len(self._validators)
+            missing = len(peers) < len(kept - {self._host.public_key})
             if missing and peers and not strangers:
                 # Who did not know before may know now. Not everybody begins with the same one.
                 turn += 1
@@ -103,7 +130,7 @@ class AddressBook:
                 await self._wake.wait()
 
     def _meet(self, event: PeerEvent) -> None:
-        if event.public_key in self._validators:
+        if event.public_key in self.kept:
             self._wake.set()
 
     async def _ask(self, peer: PeerInfo) -> None:
@@ -127,18 +154,19 @@ class AddressBook:
                 self._learn(known.public_key, known.addresses)
 
     async def _answer(self, peer: bytes, payload: bytes) -> bytes:
-        known = {key: self._addresses(key) for key in self._validators}
+        known = {key: self.addresses_of(key) for key in self._validators}
         if self._host.public_key in known:
             known[self._host.public_key] = self._host.addresses[:ADDRESSES_EACH_MAX]
         found = [Known(key, at) for key, at in sorted(known.items()) if at]
         return encode(Answer(tuple(found[:KNOWN_MAX])))
 
-    def _addresses(self, key: bytes) -> tuple[str, ...]:
+    def addresses_of(self, key: bytes) -> tuple[str, ...]:
+        """Where a validator can be dialled, as far as is known here; at most `ADDRESSES_EACH_MAX`."""
         both = dict.fromkeys((*self._given.get(key, ()), *self._told.get(key, ())))
         return tuple(both)[:ADDRESSES_EACH_MAX]
 
     def _learn(self, key: bytes, addresses: Sequence[str]) -> None:
-        usable = tuple(found for address in addresses if (found := _dialable(address, key)) is not None)
+        usable = tuple(found for address in addresses if (found := dialable(address, key)) is not None)
         # Room is left for what was given: no peer's word can displace it.
         usable = usable[: ADDRESSES_EACH_MAX - len(self._given.get(key, ()))]
         if usable and usable != self._told.get(key):
@@ -146,8 +174,8 @@ class AddressBook:
             self._keep(key)
 
     def _keep(self, key: bytes) -> None:
-        if key != self._host.public_key:
-            self._maintain(self._addresses(key))
+        if key in self.kept and key != self._host.public_key:
+            self._maintain(self.addresses_of(key))
 
     def _maintain(self, addresses: Sequence[str]) -> None:
         try:
@@ -156,7 +184,7 @@ class AddressBook:
             log.warning("address.unusable", reason=str(error))
 
 
-def _dialable(address: str, key: bytes) -> str | None:
+def dialable(address: str, key: bytes) -> str | None:
     """The address with the peer id of `key`, or None when nobody can dial it or it names another peer."""
     bare, _, named = address.partition("/p2p/")
     try:

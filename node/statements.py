@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,12 +14,36 @@ from node.signer import Signer, VoteSlot
 from protocol.epochs.known import Epochs
 from protocol.evidence import vote_slot
 from protocol.gossip_rules import Judgement
+from protocol.hashing import content_digest
 from protocol.hearing import Hearing
 from protocol.messages import Body, Evidence
 from protocol.statement import Statement, assemble, statement_digest
 from protocol.verdict import Verdict
 
 B = TypeVar("B", bound=Body)
+
+HANDED_MAX = 256
+
+
+class Handed:
+    """Statements that a stream has brought before gossip did, oldest forgotten first.
+
+    When gossip brings one too it is forwarded, once: a mesh in which those of a shard forward nothing of what
+    was handed to them would have holes where they are.
+    """
+
+    def __init__(self) -> None:
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, data: bytes) -> None:
+        """Remember a statement that was handed over."""
+        self._digests[content_digest(data)] = None
+        if len(self._digests) > HANDED_MAX:
+            self._digests.popitem(last=False)
+
+    def take(self, data: bytes) -> bool:
+        """Whether a statement was handed over; forgets it."""
+        return self._digests.pop(content_digest(data), False) is None
 
 
 class Statements:

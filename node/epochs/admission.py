@@ -15,10 +15,20 @@ def is_validator_of_late(epochs: Epochs, key: bytes) -> bool:
     return key in epochs.genesis.validators or epochs.newest.is_validating(key)
 
 
+def validators_of_late(epochs: Epochs) -> frozenset[bytes]:
+    """Everybody who was or is a validator, or is about to become one."""
+    newest = epochs.newest
+    cards = (card.public_key for card in newest.cards)
+    return frozenset(epochs.genesis.validators) | frozenset(newest.states) | frozenset(cards)
+
+
 def is_member_of_late(epochs: Epochs, key: bytes) -> bool:
     """Whether a key is a validator of late, or an encoder of the newest epoch or the one before."""
-    if is_validator_of_late(epochs, key):
-        return True
+    return is_validator_of_late(epochs, key) or is_encoder_of_late(epochs, key)
+
+
+def is_encoder_of_late(epochs: Epochs, key: bytes) -> bool:
+    """Whether a key is an encoder of the newest epoch or the one before."""
     newest = epochs.newest
     before = epochs.find(newest.number - 1)
     return key in newest.encoders or (before is not None and key in before.encoders)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
@@ -47,9 +49,9 @@ class HardenedGossipSub(GossipSub):
             protocols=[PROTOCOL_ID_V11],
             degree=limits.degree,
             degree_low=max(1, limits.degree - 2),
-            # Never prune: PRUNE records no backoff at the pruner, the re-GRAFT that follows is taken for a
-            # flood, and with 16 or more peers messages are lost. The degree is bounded by how many peers are
-            # dialled.
+            # Never prune whom the mesh has: PRUNE records no backoff at the pruner, the re-GRAFT that follows
+            # is taken for a flood, and with 16 or more peers messages are lost. Instead nobody is let in
+            # above `meshed_max`, see `handle_graft`.
             degree_high=max(limits.degree, limits.connections_max),
             heartbeat_interval=limits.heartbeat_s,  # type: ignore[arg-type]
             heartbeat_initial_delay=0.1,
@@ -66,6 +68,15 @@ class HardenedGossipSub(GossipSub):
         # ours.
         self.scorer = None
         self._counters = counters
+        self._limits = limits
+        self._preferred: Callable[[ID], bool] = lambda _: False
+        self._preferred_min = 0
+        self._announcing = False
+
+    def prefer(self, preferred: Callable[[ID], bool], meshed_min: int) -> None:
+        """Let these peers into any mesh, however full, and keep `meshed_min` of them in each."""
+        self._preferred = preferred
+        self._preferred_min = meshed_min
 
     async def run(self) -> None:
         """The service's main task."""
@@ -79,6 +90,72 @@ class HardenedGossipSub(GossipSub):
     async def _maintain_mesh_quality(self, topic: str) -> None:
         # Replaces mesh peers by score, with the PRUNE that loses messages; scores are not used here.
         return
+
+    def _get_adaptive_gossip_peers_count(self, topic: str, total_peers: int) -> int:
+        # The library's quarter of all peers grows with how many are connected.
+        return self._limits.announced_to
+
+    def gossip_heartbeat(self) -> defaultdict[ID, dict[str, list[bytes]]]:
+        """Peers to tell of recent messages, those that were refused in the mesh among them."""
+        self._announcing = True
+        try:
+            return super().gossip_heartbeat()
+        finally:
+            self._announcing = False
+
+    def _get_in_topic_gossipsub_peers_from_minus(
+        self, topic: str, num_to_select: int, minus: Iterable[ID], backoff_check: bool = False
+    ) -> list[ID]:
+        if not self._announcing:
+            return super()._get_in_topic_gossipsub_peers_from_minus(
+                topic, num_to_select, minus, backoff_check
+            )
+        if not self._preferred_min:
+            # Preferred peers hear from each other; told by everybody else they would hear from too many.
+            assert isinstance(self.pubsub, Pubsub)
+            minus = {*minus, *filter(self._preferred, self.pubsub.peer_topics.get(topic, ()))}
+        # The library announces nothing to who may not be grafted yet: the very peers that need it.
+        return super()._get_in_topic_gossipsub_peers_from_minus(topic, num_to_select, minus)
+
+    def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
+        """Peers to graft and to prune; beside the library's, enough of those that are preferred.
+
+        Without them whoever comes first could fill every mesh and keep the preferred peers apart.
+        """
+        grafts, prunes = super().mesh_heartbeat()
+        for topic, mesh in self.mesh.items():
+            lacking = self._preferred_min - sum(map(self._preferred, mesh))
+            assert isinstance(self.pubsub, Pubsub)
+            for peer in self.pubsub.peer_topics.get(topic, set()) - mesh:
+                if lacking <= 0:
+                    break
+                known = self.peer_protocol.get(peer) == PROTOCOL_ID_V11
+                if known and self._preferred(peer) and not self._check_back_off(peer, topic):
+                    mesh.add(peer)
+                    self._notify_mesh_peer_added(peer, topic)
+                    grafts[peer].append(topic)
+                    lacking -= 1
+        return grafts, prunes
+
+    async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
+        """Let a peer into the mesh of a topic, or tell it that there is no room and to ask again later."""
+        topic = graft_msg.topicID
+        mesh = self.mesh.get(topic, set())
+        if sender_peer_id not in mesh and not self._preferred(sender_peer_id):
+            others = sum(not self._preferred(peer) for peer in mesh)
+            if others >= self._limits.meshed_max:
+                self._counters.add("gossip.graft_refused")
+                # Here too, which the library forgets: grafted from here meanwhile it would have to refuse.
+                self._add_back_off(sender_peer_id, topic, False)
+                await self.emit_prune(topic, sender_peer_id, False, False)
+                return
+        await super().handle_graft(graft_msg, sender_peer_id)
+
+    def remove_peer(self, peer_id: ID) -> None:
+        """Forget a peer that has gone, with the times before which it is not grafted again."""
+        super().remove_peer(peer_id)
+        for peers in self.back_off.values():
+            peers.pop(peer_id, None)
 
     async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
         """Forward a message to the mesh, and keep it for those who ask.

@@ -110,8 +110,6 @@ class Host(INotifee):
         self._maintainer = Maintainer(self.dial, self.is_connected, limits, self.counters)
         self._swarm.register_notifee(self)
 
-    # Who and where.
-
     @property
     def addresses(self) -> tuple[str, ...]:
         """Multiaddrs under which this host is dialled, each with its /p2p/ part."""
@@ -176,6 +174,10 @@ class Host(INotifee):
         """Keep these peers connected from now on, dialling again when needed. Raises DialError."""
         self._maintainer.add(addresses)
 
+    def release(self, key: bytes) -> None:
+        """Keep a peer connected no longer; a connection there is stays open."""
+        self._maintainer.drop(key)
+
     async def disconnect(self, key: bytes) -> None:
         """Close every connection to a peer."""
         await self._swarm.close_peer(peer_id(key))
@@ -239,6 +241,10 @@ class Host(INotifee):
         self._pubsub.verdicts[topic] = validator
         await self._pubsub.subscribe(topic)
         return inbox.receive
+
+    def prefer(self, preferred: Callable[[bytes], bool], meshed_min: int) -> None:
+        """Always let these peers into the mesh of a topic, and keep `meshed_min` of them in it."""
+        self._router.prefer(lambda peer: preferred(public_key(peer) or b""), meshed_min)
 
     async def publish(self, topic: str, data: bytes) -> None:
         """Send a message to everyone on a topic but ourselves. Raises MessageTooLarge."""

@@ -96,6 +96,11 @@ class NetworkLimits:
     cache_bytes_max: int = 32 * MIB
     heartbeat_s: float = 1.0
     degree: int = 8
+    """Peers a node looks for to exchange whole messages with, for each topic."""
+    meshed_max: int = 12
+    """Peers it lets in that look for it, beside those it prefers."""
+    announced_to: int = 8
+    """Peers outside the mesh that are told of recent messages at each heartbeat."""
 
     # Reputation.
     penalty_budget: float = 100.0

@@ -79,6 +79,10 @@ class Maintainer:
             self._known[key] = _Known(wanted, FIRST_PAUSE_S, now_s, now_s)
         self._changed.set()
 
+    def drop(self, key: bytes) -> None:
+        """Dial a peer no more; its connection stays as it is."""
+        self._known.pop(key, None)
+
     def peer_gone(self, key: bytes) -> None:
         """A connection ended: dial again soon."""
         known = self._known.get(key)

@@ -20,7 +20,7 @@ from node.epochs.admission import is_validator_of_late
 from node.keys import NodeKey
 from node.network.host import Host, PeerConnected, PeerEvent
 from node.roles.standing import standing_of
-from node.statements import Statements
+from node.statements import Handed, Statements
 from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, StatusError, write_status
 from node.store import StoreError
 from node.version import software_version
@@ -58,12 +58,16 @@ class Node:
 
 async def join_gossip(
     node: Node, host: Host, driver: Driver, statements: Statements, nursery: trio.Nursery, *, votes: bool
-) -> None:
-    """Subscribe to the network's topics and answer statements handed over streams."""
+) -> AddressBook:
+    """Subscribe to the network's topics and answer statements handed over streams; who knows addresses."""
     topics = Topic(node.genesis.network_id)
+    handed = Handed()
+    host.prefer(partial(is_validator_of_late, statements.epochs), host.limits.degree if votes else 0)
 
     def check(topic: str, data: bytes, forwarder: bytes) -> Verdict:
         judgement = statements.receive(data, topic)
+        if judgement.verdict is Verdict.IGNORE and handed.take(data):
+            return Verdict.ACCEPT  # known here, and others wait for it all the same
         if judgement.verdict is Verdict.REJECT:
             log.info("gossip.rejected", peer=forwarder.hex()[:8], reason=judgement.reason)
         return judgement.verdict
@@ -77,6 +81,8 @@ async def join_gossip(
             # The witnesses of a commit make it known, so that its dealer cannot lose it; who registers or
             # leaves may not gossip among validators.
             driver.pass_on(statement)
+        elif statement is not None:
+            handed.add(payload)
         return judgement.verdict.value.encode()
 
     for topic in (topics.rounds, topics.votes) if votes else (topics.rounds,):
@@ -96,6 +102,7 @@ async def join_gossip(
     )
     book = AddressBook(statements.epochs, host, node.settings.bootstrap)
     nursery.start_soon(book.run)
+    return book
 
 
 async def _drain(channel: trio.MemoryReceiveChannel[tuple[bytes, bytes]]) -> None:

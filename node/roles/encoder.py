@@ -1,4 +1,4 @@
-"""The encoder: answers the waves of the rounds it is drawn for. It only dials out."""
+"""The encoder: answers the waves of the rounds it is drawn for. It dials out, and relays if it listens."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import trio
 from node.blob_cache import BlobCache
 from node.driver import Driver, Role
 from node.encoders.strategy import AnswerStrategy
-from node.epochs.admission import Admission, is_member_of_late
+from node.epochs.admission import is_encoder_of_late, is_member_of_late
 from node.epochs.follow import EpochFollower
 from node.epochs.peer_share import share_now
+from node.links import Links
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
+from node.relays import Relays
 from node.roles.answering import Answering
 from node.roles.base import Node, join_gossip, report_status
 from node.roles.published import offer_best_reveal
 from node.roles.registering import Registering
 from node.roles.signing import mend_signer, open_signer
+from node.room import Room
 from node.signer import Signer
 from node.statements import Statements
 from protocol.epochs.known import Epochs
@@ -47,7 +50,7 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
     async with AsyncExitStack() as stack:
         signer = stack.enter_context(await open_signer(node))
         epochs = Epochs(node.genesis)
-        admission = Admission(epochs)
+        room = Room(epochs, node.me, node.settings.connections_max)
         host = await stack.enter_async_context(
             open_host(
                 node.key.seed,
@@ -55,11 +58,11 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
                 () if node.settings.origin("listen") == "default" else node.settings.listen,
                 announce=node.settings.announce,
                 limits=NetworkLimits(connections_max=node.settings.connections_max),
-                admit=admission,
+                admit=room,
                 share=partial(share_now, epochs),
             )
         )
-        admission.connected = lambda: (peer.public_key for peer in host.peers())
+        room.connected = lambda: (peer.public_key for peer in host.peers())
         nursery = await stack.enter_async_context(trio.open_nursery())
         encoder = EncoderNode(node, epochs, host, signer, strategy, nursery)
         await encoder.start()
@@ -106,8 +109,15 @@ class EncoderNode:
         start(self._driver.run)
         start(self._follower.run)
         start(self._registering.run)
-        await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=False)
-        node, model = self._node, self._node.settings.model
+        book = await join_gossip(
+            self._node, self._host, self._driver, self._statements, self._nursery, votes=False
+        )
+        node, settings = self._node, self._node.settings
+        links = Links(self._epochs, self._host, book, settings.standing_validators)
+        start(links.run)
+        is_encoder = partial(is_encoder_of_late, self._epochs)
+        start(Relays(self._host, is_encoder, settings.relay_peers, lambda: links.standing).run)
+        model = settings.model
         start(mend_signer, node, self._signer, lambda: self._last_certified)
         start(report_status, node, self._epochs, self._host, "encoder", model, lambda: self._last_certified)
 

@@ -13,7 +13,7 @@ from node.catch_up import CatchUp
 from node.chain_file import load_chain_seed
 from node.clock import now_ms, sleep_until_ms
 from node.driver import Driver, Machine, Role
-from node.epochs.admission import Admission, is_member_of_late
+from node.epochs.admission import is_encoder_of_late, is_member_of_late
 from node.epochs.desk import EpochDesk
 from node.epochs.follow import EpochFollower
 from node.epochs.history import open_epochs
@@ -24,15 +24,18 @@ from node.epochs.peer_share import share_now
 from node.joining import card_mismatch
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
-from node.network.host import Host, PeerConnected, PeerEvent, open_host
+from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
 from node.pool import Pool
+from node.relays import Relays
+from node.roles.audience import Audience
 from node.roles.base import Node, join_gossip, report_status
 from node.roles.peer_records import PeerRecords
 from node.roles.recorder import Recorder
 from node.roles.signing import mend_signer, open_signer
 from node.roles.standing import watch_standing
 from node.roles.transferring import Transferring
+from node.room import Room
 from node.scoring_worker import ScoringWorker, open_scoring_worker
 from node.signer import Signer
 from node.statements import Statements
@@ -43,7 +46,6 @@ from protocol.chain import HashChain
 from protocol.epochs.agreement import AgreementMachine
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.messages import AboutEpoch, Body, EpochCertificate
-from protocol.quorum import has_quorum
 from protocol.rounds import AttesterMachine, DealerMachine
 from protocol.rounds.attester import EXPIRY_SLOTS
 from protocol.rounds.events import Deal, PeerGone, SlotBegan
@@ -54,15 +56,10 @@ from protocol.schedule import (
     is_scheduled,
     pool_indices,
     round_at,
-    shard_of,
     shard_round,
     slot_start_ms,
 )
 from protocol.statement import Statement
-
-NEWCOMER_GRACE_S = 45.0
-"""For so long after the start a dealer waits for encoders it has never seen."""
-LOOK_EVERY_S = 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +74,7 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
         store = stack.enter_context(Store.open(directory.store, directory.blobs, limits=limits))
         epochs = await trio.to_thread.run_sync(open_epochs, genesis, store)
         lock = read_lock(directory.root / LOCK_FILE_NAME, genesis.network_id)
-        admission = Admission(epochs)
+        room = Room(epochs, node.me, settings.connections_max)
         newest = store.last_certified()
         signer = stack.enter_context(await open_signer(node, None if newest is None else newest.round))
         worker = await stack.enter_async_context(
@@ -96,11 +93,11 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
                 settings.listen,
                 announce=settings.announce,
                 limits=NetworkLimits(connections_max=settings.connections_max),
-                admit=admission,
+                admit=room,
                 share=partial(share_now, epochs),
             )
         )
-        admission.connected = lambda: (peer.public_key for peer in host.peers())
+        room.connected = lambda: (peer.public_key for peer in host.peers())
         nursery = await stack.enter_async_context(trio.open_nursery())
         agreement = AgreementMachine(epochs, node.me, lock)
         validator = Validator(node, agreement, host, store, signer, worker, pool, chain, nursery)
@@ -136,8 +133,7 @@ class Validator:
         self._nursery = nursery
         self._agreement = agreement
         self._epochs = epochs = agreement.epochs
-        self._met: set[bytes] = set()  # members that were connected since the start: bounded by genesis
-        self._started_s = trio.current_time()
+        self._audience = Audience(host)
         self._next_round = 0  # which opens by itself
         self._recorder = recorder = Recorder(
             epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME
@@ -167,8 +163,8 @@ class Validator:
     async def start(self) -> None:
         """Join the network and start the node's tasks."""
         start = self._nursery.start_soon
-        self._host.on_peer(self._meet)
         PeerRecords(self._host, self._store).start()
+        Relays(self._host, partial(is_encoder_of_late, self._epochs))
         start(self._recorder.run)
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
@@ -179,10 +175,6 @@ class Validator:
         start(watch_standing, self._epochs, self._node.me)
         start(Transferring(self._node, self._epochs, self._host, self._statements, self._say).run)
         start(report_status, self._node, self._epochs, self._host, "validator", None, self._last_certified)
-
-    def _meet(self, event: PeerEvent) -> None:
-        if isinstance(event, PeerConnected):
-            self._met.add(event.public_key)
 
     def _witness(self, statement: Statement[Body]) -> None:
         self._recorder.witness(statement)
@@ -293,7 +285,7 @@ class Validator:
             # Dealing would convict it of a wrong preimage.
             log.error("round.not_dealt", round=at.round, reason=mismatch)
             return
-        if not await self._audience(at):
+        if not await self._audience.gathers(epoch, at):
             log.info("round.not_dealt", round=at.round, reason="too few validators or encoders are connected")
             return
         scored = tuple(self._pool.item(index) for index in indices)
@@ -302,31 +294,5 @@ class Validator:
         served = tuple(item for item in pending if item not in scored_data)
         preimage = self._chain.preimage(chain_depth(self._genesis, at))
         await self._driver.tell(at, Deal(preimage, scored, served))
-        for key in shard_of(epoch, at):
-            # Seen before and gone now: nobody waits for it; it may still answer through its witnesses.
-            if key in self._met and not self._host.is_connected(key):
-                await self._driver.tell(at, PeerGone(key))
-
-    async def _audience(self, at: ShardRound) -> bool:
-        """Wait up to a third of the slot for a quorum of validators and enough encoders of the shard."""
-        patience_ms = self._genesis.parameters.slot_ms // 3
-        deadline_ms = slot_start_ms(self._genesis, at.round) + patience_ms
-        epoch = self._epochs.of(at.epoch)
-        shard = shard_of(epoch, at)
-        while True:
-            present = [key for key in shard if self._host.is_connected(key)]
-            stake = sum(
-                member.stake
-                for key, member in epoch.validators.items()
-                if key == self._node.me or self._host.is_connected(key)
-            )
-            enough = len(present) >= self._genesis.parameters.encoders_min and has_quorum(
-                stake, epoch.total_stake
-            )
-            starting = trio.current_time() - self._started_s < NEWCOMER_GRACE_S
-            newcomers = starting and not self._met.issuperset(shard)
-            if enough and not newcomers:
-                return True
-            if now_ms() >= deadline_ms:
-                return enough
-            await trio.sleep(LOOK_EVERY_S)
+        for key in self._audience.gone(epoch, at):
+            await self._driver.tell(at, PeerGone(key))

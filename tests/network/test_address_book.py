@@ -20,8 +20,8 @@ from node.address_book import (
     AddressBook,
     Answer,
     Known,
-    _dialable,
     _seen_at,
+    dialable,
 )
 from node.keys import peer_id
 from node.network.counters import Counters
@@ -129,8 +129,8 @@ async def test_liar__cannot_displace_the_address_the_operator_gave() -> None:
         book = AddressBook(Epochs(GENESIS), host, [given])
         await host.dial(liar.addresses[0])
         await book._ask(host.peers()[0])
-        assert len(book._addresses(BOB.key)) == ADDRESSES_EACH_MAX
-        assert given in book._addresses(BOB.key)
+        assert len(book.addresses_of(BOB.key)) == ADDRESSES_EACH_MAX
+        assert given in book.addresses_of(BOB.key)
         async with member(BOB, listen=[given.partition("/p2p/")[0]]):
             await until(lambda: host.is_connected(BOB.key), 20)
 
@@ -189,8 +189,8 @@ def test_peer_out_of_reach__is_told_once_for_each_reason() -> None:
 
 
 @given(texts)
-def test_address_a_peer_tells__is_dialable_and_names_its_validator_or_is_dropped(text: str) -> None:
-    found = _dialable(text, BOB.key)
+def test_address_a_peer_tells__isdialable_and_names_its_validator_or_is_dropped(text: str) -> None:
+    found = dialable(text, BOB.key)
     if found is not None:
         assert checked_dial_address(found, peer_id_required=True) == found
         assert found.endswith(f"/p2p/{peer_id(BOB.key)}")

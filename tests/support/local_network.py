@@ -137,14 +137,21 @@ class LocalNetwork:
 
 @asynccontextmanager
 async def local_network(
-    root: Path, validators: int = 3, encoders: int = 3, strangers: int = 0, joiners: int = 0, **changes: int
+    root: Path,
+    validators: int = 3,
+    encoders: int = 3,
+    strangers: int = 0,
+    joiners: int = 0,
+    encoder_settings: Mapping[str, object] | None = None,
+    **changes: int,
 ) -> AsyncIterator[LocalNetwork]:
     """A network that runs until the end of the block; then every node has stopped in time.
 
     Strangers are encoders that genesis does not know, joiners validators. `changes` are parameters unlike the
-    preset's.
+    preset's, `encoder_settings` what encoders are told.
     """
-    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, changes)
+    asked = encoder_settings or {}
+    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, asked, changes)
     strategies = {
         name: WordBag(node.me) for name, node in nodes.items() if name.startswith(("encoder", "stranger"))
     }
@@ -175,7 +182,13 @@ def _parameters(changes: dict[str, int]) -> NetworkParameters:
 
 
 def _prepare(
-    root: Path, validators: int, encoders: int, strangers: int, joiners: int, changes: dict[str, int]
+    root: Path,
+    validators: int,
+    encoders: int,
+    strangers: int,
+    joiners: int,
+    encoder_settings: Mapping[str, object],
+    changes: dict[str, int],
 ) -> tuple[Genesis, dict[str, Node], dict[str, ValidatorMember]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
@@ -206,7 +219,8 @@ def _prepare(
     )
     nodes = {}
     for name, directory in directories.items():
-        given = {"home": directory.root.parent, "network": NETWORK, **flags.get(name, {})}
+        settled = flags.get(name, encoder_settings)
+        given = {"home": directory.root.parent, "network": NETWORK, **settled}
         settings = load_settings(given, environment={})
         nodes[name] = Node(settings, directory, genesis, load_key(directory.key), lambda _: None)
     return genesis, nodes, joining

@@ -17,9 +17,9 @@ class Wiring(StrEnum):
     """Who has whom in its mesh."""
 
     MESH = "mesh"
-    """Everyone that follows a topic has `degree` mesh peers among all of them: encoders relay to encoders."""
+    """As nodes are: each follower of a topic has `degree` mesh peers; encoders relay to encoders."""
     HUBS = "hubs"
-    """As nodes dial today: encoders dial validators only, `degree` of which have them in their mesh."""
+    """Encoders dial validators only, `degree` of which have them in their mesh; nobody is refused there."""
     DIRECT = "direct"
     """Who says something sends it to everyone itself; nobody forwards."""
 
