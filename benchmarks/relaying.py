@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 import msgspec
 import structlog
@@ -72,7 +73,11 @@ class Listener:
 
 async def measure(validators: int, encoders: int, rounds: int, slot_ms: int, wiring: str) -> dict[str, float]:
     """Run one network for some rounds."""
-    timing = {"slot_ms": slot_ms, "wave_deadline_ms": slot_ms // 4, "reveal_deadline_ms": slot_ms // 4}
+    timing: dict[str, Any] = {
+        "slot_ms": slot_ms,
+        "wave_deadline_ms": slot_ms // 4,
+        "reveal_deadline_ms": slot_ms // 4,
+    }
     genesis, dealing, encoding = small_network(
         validators, encoders, shard_size=SHARD, epoch_rounds=EPOCH_ROUNDS, chain_length=EPOCH_ROUNDS, **timing
     )
@@ -145,7 +150,7 @@ async def until_connected(leaf: Host, genesis: Genesis) -> None:
 
 async def connect_validator(genesis: Genesis, hub: Host, nursery: trio.Nursery, wiring: str) -> None:
     """Dial the other validators; tell encoders of each other, and prefer validators in the mesh."""
-    nursery.start_soon(AddressBook(genesis, hub, ()).run)
+    nursery.start_soon(AddressBook(Epochs(genesis), hub, ()).run)
     if wiring == "few":
         from node.relays import Relays
 
@@ -155,7 +160,7 @@ async def connect_validator(genesis: Genesis, hub: Host, nursery: trio.Nursery, 
 
 def connect_encoder(genesis: Genesis, leaf: Host, nursery: trio.Nursery, wiring: str) -> None:
     """Dial the validators that an encoder is connected to, and other encoders."""
-    book = AddressBook(genesis, leaf, ())
+    book = AddressBook(Epochs(genesis), leaf, ())
     nursery.start_soon(book.run)
     if wiring == "few":
         from config.settings import Settings

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from node.roles.base import join_gossip
 from node.statements import HANDED_MAX, Handed
+from protocol.epochs.known import Epochs
 from protocol.gossip_rules import Judgement
 from protocol.messages import Commit
 from protocol.schedule import ShardRound
@@ -63,7 +64,7 @@ class Wired:
             public_key=self.me,
         )
         driver: Any = SimpleNamespace(pass_on=self.passed_on.append)
-        statements: Any = SimpleNamespace(receive=self.receive)
+        statements: Any = SimpleNamespace(receive=self.receive, epochs=Epochs(GENESIS))
         await join_gossip(node, host, driver, statements, nursery, votes=self.me == VALIDATOR.key)
 
     def gossip(self, data: bytes) -> Verdict:
