@@ -262,6 +262,7 @@ def _encoder(epoch: Epoch, state: EncoderState) -> dict[str, object]:
         "silent_epochs": state.silent_epochs,
         "bent_millinats": state.bending.bent,
         "leaning_millinats": state.bending.leaning,
+        "exposures": state.exposures,
         "on_probation": _on_probation(epoch, state),
     }
 
@@ -271,8 +272,10 @@ def _on_probation(epoch: Epoch, state: EncoderState) -> bool:
 
 
 def _probation(epoch: Epoch, state: EncoderState) -> str:
+    from protocol.epochs.probation import shards_needed
+
     return (
-        f"{state.shards_judged} of {epoch.parameters.probation_shards}"
+        f"{state.shards_judged} of {shards_needed(epoch.parameters, state.exposures)}"
         if _on_probation(epoch, state)
         else "-"
     )

@@ -71,6 +71,8 @@ class EncoderState(Record, frozen=True):
     """Sum of its weights over the certified shard-rounds this record was made from: what it is paid for."""
     bending: Bending
     """What its answers to probes add up to."""
+    exposures: Natural
+    """In how many epochs probes have exposed it: each makes its next probation longer."""
 
 
 class EncoderTable(Record, frozen=True):
@@ -133,7 +135,7 @@ def first_record(genesis: Genesis) -> tuple[EpochRecord, EncoderTable]:
     probation = genesis.parameters.probation_shards
     table = EncoderTable(
         tuple(
-            EncoderState(key, member.stake, probation, REPUTATION_START_PPM, 0, 0, Bending())
+            EncoderState(key, member.stake, probation, REPUTATION_START_PPM, 0, 0, Bending(), 0)
             for key, member in genesis.encoders.items()
         )
     )

@@ -16,6 +16,7 @@ from protocol.epochs.inputs import EpochInputs
 from protocol.epochs.known import Epochs
 from protocol.epochs.learnt import NOTHING_LEARNT, Learnt
 from protocol.epochs.outcome import RoundOutcome
+from protocol.epochs.probation import EXPOSURES_MAX, shards_needed
 from protocol.epochs.record import (
     NOTHING,
     EncoderState,
@@ -128,7 +129,7 @@ def _encoders(
     newcomers = sorted(parse(data, genesis.network_id).signer for data in inputs.registrations)
     for key in newcomers:
         if key not in validating and key not in rows and len(rows) < MEMBERS_MAX:
-            rows[key] = EncoderState(key, stake_of(genesis, key), 0, 0, 0, 0, Bending())
+            rows[key] = EncoderState(key, stake_of(genesis, key), 0, 0, 0, 0, Bending(), 0)
     return [rows[key] for key in sorted(rows)]
 
 
@@ -168,7 +169,7 @@ def _judged(members: Epoch, state: EncoderState, seen: Sequence[Sighting]) -> En
         if is_exposed(bending):
             # What it was believed for, it could not have known: it begins anew, with no weight.
             bending, exposed = Bending(), True
-    judged = min(p.probation_shards, state.shards_judged + revealed)
+    judged = min(shards_needed(p, state.exposures), state.shards_judged + revealed)
     reputation_ppm = _reputation(state.reputation_ppm, seen, p.reputation_half_life_epochs)
     return msgspec.structs.replace(
         state,
@@ -177,6 +178,7 @@ def _judged(members: Epoch, state: EncoderState, seen: Sequence[Sighting]) -> En
         silent_epochs=0 if revealed else state.silent_epochs + bool(seen),
         weight_ppm=sum(one.weight_ppm for one in seen),
         bending=bending,
+        exposures=min(EXPOSURES_MAX, state.exposures + exposed),
     )
 
 

@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 import msgspec
 
 from protocol.cards import ValidatorCard
+from protocol.epochs.probation import shards_needed
 from protocol.epochs.record import (
     EncoderState,
     EncoderTable,
@@ -120,8 +121,9 @@ class Epoch:
         return public_key in self.validators or public_key in self.encoders
 
     def is_on_probation(self, encoder: bytes) -> bool:
-        """Whether an encoder is too new to have weight."""
-        return self.encoders[encoder].shards_judged < self.parameters.probation_shards
+        """Whether an encoder is too new to have weight, or was exposed too lately."""
+        state = self.encoders[encoder]
+        return state.shards_judged < shards_needed(self.parameters, state.exposures)
 
 
 @lru_cache(maxsize=GENESES_KEPT)

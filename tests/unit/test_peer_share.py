@@ -47,7 +47,7 @@ NEW = newcomer(0)
 
 
 def epoch_with(reputation_ppm: int, stake: int = 1) -> Epoch:
-    table = EncoderTable((EncoderState(NEW, stake, 4, reputation_ppm, 0, 0, Bending()),))
+    table = EncoderTable((EncoderState(NEW, stake, 4, reputation_ppm, 0, 0, Bending(), 0),))
     data = encode(table)
     record = msgspec.structs.replace(FIRST.record, encoders=content_digest(data), encoders_bytes=len(data))
     return Epoch(GENESIS, record, table)
@@ -109,7 +109,7 @@ class Asked(Exception):  # noqa: N818
 async def test_role__opens_its_host_with_the_shares_of_its_newest_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    genesis, nodes = _prepare(tmp_path, 1, 3, 0, {"scored_items": 4})
+    genesis, nodes, _ = _prepare(tmp_path, 1, 3, 0, 0, {}, {"scored_items": 4})
 
     def ask(*_: object, **given_: object) -> None:
         raise Asked(given_)
