@@ -1,21 +1,28 @@
-"""Encoders that cheat by the protocol's own means; cheating at scores is for the adversary table."""
+"""Encoders that cheat: by the protocol's own means, or in what they answer.
+
+What the second kind wins against the scoring rule is for the adversary table; here it must break no rule of
+the protocol, be there as many of them as there may.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from node.sim.encoder import SimEncoder
+from node.sim.vectors import encode
 from protocol.hashing import digest
 from protocol.messages import Body, Commit, Reveal
+from protocol.report import DIMENSIONS, VECTOR_BYTES
 from protocol.rounds import effects as fx
 from protocol.schedule import ShardRound
 from protocol.signatures import sign
 from protocol.statement import Statement, assemble, statement_digest
 
 NOISE = 50.0
+NAN = b"\x00\x00\xc0\x7f"
 
 
 class Cheat(StrEnum):
@@ -33,6 +40,29 @@ class Cheat(StrEnum):
     """Reveals digests and never serves the answers."""
     NOISE = "noise"
     """Answers noise."""
+    ZERO = "zero"
+    """Answers zeros."""
+    NAN = "nan"
+    """Answers what is no number."""
+    CONSTANT = "constant"
+    """Answers the same to everything."""
+    REPLAY = "replay"
+    """Answers what it answered to other texts once."""
+    COLLUDE = "collude"
+    """Answers random directions that all of its kind share."""
+
+
+DRAWN: Final = (
+    Cheat.SILENT,
+    Cheat.LATE,
+    Cheat.FALSE_REVEAL,
+    Cheat.TWO_COMMITS,
+    Cheat.WITHHOLD,
+    Cheat.NOISE,
+)
+"""What the cheating encoders of genesis are drawn from."""
+ZOO: Final = (Cheat.ZERO, Cheat.NAN, Cheat.CONSTANT, Cheat.REPLAY, Cheat.COLLUDE)
+"""Cheats in the answers alone: whoever commits them answers in time, in the right size."""
 
 
 class CheatingEncoder(SimEncoder):
@@ -70,6 +100,21 @@ class CheatingEncoder(SimEncoder):
                 super().one(at, fx.Send(other_commit, to[1:]))
             case _:
                 super().one(at, effect)
+
+    def answers(self, texts: tuple[str, ...]) -> bytes:
+        """Vectors of a wave's views, or what it sends instead."""
+        match self.cheat:
+            case Cheat.ZERO:
+                return bytes(len(texts) * VECTOR_BYTES)
+            case Cheat.NAN:
+                return NAN * (len(texts) * DIMENSIONS)
+            case Cheat.CONSTANT:
+                return encode(b"", 0.0, ("always the same",)) * len(texts)
+            case Cheat.REPLAY:
+                return encode(self.key, 0.0, tuple(f"stored text {number}" for number in range(len(texts))))
+            case Cheat.COLLUDE:
+                return encode(b"cabal", NOISE, texts)
+        return super().answers(texts)
 
     def serve(self, digest: bytes, to: bytes) -> bytes | None:
         """Its answers, unless it withholds them."""

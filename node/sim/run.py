@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.sim.byzantine import ByzantineValidator, Plot
-from node.sim.cheating import Cheat, CheatingEncoder
+from node.sim.cheating import DRAWN, ZOO, CheatingEncoder
 from node.sim.encoder import SimEncoder
 from node.sim.faults import Faults
 from node.sim.giving import gift_to
@@ -83,13 +83,14 @@ class Simulation:
                 rounds,
                 scenario.variant,
                 shards=scenario.shards,
-                newcomers=scenario.newcomers,
+                newcomers=scenario.newcomers + scenario.sybils,
                 joiners=scenario.joiners,
             )
         )
         byzantine = [member.key for member in self.world.validators[: len(scenario.lies)]]
         cheating = [member.key for member in self.world.encoders[: len(scenario.cheats)]]
-        cheating += [member.key for member in self.world.newcomers[1::2]]
+        cheating += [member.key for member in self.world.newcomers[1 : scenario.newcomers : 2]]
+        cheating += [member.key for member in self.world.newcomers[scenario.newcomers :]]
         self.trace = Trace(GENESIS_TIME_MS, keep=keep_trace)
         self.scheduler = Scheduler(GENESIS_TIME_MS - START_BEFORE_MS)
         weather = Weather(
@@ -204,8 +205,11 @@ def _nodes(simulation: Simulation, plot: Plot) -> list[SimNode]:
         else:
             nodes.append(SimEncoder(member, world, *parts, noise=noise))
     for index, member in enumerate(world.newcomers):
-        if index % 2:
-            cheat = tuple(Cheat)[(s.scenario.seed + index) % len(Cheat)]
+        if index >= s.scenario.newcomers:
+            cheat = ZOO[s.scenario.seed % len(ZOO)]
+            nodes.append(CheatingEncoder(member, world, *parts, cheat=cheat, noise=0.0))
+        elif index % 2:
+            cheat = DRAWN[(s.scenario.seed + index) % len(DRAWN)]
             nodes.append(CheatingEncoder(member, world, *parts, cheat=cheat, noise=0.0))
         else:
             nodes.append(SimEncoder(member, world, *parts, noise=0.0))

@@ -8,7 +8,7 @@ from enum import Enum
 from random import Random
 
 from node.sim.byzantine import Lie
-from node.sim.cheating import Cheat
+from node.sim.cheating import DRAWN, ZOO, Cheat
 from node.sim.streams import chance, stream
 from protocol.genesis import EPOCH_ROUNDS_MIN
 
@@ -19,6 +19,8 @@ ROUNDS_DRAWN = (*(3,) * 10, *(4,) * 4, 8, 8, 14)
 """Rounds with faults: an epoch has six, so the longer runs agree on records, and take up certified rounds."""
 NEWCOMERS_DRAWN = (0, 1, 2, 4)
 """Encoders that genesis does not know, of the longer runs: half of them cheat."""
+SYBILS_DRAWN = (0, 0, 0, 12)
+"""More than a network of genesis has encoders."""
 SUBMISSIONS_DRAWN = (0, 0, 1, 3)
 JOINERS_DRAWN = (0, 1)
 """Validators that genesis does not know and one of its validators gives stake, of the longest runs."""
@@ -80,6 +82,8 @@ class Scenario:
     """Of the first validators."""
     cheats: tuple[Cheat, ...]
     """Of the first encoders."""
+    sybils: int
+    """Keys of one owner that all register in the first epoch and cheat in their answers."""
 
     def facts(self) -> dict[str, str]:
         """As people read it."""
@@ -88,7 +92,7 @@ class Scenario:
         return {
             "seed": str(self.seed),
             "network": f"{self.validators} validators, {self.encoders} encoders, "
-            f"{self.newcomers} newcomers, {self.joiners} joining validators, "
+            f"{self.newcomers} newcomers, {self.sybils} sybils, {self.joiners} joining validators, "
             f"{self.submissions} items of users, variant {self.variant}",
             "rounds": f"{self.rounds} of {self.shards} shards with faults, then quiet ones until one is "
             "certified",
@@ -141,8 +145,15 @@ def draw_scenario(seed: int, wishes: Wishes = Wishes()) -> Scenario:
         skewed_clocks=draw.choice((0, 0, 1, 2)),
         disk_faults=draw.choice((0, 0, 1, 2)),
         lies=tuple(_lies(draw) for _ in range(byzantine)),
-        cheats=tuple(draw.choice(tuple(Cheat)) for _ in range(cheaters)),
+        cheats=_cheats(seed, tuple(draw.choice(DRAWN) for _ in range(cheaters))),
+        sybils=stream(seed, "sybils").choice(SYBILS_DRAWN) if rounds > EPOCH_ROUNDS_MIN else 0,
     )
+
+
+def _cheats(seed: int, drawn: tuple[Cheat, ...]) -> tuple[Cheat, ...]:
+    """Every third network with cheaters has one that cheats in its answers."""
+    draw = stream(seed, "zoo")
+    return (*drawn[:-1], draw.choice(ZOO)) if drawn and draw.randrange(3) == 0 else drawn
 
 
 def _lies(draw: Random) -> tuple[Lie, ...]:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import protocol.epochs.transition
 from node.clock import LOOK_AGAIN_S
 from node.sim.byzantine import Lie
-from node.sim.cheating import Cheat
+from node.sim.cheating import ZOO, Cheat
 from node.sim.process import LOOK_AGAIN_MS
-from node.sim.run import Outcome, simulate
+from node.sim.run import Outcome, Simulation, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
 from node.sim.validator import SimValidator
 from protocol.epochs.stakes import Stakes, next_stakes
@@ -95,6 +95,26 @@ def test_served_item_that_nobody_submitted__is_a_violation(monkeypatch: pytest.M
         SimValidator, "served", lambda self, at: (b"one two three four five six seven eight",)
     )
     assert simulate(calm()).violation.startswith("only what was submitted is served")
+
+
+@pytest.mark.parametrize("cheat", ZOO)
+def test_cheating_answers__cost_nobody_a_round(cheat: Cheat) -> None:
+    outcome = simulate(calm(cheats=(cheat, cheat)), keep_trace=True)
+    assert (outcome.violation, outcome.certified_rounds) == ("", outcome.rounds)
+    assert not seen(outcome, "evidence")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sybils_beyond_the_number_of_the_honest__become_members_and_stop_no_round(seed: int) -> None:
+    simulation = Simulation(calm(seed=seed, sybils=12, rounds=16))
+    outcome = simulation.run()
+    assert outcome.violation == ""
+    assert outcome.certified_rounds > 10
+    members = simulation.nodes[0].epochs.newest
+    keys = {member.key for member in simulation.world.newcomers}
+    assert len(keys) == 12
+    assert keys <= members.encoders.keys()
+    assert not any(members.states[key].stake == 0 for key in members.states)
 
 
 @pytest.mark.parametrize("cheat", [Cheat.TWO_COMMITS, Cheat.FALSE_REVEAL])
