@@ -84,7 +84,8 @@ class ModelProcess:
             raise EncoderError(
                 f"the process of {self.name} answered {len(rows)} numbers for {len(views)} views"
             )
-        return rows.reshape(len(views), DIMENSIONS)
+        # A copy of its own: strategies write into what an encoder answers.
+        return rows.reshape(len(views), DIMENSIONS).copy()
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""

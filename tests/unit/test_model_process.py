@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from node.encoders import DIMENSIONS, EncoderError, load_encoder
+from node.encoders.forging import ForgedInverse
+from node.encoders.strategy import WaveAnswer
 from node.model_process import client
 from node.model_process.client import ModelProcess, ModelSettings
 
@@ -62,6 +64,11 @@ def test_process__answers_as_the_model_called_directly(model: str, maps: Path) -
         assert seen[-1][0] == seen[-1][1]
         rows = process.encode(VIEWS)
         assert process.encode([]).shape == (0, DIMENSIONS)
+        answer = ForgedInverse(process, 1).answer  # a strategy writes into what it is given
+        history: dict[int, WaveAnswer] = {}
+        for wave, texts in enumerate((["winter rain"], ["on tin"], ["winter rain on tin"]), start=1):
+            history[wave] = WaveAnswer(tuple(texts), answer(wave, texts, history))
+        assert history[3].answers.shape == (1, DIMENSIONS)
         many = process.encode([f"view {number}" for number in range(200)])
     np.testing.assert_array_equal(rows, load_encoder(model, "wordllama-64", cache_dir=maps).encode(VIEWS))
     assert many.shape == (200, DIMENSIONS)
