@@ -154,8 +154,9 @@ class SimValidator(SimNode):
         """Users submit items here."""
         try:
             for item in items:
-                self._queue.submit(item)
+                # First: a write that is reported as failed may be on the disk all the same.
                 self.observer.submitted(item)
+                self._queue.submit(item)
         except StoreError as error:
             self.note(f"takes no item: {error}")
 

@@ -90,6 +90,10 @@ def test_submitted_items__are_handed_to_dealers_and_certified() -> None:
     assert (outcome.violation, outcome.submitted, outcome.served) == ("", 3, 3)
 
 
+def test_item_whose_write_was_reported_as_failed__may_be_served_all_the_same() -> None:
+    assert simulate(draw_scenario(1933)).violation == ""
+
+
 def test_served_item_that_nobody_submitted__is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         SimValidator, "served", lambda self, at: (b"one two three four five six seven eight",)
