@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from node.model_process.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
+from node.model_process.wire import Request, Response, Setup
+from node.pipe_frames import own_pipes, read_frame, write_frame
 
 if TYPE_CHECKING:
     from node.encoders import Encoder
@@ -21,13 +19,8 @@ ERROR_CHARACTERS_MAX = 2_000
 
 def main() -> None:
     """Load the model, then answer requests until the node closes the pipe."""
-    # Ctrl-C reaches the whole group of processes; the node closes the pipe when it is done.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source = sys.stdin.buffer
-    # Whatever a model prints must not end up between two frames.
-    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    first = _read(source)
+    source, sink = own_pipes()
+    first = read_frame(source)
     if first is None:
         return
     setup = msgspec.msgpack.decode(first, type=Setup)
@@ -35,7 +28,7 @@ def main() -> None:
     if encoder is None:
         return
     _write(sink, Response(rows=b""))
-    while (frame := _read(source)) is not None:
+    while (frame := read_frame(source)) is not None:
         _write(sink, _answer(encoder, msgspec.msgpack.decode(frame, type=Request), setup))
 
 
@@ -80,21 +73,8 @@ def _told(error: Exception) -> str:
     return text[:ERROR_CHARACTERS_MAX]
 
 
-def _read(source: BinaryIO) -> bytes | None:
-    prefix = source.read(PREFIX.size)
-    if len(prefix) < PREFIX.size:
-        return None
-    (size,) = PREFIX.unpack(prefix)
-    if size > FRAME_BYTES_MAX:
-        return None
-    frame = source.read(size)
-    return frame if len(frame) == size else None
-
-
 def _write(sink: BinaryIO, response: Response) -> None:
-    data = msgspec.msgpack.encode(response)
-    sink.write(PREFIX.pack(len(data)) + data)
-    sink.flush()
+    write_frame(sink, msgspec.msgpack.encode(response))
 
 
 if __name__ == "__main__":

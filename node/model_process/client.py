@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.encoders.encoder import DIMENSIONS, EncoderError
-from node.model_process.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
+from node.model_process.wire import Request, Response, Setup
+from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
 
 BATCH_VIEWS: Final = 64
 LOAD_SILENT_S: Final = 600.0

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-
 import msgspec
-
-PREFIX = struct.Struct(">Q")
-FRAME_BYTES_MAX = 1 << 30
 
 
 class Setup(msgspec.Struct, frozen=True):

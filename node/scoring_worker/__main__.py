@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from node.pipe_frames import own_pipes, read_frame, write_frame
 from node.scoring_worker.launch import COMPILE_ONLY
-from node.scoring_worker.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
+from node.scoring_worker.wire import Request, Response, Setup
 from node.store.blobs import DiskBlobs
 from node.store.database import Access
 
@@ -23,13 +23,8 @@ def main() -> None:
 
         warm_up()
         return
-    # Ctrl-C reaches the whole group of processes; the node closes the pipe when it is done.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source = sys.stdin.buffer
-    # Whatever a library prints must not end up between two frames.
-    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    first = _read(source)
+    source, sink = own_pipes()
+    first = read_frame(source)
     if first is None:
         return
     setup = msgspec.msgpack.decode(first, type=Setup)
@@ -44,7 +39,7 @@ def main() -> None:
 
     warm_up(device)
     _write(sink, Response())  # imported, compiled and ready
-    while (frame := _read(source)) is not None:
+    while (frame := read_frame(source)) is not None:
         _write(sink, _answer(msgspec.msgpack.decode(frame, type=Request), setup, device))
 
 
@@ -64,21 +59,8 @@ def _answer(request: Request, setup: Setup, device: str) -> Response:
         return Response(error=f"{type(error).__name__}: {error}"[:2000])
 
 
-def _read(source: BinaryIO) -> bytes | None:
-    prefix = source.read(PREFIX.size)
-    if len(prefix) < PREFIX.size:
-        return None
-    (size,) = PREFIX.unpack(prefix)
-    if size > FRAME_BYTES_MAX:
-        return None
-    frame = source.read(size)
-    return frame if len(frame) == size else None
-
-
 def _write(sink: BinaryIO, response: Response) -> None:
-    data = msgspec.msgpack.encode(response)
-    sink.write(PREFIX.pack(len(data)) + data)
-    sink.flush()
+    write_frame(sink, msgspec.msgpack.encode(response))
 
 
 if __name__ == "__main__":

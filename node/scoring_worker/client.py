@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import trio
 
+from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
 from node.scoring_worker.launch import COMMAND, environment
-from node.scoring_worker.wire import FRAME_BYTES_MAX, PREFIX, Request, Response, Setup
+from node.scoring_worker.wire import Request, Response, Setup
 from protocol.report import Deviation, ScoredShard, ScoreTask
 
 STARTS_MAX = 3

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-
 import msgspec
 
 from protocol.report import Deviation, ScoredShard, ScoreTask
-
-PREFIX = struct.Struct(">Q")
-FRAME_BYTES_MAX = 1 << 30
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -126,9 +126,11 @@ async def test_process_that_dies_of_every_request__is_given_up(
         starts.append(1)
         # Says it is ready, then dies of the first request.
         code = (
-            "import sys, msgspec; from node.scoring_worker.wire import PREFIX, Response;"
-            "from node.scoring_worker.__main__ import _read, _write;"
-            "_read(sys.stdin.buffer); _write(sys.stdout.buffer, Response()); _read(sys.stdin.buffer)"
+            "import sys; from node.pipe_frames import read_frame;"
+            "from node.scoring_worker.wire import Response;"
+            "from node.scoring_worker.__main__ import _write;"
+            "read_frame(sys.stdin.buffer); _write(sys.stdout.buffer, Response());"
+            "read_frame(sys.stdin.buffer)"
         )
         return await opened([command[0], "-c", code], **options)  # type: ignore[call-overload, no-any-return]
 
