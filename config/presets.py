@@ -25,6 +25,7 @@ class Preset:
 
 # One machine of two cores runs every node: short slots, a batch of one scoring block.
 _LOCALNET: Final = NetworkParameters(
+    modality="text",
     slot_ms=12_000,
     epoch_rounds=8,
     shards_per_round=1,
@@ -49,6 +50,7 @@ _LOCALNET: Final = NetworkParameters(
 # Machines of strangers over the internet. A shard of 70 keeps the risk of a majority of bad encoders under
 # 1e-9 with 1,000 encoders of which a fifth are bad.
 _TESTNET: Final = NetworkParameters(
+    modality="text",
     slot_ms=60_000,
     epoch_rounds=60,
     shards_per_round=1,

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from protocol.items import ITEM_BYTES_MAX
+from protocol.items import TEXT_BYTES_MAX
 
 WORDS_MAX: Final = 40
 """Longest item in words, a word being a run of characters without whitespace."""
@@ -37,8 +37,8 @@ def chunk_text(text: str, *, words_max: int = WORDS_MAX, words_target: int = WOR
 
     Rule: a paragraph that fits is one piece; a longer one is cut into its sentences; a sentence that is still
     too long is cut into word runs of even length. Neighbouring pieces are then joined until an item has
-    `words_target` words or the next piece would carry it over `words_max` words or ITEM_BYTES_MAX bytes. Only
-    a single word of more than ITEM_BYTES_MAX bytes is cut inside.
+    `words_target` words or the next piece would carry it over `words_max` words or TEXT_BYTES_MAX bytes. Only
+    a single word of more than TEXT_BYTES_MAX bytes is cut inside.
     """
     if words_max < 1 or words_target < 1:
         raise ValueError(f"words_max and words_target must be at least 1, not {words_max} and {words_target}")
@@ -119,14 +119,14 @@ def _word_runs(sentence: str, words_max: int) -> Iterator[str]:
 
 
 def _byte_runs(word: str) -> Iterator[str]:
-    """The word itself, or its parts of at most ITEM_BYTES_MAX bytes, cut between characters."""
+    """The word itself, or its parts of at most TEXT_BYTES_MAX bytes, cut between characters."""
     part, size_bytes = "", 0
-    if len(word.encode()) <= ITEM_BYTES_MAX:
+    if len(word.encode()) <= TEXT_BYTES_MAX:
         yield word
         return
     for character in word:
         character_bytes = len(character.encode())
-        if size_bytes + character_bytes > ITEM_BYTES_MAX:
+        if size_bytes + character_bytes > TEXT_BYTES_MAX:
             yield part
             part, size_bytes = "", 0
         part += character
@@ -135,7 +135,7 @@ def _byte_runs(word: str) -> Iterator[str]:
 
 
 def _fits(text: str, words_max: int) -> bool:
-    return _word_count(text) <= words_max and len(text.encode()) <= ITEM_BYTES_MAX
+    return _word_count(text) <= words_max and len(text.encode()) <= TEXT_BYTES_MAX
 
 
 def _word_count(text: str) -> int:

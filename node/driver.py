@@ -79,7 +79,7 @@ async def _unchecked(_: int, data: bytes, __: bool) -> ev.InputsChecked | ev.Inp
     return ev.InputsRefused(content_digest(data), "this node does not vote")
 
 
-async def _no_answers(_: ShardRound, __: int, ___: Sequence[str]) -> bytes:
+async def _no_answers(_: ShardRound, __: int, ___: Sequence[bytes]) -> bytes:
     raise RuntimeError("this node does not embed")
 
 
@@ -95,7 +95,7 @@ class Role:
     persist: Callable[[fx.Fact], Awaitable[None]] = _nothing
     score: Callable[[ScoreTask], Awaitable[ScoredShard]] = _no_scores
     compare: Callable[[ScoreTask, ScoredShard], Awaitable[tuple[Deviation, ...]]] = _no_comparison
-    encode: Callable[[ShardRound, int, Sequence[str]], Awaitable[bytes]] = _no_answers
+    encode: Callable[[ShardRound, int, Sequence[bytes]], Awaitable[bytes]] = _no_answers
     gather: Callable[[int], Awaitable[ev.InputsGathered | None]] = _no_inputs
     check: Callable[[int, bytes, bool], Awaitable[ev.InputsChecked | ev.InputsRefused]] = _unchecked
 
@@ -268,8 +268,8 @@ class Driver:
                 start(self._fetch, at, name, size_bytes, sources, purpose)
             case fx.SetTimer(timer, at_ms):
                 start(self._timer, at, timer, at_ms)
-            case fx.Encode(wave, texts):
-                start(self._encode, at, wave, texts)
+            case fx.Encode(wave, views):
+                start(self._encode, at, wave, views)
             case fx.Score(task):
                 start(self._score, at, task)
             case fx.Recompute(task, claimed):
@@ -335,9 +335,9 @@ class Driver:
         else:
             await self.tell(at, ev.Fetched(name, data))
 
-    async def _encode(self, at: ShardRound, wave: int, texts: tuple[str, ...]) -> None:
+    async def _encode(self, at: ShardRound, wave: int, views: tuple[bytes, ...]) -> None:
         try:
-            answers = await self._role.encode(at, wave, texts)
+            answers = await self._role.encode(at, wave, views)
         except Exception:
             # A model is anybody's code; without an answer this round is over for us.
             log.exception("model.failed", round=at.round, wave=wave)

@@ -55,7 +55,7 @@ def check_model(
     encoder = load_encoder(model, reference, threads=threads, on_anchors=on_anchors)
     texts = load_challenge_pool(None)
     batch = plan_batch(bytes(32), [canonical_text(text) for text in texts[-ITEMS:]], (), 1)
-    views = {(view.role, view.item): view.text for wave in batch.waves for view in wave}
+    views = {(view.role, view.item): view.data.decode() for wave in batch.waves for view in wave}
     roles = (Role.FULL, Role.MASK, Role.INVERSE)
     asked = [views[role, item] for role in roles for item in range(ITEMS)]
     began = perf_counter()

@@ -11,14 +11,15 @@ from typing import Final, Self
 
 from node.private_file import PrivateFileError, read_private, write_once
 from protocol.codec import CodecError, Digest, Natural, Record, decode, encode
-from protocol.items import ItemError, check_canonical_text
+from protocol.items import ItemError
 from protocol.merkle import MerkleTree
+from protocol.modalities import MODALITIES, TEXT, Modality
 from protocol.report import PoolItem
 
 POOL_FILE_NAME: Final = "pool.msgpack"
 POOL_BYTES_MAX: Final = 64 << 20
 """Largest pool file: about 280,000 items of 40 words."""
-_VERSION: Final = 1
+_VERSION: Final = 2
 _WHAT: Final = "the pool of challenge items"
 
 
@@ -30,27 +31,30 @@ class _PoolFile(Record, frozen=True):
     version: Natural
     root: Digest
     """Merkle root over the items: what a change of any byte of them would break."""
+    modality: str
+    """What its items are: a network of another modality cannot use them."""
     items: tuple[bytes, ...]
 
 
 class Pool:
     """The items in their committed order, with one Merkle tree over them."""
 
-    __slots__ = ("_items", "_tree")
+    __slots__ = ("_items", "_tree", "modality")
 
-    def __init__(self, items: Sequence[bytes]) -> None:
+    def __init__(self, items: Sequence[bytes], modality: Modality = TEXT) -> None:
         """Build the tree once, O(n). Raises PoolError when there are no items."""
         if not items:
-            raise PoolError("a pool needs at least one item: point --data to text of 12 words or more")
+            raise PoolError("a pool needs at least one item: point --data to more data")
+        self.modality: Final = modality
         self._items: Final = tuple(items)
         self._tree: Final = MerkleTree(self._items)
 
     @classmethod
-    def create(cls, path: Path, items: Sequence[bytes]) -> Self:
+    def create(cls, path: Path, items: Sequence[bytes], modality: Modality = TEXT) -> Self:
         """Write a new pool of distinct canonical items. Raises PrivateFileError; never overwrites."""
-        _check_items(items)
-        pool = cls(items)
-        data = encode(_PoolFile(_VERSION, pool.root, pool._items))
+        _check_items(items, modality)
+        pool = cls(items, modality)
+        data = encode(_PoolFile(_VERSION, pool.root, modality.name, pool._items))
         if len(data) > POOL_BYTES_MAX:
             raise PoolError(
                 f"a pool of {len(items)} items takes {len(data)} bytes, over the bound of {POOL_BYTES_MAX}: "
@@ -76,7 +80,9 @@ class Pool:
             raise PoolError(
                 f"{path} is a pool of version {file.version}, this software reads {_VERSION}: update it"
             )
-        pool = cls(file.items)
+        if file.modality not in MODALITIES:
+            raise PoolError(f"{path} is a pool of a modality this software does not know: update it")
+        pool = cls(file.items, MODALITIES[file.modality])
         if pool.root != file.root:
             raise PoolError(
                 f"{path} is damaged: its items do not have the root it was written with; "
@@ -100,11 +106,11 @@ class Pool:
         return PoolItem(index, self._items[index], proof)
 
 
-def _check_items(items: Sequence[bytes]) -> None:
+def _check_items(items: Sequence[bytes], modality: Modality) -> None:
     if len(set(items)) != len(items):
         raise PoolError("an item is twice in the pool: every item is scored once, so leave out the repeats")
     for number, item in enumerate(items):
         try:
-            check_canonical_text(item)
+            modality.check(item)
         except ItemError as error:
             raise PoolError(f"item {number} cannot be in a pool: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Annotated
 
 import msgspec
@@ -15,13 +16,16 @@ from node.network.host import Host
 from node.store import QueueFull, Store, StoreError
 from protocol.codec import CodecError, Record, decode, encode
 from protocol.epochs.known import Epochs
-from protocol.items import ITEM_BYTES_MAX, ItemError, check_canonical_text, item_id
+from protocol.items import ItemError, item_id
+from protocol.modalities import ITEM_BYTES_MAX
 from protocol.schedule import dealer_of, shard_round
 
 METHOD = "items"
 ITEMS_MAX = 256
-REQUEST_BYTES_MAX = ITEMS_MAX * (ITEM_BYTES_MAX + 8) + 64
-MODALITY = "text"
+ITEM_OVERHEAD_BYTES = 8
+FRAME_BYTES = 64
+REQUEST_BYTES_MAX = 4 << 20
+"""About 500 of the largest texts, 60 of the largest pictures; what does not fit goes next time."""
 COST_NONSENSE = 20.0
 
 log = structlog.get_logger(__name__)
@@ -34,6 +38,13 @@ class Handover(Record, frozen=True):
         tuple[Annotated[bytes, msgspec.Meta(max_length=ITEM_BYTES_MAX)], ...],
         msgspec.Meta(max_length=ITEMS_MAX),
     ]
+
+
+def _fitting(items: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The first of the items, as many as one request holds."""
+    sizes_bytes = accumulate(len(item) + ITEM_OVERHEAD_BYTES for item in items)
+    fitting = sum(size_bytes <= REQUEST_BYTES_MAX - FRAME_BYTES for size_bytes in sizes_bytes)
+    return items[:fitting]
 
 
 class Submissions:
@@ -63,6 +74,7 @@ class Submissions:
         dealers = [dealer_of(epoch, at) for at in places]
         if not items or self._host.public_key in dealers:
             return
+        items = _fitting(items)
         for dealer in dealers:
             try:
                 await self._host.request(dealer, METHOD, encode(Handover(items)), timeout_s=10.0)
@@ -77,7 +89,7 @@ class Submissions:
         try:
             handover = decode(payload, Handover, size_bytes_max=REQUEST_BYTES_MAX)
             for item in handover.items:
-                check_canonical_text(item)
+                self._genesis.modality.check(item)
         except (CodecError, ItemError) as error:
             self._host.penalise(peer, COST_NONSENSE, f"hands over nonsense: {error}")
             raise RequestRefused("not canonical items") from None
@@ -92,7 +104,11 @@ class Submissions:
         for taken, item in enumerate(items):
             try:
                 self._store.submit_item(
-                    item_id(item), item, modality=MODALITY, source=source, submitted_ms=now_ms()
+                    item_id(item),
+                    item,
+                    modality=self._genesis.modality.name,
+                    source=source,
+                    submitted_ms=now_ms(),
                 )
             except QueueFull:
                 log.info("items.queue_full", source=source, taken=taken)

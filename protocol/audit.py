@@ -128,7 +128,11 @@ def _batch(epoch: Epoch, report: Report, challenge: Statement[Challenge], body: 
         raise AuditError("items", f"more than {epoch.parameters.served_items_max} served items")
     try:
         batch = plan_batch(
-            secret, [item.data for item in body.scored], body.served, epoch.parameters.masks_per_item
+            secret,
+            [item.data for item in body.scored],
+            body.served,
+            epoch.parameters.masks_per_item,
+            epoch.genesis.modality,
         )
     except (BatchError, ItemError) as error:
         raise AuditError("items", str(error)) from None

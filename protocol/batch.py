@@ -18,10 +18,10 @@ import msgspec
 from protocol.codec import Record, decode, encode
 from protocol.genesis import VIEWS_MAX, WAVE_BYTES_MAX
 from protocol.hashing import digest, keyed_stream
-from protocol.items import ITEM_BYTES_MAX, check_canonical_text, item_id
-from protocol.masks import WORDS_MIN, text_masks
+from protocol.masks import UNITS_MIN, masks_of
 from protocol.messages import WAVES
-from protocol.probes import probe_text, probed_items
+from protocol.modalities import ITEM_BYTES_MAX, TEXT, Modality, Units
+from protocol.probes import probe_view, probed_items
 from protocol.sealing import seal, unseal, wave_key
 
 VIEW_ID_BYTES = 16
@@ -37,9 +37,9 @@ class Role(StrEnum):
     MASK = "mask"
     INVERSE = "inverse"
     MASK_PROBE = "mask-probe"
-    """Mask 0 once more, less a few words."""
+    """Mask 0 once more, less a few units."""
     INVERSE_PROBE = "inverse-probe"
-    """The inverse of mask 0 once more, less a few words."""
+    """The inverse of mask 0 once more, less a few units."""
 
 
 PROBES = (Role.MASK_PROBE, Role.INVERSE_PROBE)
@@ -52,7 +52,7 @@ class View:
     item: int
     role: Role
     mask: int
-    text: str
+    data: bytes
 
     @property
     def wave(self) -> int:
@@ -66,7 +66,7 @@ class WaveView(Record, frozen=True):
     """A view as an encoder sees it."""
 
     view_id: Annotated[bytes, msgspec.Meta(min_length=VIEW_ID_BYTES, max_length=VIEW_ID_BYTES)]
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=ITEM_BYTES_MAX)]
+    data: Annotated[bytes, msgspec.Meta(min_length=1, max_length=ITEM_BYTES_MAX)]
 
 
 class WavePayload(Record, frozen=True):
@@ -98,17 +98,27 @@ class BatchError(ValueError):
     """Items that no honest dealer would put into one batch."""
 
 
-def plan_batch(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes], masks_per_item: int) -> Batch:
+def plan_batch(
+    secret: bytes,
+    scored: Sequence[bytes],
+    served: Sequence[bytes],
+    masks_per_item: int,
+    modality: Modality = TEXT,
+) -> Batch:
     """The batch of these items under this secret.
 
-    Raises BatchError when an item appears twice, and ItemError when one is not canonical text.
+    Raises BatchError when an item appears twice, and ItemError when one is not canonical in this modality.
     """
-    return _planned(secret, tuple(scored), tuple(served), masks_per_item)
+    return _planned(secret, tuple(scored), tuple(served), masks_per_item, modality)
 
 
 @lru_cache(maxsize=PLANS_KEPT)
 def _planned(
-    secret: bytes, scored: tuple[bytes, ...], served: tuple[bytes, ...], masks_per_item: int
+    secret: bytes,
+    scored: tuple[bytes, ...],
+    served: tuple[bytes, ...],
+    masks_per_item: int,
+    modality: Modality,
 ) -> Batch:
     if len(set(scored) | set(served)) != len(scored) + len(served):
         raise BatchError("an item appears twice in one batch")
@@ -120,21 +130,20 @@ def _planned(
     places = [index for index, (_, is_scored) in enumerate(entries) if is_scored]
     probed = set(probed_items(secret, places, masks_per_item))
     for index, (item, is_scored) in enumerate(entries):
-        text = check_canonical_text(item)
-        views.append(View(index, Role.FULL, 0, text))
-        if len(text.split(" ")) < WORDS_MIN:
+        units = Units.of(modality, item)
+        views.append(View(index, Role.FULL, 0, item))
+        if len(units) < UNITS_MIN:
             if is_scored:
-                raise BatchError(f"a scored item has fewer than {WORDS_MIN} words")
+                raise BatchError(f"a scored item has fewer than {UNITS_MIN} units")
             shares.append(())
             continue
-        masks = text_masks(secret, text, masks_per_item)
+        masks = masks_of(secret, units, masks_per_item)
         for k, mask in enumerate(masks):
-            views.append(View(index, Role.MASK, k, mask.part(text)))
-            views.append(View(index, Role.INVERSE, k, mask.inverse(text)))
-        shares.append(tuple(mask.share_ppm(text) for mask in masks))
+            views.append(View(index, Role.MASK, k, mask.part(units)))
+            views.append(View(index, Role.INVERSE, k, mask.inverse(units)))
+        shares.append(tuple(mask.share_ppm(units) for mask in masks))
         if index in probed:
-            parts = (masks[0].part(text), masks[0].inverse(text))
-            of_inverse, left = probe_text(secret, item_id(item), parts)
+            of_inverse, left = probe_view(secret, units, masks[0])
             views.append(View(index, PROBES[of_inverse], 0, left))
     waves = tuple(tuple(stream.shuffle([v for v in views if v.wave == wave])) for wave in WAVES)
     sealed = tuple(_seal_wave(secret, wave, waves[wave - 1]) for wave in WAVES)
@@ -147,14 +156,19 @@ def _planned(
     )
 
 
-def open_wave(key: bytes, ciphertext: bytes) -> tuple[str, ...]:
-    """The texts of a wave, in the order their answers are asked. Raises SealError or CodecError."""
+def open_wave(key: bytes, ciphertext: bytes, modality: Modality = TEXT) -> tuple[bytes, ...]:
+    """The views of a wave, in the order their answers are asked.
+
+    Raises SealError or CodecError, and ItemError where a view is not canonical in this modality.
+    """
     payload = decode(unseal(key, ciphertext), WavePayload, size_bytes_max=WAVE_BYTES_MAX)
-    return tuple(view.text for view in payload.views)
+    for view in payload.views:
+        modality.check(view.data)
+    return tuple(view.data for view in payload.views)
 
 
 def _seal_wave(secret: bytes, wave: int, views: Sequence[View]) -> bytes:
-    payload = WavePayload(tuple(WaveView(_view_id(secret, view), view.text) for view in views))
+    payload = WavePayload(tuple(WaveView(_view_id(secret, view), view.data) for view in views))
     return seal(wave_key(secret, wave), encode(payload))
 
 

@@ -13,8 +13,8 @@ import msgspec
 from protocol.chain import LENGTH_MAX
 from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decode, encode
 from protocol.hashing import digest
-from protocol.items import ITEM_BYTES_MAX
 from protocol.masks import MASKS_MAX
+from protocol.modalities import MODALITIES, Modality
 from protocol.probes import probe_count
 from protocol.sampling import POOL_ITEMS_MAX
 from protocol.signatures import is_valid_public_key
@@ -43,6 +43,8 @@ ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 class NetworkParameters(Record, frozen=True):
     """Constants every node of one network shares."""
 
+    modality: ShortText
+    """What kind of data it embeds: one of `protocol.modalities.MODALITIES`."""
     slot_ms: Positive
     """Length of a round's slot."""
     epoch_rounds: Positive
@@ -146,6 +148,11 @@ class Genesis:
         """Digest of the canonical bytes; part of every signed statement."""
         return digest("genesis", self.data)
 
+    @property
+    def modality(self) -> Modality:
+        """What kind of data the network embeds."""
+        return MODALITIES[self.parameters.modality]
+
     @cached_property
     def validators(self) -> dict[bytes, ValidatorMember]:
         """By public key, in key order."""
@@ -186,6 +193,11 @@ def views_bounds(p: NetworkParameters, wave: int) -> tuple[int, int]:
 def _check(content: GenesisContent) -> None:
     _check_members(content)
     p = content.parameters
+    if p.modality not in MODALITIES:
+        raise GenesisError(
+            f"'{p.modality}' is no modality this software knows: use one of {', '.join(MODALITIES)}, "
+            "or update it"
+        )
     if p.epoch_rounds < EPOCH_ROUNDS_MIN:
         raise GenesisError(
             f"an epoch of {p.epoch_rounds} rounds is too short to agree on the next one: "
@@ -252,9 +264,12 @@ def _check_batch(p: NetworkParameters) -> None:
     if p.masks_per_item > MASKS_MAX:
         raise GenesisError(f"masks_per_item {p.masks_per_item} is over {MASKS_MAX}")
     views = views_bounds(p, 3)[1]
-    # The third wave holds an item whole and, cut in two, once for every further mask, and parts as probes.
-    texts = items * p.masks_per_item + probe_count(p.scored_items, p.masks_per_item)
-    wave_bytes = texts * ITEM_BYTES_MAX + views * VIEW_OVERHEAD_BYTES
+    modality = MODALITIES[p.modality]
+    # The third wave holds an item whole and, cut in two, once for every further mask, and parts as probes. A
+    # masked part of text is shorter than its item; of a picture it is as large.
+    probes = probe_count(p.scored_items, p.masks_per_item)
+    whole = views if modality.masks_keep_size else items * p.masks_per_item + probes
+    wave_bytes = whole * modality.item_bytes_max + views * VIEW_OVERHEAD_BYTES
     if views > VIEWS_MAX or wave_bytes > WAVE_BYTES_MAX:
         raise GenesisError(
             f"a wave could have {views} views of {wave_bytes} bytes, over {VIEWS_MAX} or {WAVE_BYTES_MAX}: "

@@ -28,7 +28,6 @@ from protocol.evidence import (
     vote_slot,
 )
 from protocol.genesis import VIEW_OVERHEAD_BYTES, views_bounds
-from protocol.items import ITEM_BYTES_MAX
 from protocol.messages import (
     WAVES,
     AboutEpoch,
@@ -260,7 +259,7 @@ def _challenge(statement: Statement[Body], epoch: Epoch) -> str | None:
         fewest, most = views_bounds(parameters, wave)
         if not fewest <= sealed.views <= most:
             return f"its wave {wave} has more or fewer views than a batch of this network"
-        if sealed.size_bytes > sealed.views * (ITEM_BYTES_MAX + VIEW_OVERHEAD_BYTES):
+        if sealed.size_bytes > sealed.views * (epoch.genesis.modality.item_bytes_max + VIEW_OVERHEAD_BYTES):
             return f"its wave {wave} is larger than its views can be"
     return _by_dealer(statement, epoch)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.hashing import BytesLike, digest
 
-ITEM_BYTES_MAX: Final = 8 * 1024
+TEXT_BYTES_MAX: Final = 8 * 1024
 
 
 class ItemError(ValueError):
@@ -69,5 +69,5 @@ def _is_control(character: str) -> bool:
 def _check_size(size_bytes: int) -> None:
     if size_bytes == 0:
         raise ItemError("the item is empty: submit text with at least one word")
-    if size_bytes > ITEM_BYTES_MAX:
-        raise ItemError(f"the item has {size_bytes} bytes, {ITEM_BYTES_MAX} are allowed: cut it into chunks")
+    if size_bytes > TEXT_BYTES_MAX:
+        raise ItemError(f"the item has {size_bytes} bytes, {TEXT_BYTES_MAX} are allowed: cut it into chunks")

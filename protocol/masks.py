@@ -1,8 +1,8 @@
-"""Text masks: a few spans of words per mask, several overlapping masks per item, each with its exact inverse.
+"""Masks: a few spans of units per mask, several overlapping masks per item, each with its exact inverse.
 
-A mask is a pure function of (secret, item, index, modality, number of words). Masked words are dropped, not
-replaced: a placeholder would be a word of its own to every model. Mask 0 is drawn freely; every later mask is
-drawn nested with, crossing or disjoint from mask 0, each a third of the time.
+A mask is a pure function of (secret, item, index, modality, number of units). Units are the modality's:
+words, patches, blocks of time and frequency. Mask 0 is drawn freely; every later mask is drawn nested with,
+crossing or disjoint from mask 0, each a third of the time.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final
 
 from protocol.hashing import Xof, digest, keyed_stream, uint
 from protocol.items import item_id
+from protocol.modalities import Span, Units
 
-WORDS_MIN: Final = 8
-"""Shorter items have no masks: their parts would hardly mean anything."""
+UNITS_MIN: Final = 8
+"""Items of fewer units have no masks: their parts would hardly mean anything."""
 SPANS_MAX: Final = 4
 SHARE_PERCENT_MIN: Final = 15
-SHARE_PERCENT_MAX: Final = 60
 MASKS_MAX: Final = 16
 
 # A mask is drawn again until it has at most SPANS_MAX spans: 4 draws in the mean for a long item. At worst,
 # when a mask 0 of 4 spans is to be crossed, one draw in 30 succeeds: the bound is never met.
 _DRAWS_MAX: Final = 4096
-
-Span: TypeAlias = tuple[int, int]
-"""Words start to stop - 1."""
 
 
 class MaskError(ValueError):
@@ -36,57 +33,52 @@ class MaskError(ValueError):
 
 
 class Relation(Enum):
-    """How the words of a mask lie to those of mask 0."""
+    """How the units of a mask lie to those of mask 0."""
 
     NESTED = "nested"
-    """One holds all words of the other and more."""
+    """One holds all units of the other and more."""
     CROSSING = "crossing"
-    """They share words, and each has words the other lacks."""
+    """They share units, and each has units the other lacks."""
     DISJOINT = "disjoint"
-    """They share no word."""
+    """They share no unit."""
 
 
 @dataclass(frozen=True, slots=True)
-class TextMask:
-    """Which words of one item are masked out of the full text: 1 to 4 spans, apart and in order."""
+class Mask:
+    """Which units of one item are masked out of the full item: 1 to 4 spans, apart and in order."""
 
     spans: tuple[Span, ...]
-    word_count: int
+    unit_count: int
     """Of the item: a mask fits no other length."""
 
-    def part(self, item: str) -> str:
-        """Return the words inside the spans, joined by one space. Raises MaskError for another item."""
-        words = self._words_of(item)
-        return " ".join(word for start, stop in self.spans for word in words[start:stop])
+    def part(self, item: Units) -> bytes:
+        """Return the view of the units inside the spans. Raises MaskError for another item."""
+        return self._of(item).keep(self.spans)
 
-    def inverse(self, item: str) -> str:
-        """Return the words outside the spans, joined by one space. Raises MaskError for another item."""
-        words = self._words_of(item)
-        return " ".join(word for start, stop in self.inverse_spans() for word in words[start:stop])
+    def inverse(self, item: Units) -> bytes:
+        """Return the view of the units outside the spans. Raises MaskError for another item."""
+        return self._of(item).keep(self.inverse_spans())
 
     def inverse_spans(self) -> tuple[Span, ...]:
-        """Return the spans of the words outside, apart and in order: with `spans` they partition the item."""
-        edges = [0, *(edge for span in self.spans for edge in span), self.word_count]
+        """Return the spans of the units outside, apart and in order: with `spans` they partition the item."""
+        edges = [0, *(edge for span in self.spans for edge in span), self.unit_count]
         return tuple((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b)
 
-    def share_ppm(self, item: str) -> int:
-        """Return the part's share of the UTF-8 bytes of all words (no spaces), in ppm, floored."""
-        sizes_bytes = [len(word.encode()) for word in self._words_of(item)]
-        inside_bytes = sum(sum(sizes_bytes[start:stop]) for start, stop in self.spans)
-        return inside_bytes * 1_000_000 // sum(sizes_bytes)
+    def share_ppm(self, item: Units) -> int:
+        """Return the part's share of what all units weigh, in ppm, floored: of text, of its words' bytes."""
+        return self._of(item).share_ppm(self.spans)
 
-    def _words_of(self, item: str) -> list[str]:
-        words = item.split(" ")
-        if len(words) != self.word_count:
+    def _of(self, item: Units) -> Units:
+        if len(item) != self.unit_count:
             raise MaskError(
-                f"this mask is for {self.word_count} words, the item has {len(words)}: "
+                f"this mask is for {self.unit_count} units, the item has {len(item)}: "
                 "draw the masks of this very item"
             )
-        return words
+        return item
 
 
-def text_masks(secret: bytes, item: str, count: int) -> tuple[TextMask, ...]:
-    """Return the first `count` masks of a canonical text; none when it has fewer than WORDS_MIN words.
+def masks_of(secret: bytes, item: Units, count: int) -> tuple[Mask, ...]:
+    """Return the first `count` masks of an item; none when it has fewer than UNITS_MIN units.
 
     Mask k does not depend on `count`, and no later one equals mask 0. Raises MaskError for a count outside
     0 .. MASKS_MAX.
@@ -95,55 +87,55 @@ def text_masks(secret: bytes, item: str, count: int) -> tuple[TextMask, ...]:
         raise MaskError(
             f"an item has 0 to {MASKS_MAX} masks, not {count}: lower the masks per item in genesis"
         )
-    word_count = item.count(" ") + 1
-    if count == 0 or word_count < WORDS_MIN:
+    if count == 0 or len(item) < UNITS_MIN:
         return ()
-    name = item_id(item.encode())
-    streams = [_stream(secret, name, index, word_count) for index in range(count)]
-    first = _free_mask(streams[0], word_count)
-    return first, *(_related_mask(stream, first) for stream in streams[1:])
+    bounds = _bounds(len(item), item.modality.share_percent_max)
+    name = item_id(item.data)
+    streams = [_stream(secret, name, index, item) for index in range(count)]
+    first = _free_mask(streams[0], len(item), bounds)
+    return first, *(_related_mask(stream, first, bounds) for stream in streams[1:])
 
 
-def _stream(secret: bytes, name: bytes, index: int, word_count: int) -> Xof:
-    key = digest("mask", secret, name, uint(index), b"text", uint(word_count))
-    return keyed_stream(key, "text mask")
+def _stream(secret: bytes, name: bytes, index: int, item: Units) -> Xof:
+    modality = item.modality.name
+    key = digest("mask", secret, name, uint(index), modality.encode(), uint(len(item)))
+    return keyed_stream(key, f"{modality} mask")
 
 
-def _bounds(word_count: int) -> tuple[int, int]:
-    """Return the least and the greatest number of masked words."""
-    least = -(-SHARE_PERCENT_MIN * word_count // 100)
-    return least, SHARE_PERCENT_MAX * word_count // 100
+def _bounds(unit_count: int, share_percent_max: int) -> Span:
+    """Return the least and the greatest number of masked units."""
+    return -(-SHARE_PERCENT_MIN * unit_count // 100), share_percent_max * unit_count // 100
 
 
 def _between(stream: Xof, low: int, high: int) -> int:
     return low + stream.below(high - low + 1)
 
 
-def _free_mask(stream: Xof, word_count: int) -> TextMask:
-    spans = _some_of(stream, ((0, word_count),), _between(stream, *_bounds(word_count)))
-    return TextMask(_merged(spans), word_count)
+def _free_mask(stream: Xof, unit_count: int, bounds: Span) -> Mask:
+    spans = _some_of(stream, ((0, unit_count),), _between(stream, *bounds))
+    return Mask(_merged(spans), unit_count)
 
 
-def _related_mask(stream: Xof, first: TextMask) -> TextMask:
+def _related_mask(stream: Xof, first: Mask, bounds: Span) -> Mask:
     """Draw a relation, then masks of that relation until one has few enough spans."""
     wanted = tuple(Relation)[stream.below(len(Relation))]
     inside, outside = first.spans, first.inverse_spans()
     for _ in range(_DRAWS_MAX):
-        inside_count, outside_count = _split(stream, wanted, _size(inside), _size(outside))
+        inside_count, outside_count = _split(stream, wanted, _size(inside), _size(outside), bounds)
         chosen = _some_of(stream, inside, inside_count) + _some_of(stream, outside, outside_count)
         spans = _merged(chosen)
         if len(spans) <= SPANS_MAX:
-            return TextMask(spans, first.word_count)
+            return Mask(spans, first.unit_count)
     raise AssertionError(f"no {wanted.value} mask in {_DRAWS_MAX} draws over {first}: the drawing is broken")
 
 
-def _split(stream: Xof, wanted: Relation, inside: int, outside: int) -> tuple[int, int]:
-    """Draw how many words to take inside and outside mask 0, so that the relation and the share both hold."""
-    least, most = _bounds(inside + outside)
+def _split(stream: Xof, wanted: Relation, inside: int, outside: int, bounds: Span) -> tuple[int, int]:
+    """Draw how many units to take inside and outside mask 0, so that the relation and the share both hold."""
+    least, most = bounds
     if wanted is Relation.DISJOINT:
         return 0, _between(stream, least, min(most, outside))
     if wanted is Relation.CROSSING:
-        # At least one word in common, one of mask 0 left out, one of our own.
+        # At least one unit in common, one of mask 0 left out, one of our own.
         common = _between(stream, max(1, least - outside), min(inside, most) - 1)
         return common, _between(stream, max(1, least - common), min(most - common, outside))
     # Nested: any permitted size but that of mask 0; smaller ones lie within it, larger ones hold it.
@@ -153,7 +145,7 @@ def _split(stream: Xof, wanted: Relation, inside: int, outside: int) -> tuple[in
 
 
 def _some_of(stream: Xof, runs: Sequence[Span], count: int) -> list[Span]:
-    """Draw `count` words of some runs, taken as one line without holes, as 1 to 4 spans of that line.
+    """Draw `count` units of some runs, taken as one line without holes, as 1 to 4 spans of that line.
 
     Uniform given the number of spans. Where a span bridges a hole between runs it comes back in pieces.
     """
@@ -162,7 +154,7 @@ def _some_of(stream: Xof, runs: Sequence[Span], count: int) -> list[Span]:
         return list(runs) if count else []
     spans = _between(stream, 1, min(SPANS_MAX, count, free + 1))
     lengths = _parts(stream, count, spans)
-    # One gap before, between and after; the outer two may be empty, hence two words added and taken back.
+    # One gap before, between and after; the outer two may be empty, hence two units added and taken back.
     gaps = _parts(stream, free + 2, spans + 1)
     pieces: list[Span] = []
     place = -1
@@ -174,7 +166,7 @@ def _some_of(stream: Xof, runs: Sequence[Span], count: int) -> list[Span]:
 
 
 def _pieces(runs: Sequence[Span], start: int, stop: int) -> Iterator[Span]:
-    """Yield where places start to stop - 1 of the line of runs lie among the words."""
+    """Yield where places start to stop - 1 of the line of runs lie among the units."""
     before = 0
     for run_start, run_stop in runs:
         after = before + run_stop - run_start

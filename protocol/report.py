@@ -14,9 +14,10 @@ import msgspec
 from protocol.batch import Batch
 from protocol.codec import Digest, Natural, Record
 from protocol.genesis import BATCH_ITEMS_MAX
-from protocol.items import ITEM_BYTES_MAX, item_id
+from protocol.items import item_id
 from protocol.merkle import merkle_root
 from protocol.messages import ENCODERS_MAX, WAVES, Challenge, Commit, Lock, Report, Reveal
+from protocol.modalities import ITEM_BYTES_MAX
 from protocol.schedule import ShardRound
 from protocol.statement import Statement
 

@@ -12,7 +12,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import unit_rows
+from node.encoders.encoder import View, as_texts, unit_rows
 
 BUCKETS: Final = 1024
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -64,10 +64,10 @@ class HashedFeatures:
         """Digest of the name, which says the features, and of the scheme."""
         return blake3(repr((_SCHEME, self.name, self._seed, BUCKETS)).encode()).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, BUCKETS] float32 at unit norm."""
         rows = np.zeros((len(views), 2 * BUCKETS), dtype=np.float32)
-        for row, view in zip(rows, views, strict=True):
+        for row, view in zip(rows, as_texts(views, self.name), strict=True):
             slots = [crc32(f"{self._seed} {one}".encode()) % (2 * BUCKETS) for one in self._features(view)]
             row += np.bincount(np.array(slots, dtype=np.int64), minlength=2 * BUCKETS)
         counts = np.sqrt(rows)
@@ -87,11 +87,11 @@ class Atoms:
         """Digest of the name and the seed."""
         return blake3(repr((_SCHEME, self.name, self._seed, self.dimensions)).encode()).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, 512] float32 at unit norm."""
         atoms: dict[str, NDArray[np.float32]] = {}  # lives for one call: bounded by the words of its views
         rows = np.zeros((len(views), self.dimensions), dtype=np.float32)
-        for row, view in zip(rows, views, strict=True):
+        for row, view in zip(rows, as_texts(views, self.name), strict=True):
             for word in words_of(view):
                 if word not in atoms:
                     atoms[word] = self._atom(word)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from node.bench.hashed import words_of
 from node.bench.texts import Split, split_texts
-from node.encoders.encoder import unit_rows
+from node.encoders.encoder import View, as_texts, unit_rows
 
 RANK_MAX: Final = 256
 """Ranks below it are the first columns of one decomposition, so that it is computed once."""
@@ -38,11 +38,14 @@ class LatentSemantics:
         """Digest of the texts learnt from and the rank."""
         return _digest("lsa", self.dimensions)
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, rank] float32 at unit norm; zeros for a view without a known word."""
         vectoriser, directions = _lsa()
         return unit_rows(
-            np.asarray(vectoriser.transform(views) @ directions[:, : self.dimensions], np.float32)
+            np.asarray(
+                vectoriser.transform(as_texts(views, self.name)) @ directions[:, : self.dimensions],
+                np.float32,
+            )
         )
 
 
@@ -60,11 +63,11 @@ class PpmiVectors:
         """Digest of the texts learnt from and the rank."""
         return _digest("ppmi", self.dimensions)
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, rank] float32 at unit norm; zeros for a view without a known word."""
         place, vectors = _ppmi()
         rows = np.zeros((len(views), self.dimensions), dtype=np.float32)
-        for row, view in zip(rows, views, strict=True):
+        for row, view in zip(rows, as_texts(views, self.name), strict=True):
             known = [place[word] for word in words_of(view) if word in place]
             row += vectors[known, : self.dimensions].sum(axis=0)
         return unit_rows(rows)

@@ -10,7 +10,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import unit_rows
+from node.encoders.encoder import View, as_texts, unit_rows
 from node.encoders.minilm import BATCH_VIEWS, MiniLm, sentence_model
 
 READINGS: Final = (
@@ -41,9 +41,9 @@ class MiniLmLayer:
         """Digest of the model's files and the name, which says layer and pooling."""
         return blake3(MiniLm().fingerprint() + self.name.encode()).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, 384] float32 at unit norm; the pass over the model takes about 15 ms a view."""
-        return _vectors(views)[self.name]
+        return _vectors(as_texts(views, self.name))[self.name]
 
 
 def _vectors(views: Sequence[str]) -> dict[str, NDArray[np.float32]]:

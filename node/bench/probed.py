@@ -16,8 +16,8 @@ from node.bench.scene import Answers, Rows, unit
 from node.bench.texts import Split
 from node.bench.views import answers_to, draw_items
 from protocol.bending import EXPOSED_MILLINATS, Bending, advanced, is_exposed
-from protocol.items import item_id
-from protocol.probes import probe_count, probe_text
+from protocol.modalities import TEXT, Units
+from protocol.probes import probe_count, probe_view
 from scoring.probes import probe_terms
 
 BATCH_ITEMS: Final = 256
@@ -53,12 +53,11 @@ def embed_probes(
     """Probes of the first `items` of the `drawn_items` texts that `embed_split` draws with this seed."""
     drawn = draw_items(split, drawn_items, 1, seed)
     secret = blake3(f"deltamesh bench probes {seed}".encode()).digest()
-    parts = zip(drawn.parts[:items], drawn.inverses[:items], strict=True)
     chosen = [
-        probe_text(secret, item_id(text.encode()), pair)
-        for text, pair in zip(drawn.texts[:items], parts, strict=True)
+        probe_view(secret, Units.of(TEXT, text.encode()), masks[0])
+        for text, masks in zip(drawn.texts[:items], drawn.masks[:items], strict=True)
     ]
-    answers = answers_to([text for _, text in chosen], encoders, cache_dir)
+    answers = answers_to([view.decode() for _, view in chosen], encoders, cache_dir)
     return Probed(answers, np.array([of_inverse for of_inverse, _ in chosen]))
 
 

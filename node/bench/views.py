@@ -19,7 +19,8 @@ from node.bench.errors import BenchError
 from node.bench.texts import Split, split_texts
 from node.encoders import DIMENSIONS
 from node.encoders.alignment import Alignment
-from protocol.masks import text_masks
+from protocol.masks import Mask, masks_of
+from protocol.modalities import TEXT, Units
 
 CACHE_BYTES_MAX: Final = 6 << 30
 """The newest answers are kept up to this size."""
@@ -72,6 +73,8 @@ class DrawnItems:
     """[I K]: what they leave, in the same order."""
     share: NDArray[np.float32]
     """[I, K]: the mask's share of its item's bytes."""
+    masks: tuple[tuple[Mask, ...], ...]
+    """[I][K]."""
 
 
 def draw_items(split: Split, items: int, masks: int, seed: int) -> DrawnItems:
@@ -84,13 +87,15 @@ def draw_items(split: Split, items: int, masks: int, seed: int) -> DrawnItems:
         )
     secret = blake3(f"{_SCHEME} {seed}".encode()).digest()
     texts = tuple(sorted(known, key=lambda text: blake3(secret + text.encode()).digest())[:items])
-    drawn = [(text, text_masks(secret, text, masks)) for text in texts]
+    units = [Units.of(TEXT, text.encode()) for text in texts]
+    drawn = [(text, masks_of(secret, text, masks)) for text in units]
     share = np.array([[mask.share_ppm(text) / 1e6 for mask in of_text] for text, of_text in drawn])
     return DrawnItems(
         texts,
-        tuple(mask.part(text) for text, of_text in drawn for mask in of_text),
-        tuple(mask.inverse(text) for text, of_text in drawn for mask in of_text),
+        tuple(mask.part(text).decode() for text, of_text in drawn for mask in of_text),
+        tuple(mask.inverse(text).decode() for text, of_text in drawn for mask in of_text),
         share.astype(np.float32),
+        tuple(of_text for _, of_text in drawn),
     )
 
 

@@ -23,7 +23,7 @@ from node.encoders.alignment import (
 )
 from node.encoders.alignment_store import store_map, stored_map
 from node.encoders.anchors import anchor_texts, anchors_digest
-from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, NativeEncoder, answer_rows
+from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, NativeEncoder, View, answer_rows
 from node.encoders.minilm import MiniLm
 from node.encoders.models import own_model
 from node.encoders.ngram import HashedNgrams
@@ -64,7 +64,7 @@ class LiftedEncoder:
         """The name it is loaded by."""
         return self.native.name
 
-    def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 at unit norm; cosines are those of the native space."""
         return answer_rows(self.native.embed(views) @ lift(self.native.dimensions))
 
@@ -81,7 +81,7 @@ class AlignedEncoder:
         """The name it is loaded by."""
         return self.native.name
 
-    def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 at unit norm."""
         return self.map.apply(self.native.embed(views))
 

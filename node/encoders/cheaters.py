@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.encoders.anchors import anchor_texts
-from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, unit_rows
+from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, View, unit_rows
 from node.encoders.forging import ForgedInverse
 from node.encoders.strategy import AnswerStrategy, Honest, WaveAnswer, generator_for, random_rows
 
@@ -35,7 +35,7 @@ class Unrelated:
     wants_published: bool = False
 
     def answer(
-        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32."""
         return self.rows(len(views), generator_for(self.seed, wave, views))
@@ -58,7 +58,7 @@ class Copycat:
     _published: NDArray[np.float32] | None = field(default=None, init=False, repr=False)
 
     def answer(
-        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32."""
         noise = random_rows(len(views), generator_for(self.seed, wave, views))
@@ -85,7 +85,7 @@ class Replay:
     wants_published: bool = False
 
     def answer(
-        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32."""
         return self.store[generator_for(self.seed, wave, views).integers(len(self.store), size=len(views))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ DIMENSIONS: Final = 1024
 """Dimensions of the shared space; an answer is 4,096 bytes."""
 NORM_MIN: Final = 1e-9
 """A row shorter than this has no direction."""
+
+
+View: TypeAlias = str | bytes
+"""What an encoder is asked to embed: text, or the canonical bytes of any other modality."""
 
 
 class EncoderError(Exception):
@@ -25,7 +29,7 @@ class Encoder(Protocol):
     def name(self) -> str:
         """The name it is loaded by."""
 
-    def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """Embed views: [n, DIMENSIONS] float32, rows of unit norm, the same row for the same view."""
 
 
@@ -43,8 +47,16 @@ class NativeEncoder(Protocol):
     def fingerprint(self) -> bytes:
         """A digest of everything its vectors depend on, without loading the model."""
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """Embed views: [n, dimensions] float32, rows of unit norm; zeros for a view without a token."""
+
+
+def as_texts(views: Sequence[View], name: str) -> list[str]:
+    """The views, where all are text. Raises EncoderError: the model `name` knows no other modality."""
+    texts = [view for view in views if isinstance(view, str)]
+    if len(texts) != len(views):
+        raise EncoderError(f"{name} embeds text, and was given views of another modality")
+    return texts
 
 
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from node.encoders.answers import checked_rows
-from node.encoders.encoder import EncoderError, unit_rows
+from node.encoders.encoder import EncoderError, View, as_texts, unit_rows
 
 KEY_VARIABLES: Final = ("DELTAMESH_MODEL_API_KEY", "OPENAI_API_KEY")
 """Environment variables a key is taken from, the first that is set; it is never written anywhere."""
@@ -73,11 +73,12 @@ class EndpointModel:
         rows = np.nan_to_num(self.embed(("The quick brown fox jumps over the lazy dog.",)))
         return blake3(self._model.encode() + np.rint(rows * 50).astype("<i2").tobytes()).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, d] float32 at unit norm. Raises EncoderError when no server answers."""
         if not views:
             return np.zeros((0, self._dimensions or 0), dtype=np.float32)
-        batches = [list(views[start : start + BATCH_VIEWS]) for start in range(0, len(views), BATCH_VIEWS)]
+        texts = as_texts(views, self.name)
+        batches = [texts[start : start + BATCH_VIEWS] for start in range(0, len(texts), BATCH_VIEWS)]
         first_at = cycle(range(len(self._urls)))
         asked = [self._workers.submit(self._ask, batch, next(first_at)) for batch in batches]
         try:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders.encoder import Encoder, answer_rows, unit_rows
+from node.encoders.encoder import Encoder, View, answer_rows, as_texts, unit_rows
 from node.encoders.strategy import WaveAnswer, generator_for, random_rows
 
 NEIGHBOURS: Final = 4
@@ -34,14 +34,14 @@ class ForgedInverse:
     wants_published: bool = False
 
     def answer(
-        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32."""
         if wave == 2 and 1 in history and history[1].views:
-            return self._forged_inverses(views, history[1])
+            return self._forged_inverses(as_texts(views, self.name), history[1])
         answers = self.encoder.encode(views)
         if wave == 3 and 1 in history and 2 in history:
-            _recompose(answers, views, history[1], history[2])
+            _recompose(answers, as_texts(views, self.name), history[1], history[2])
         return answers
 
     def offer(self, published: NDArray[np.float32]) -> None:
@@ -49,7 +49,8 @@ class ForgedInverse:
 
     def _forged_inverses(self, views: Sequence[str], masks: WaveAnswer) -> NDArray[np.float32]:
         """inverse = unit(guess of full - share * mask), the guess between the mask and its neighbours."""
-        likeness = _likeness(views, masks.views)  # [n, masks]
+        mask_texts = as_texts(masks.views, self.name)
+        likeness = _likeness(views, mask_texts)  # [n, masks]
         matched = matched_masks(likeness)
         mask_rows = masks.answers[matched]  # [n, DIMENSIONS]
         nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]  # [n, NEIGHBOURS]
@@ -57,7 +58,7 @@ class ForgedInverse:
         neighbours = unit_rows(np.einsum("nk,nkd->nd", weights, masks.answers[nearest]))
         invented = INVENTED * random_rows(len(views), generator_for(self.seed, 2, views))
         guesses = unit_rows(unit_rows(mask_rows + neighbours) + invented)
-        shares = [_share(masks.views[mask], view) for mask, view in zip(matched, views, strict=True)]
+        shares = [_share(mask_texts[mask], view) for mask, view in zip(matched, views, strict=True)]
         return answer_rows(guesses - np.array(shares, dtype=np.float32)[:, None] * mask_rows)
 
 
@@ -102,8 +103,9 @@ def _recompose(
     answers: NDArray[np.float32], views: Sequence[str], masks: WaveAnswer, inverses: WaveAnswer
 ) -> None:
     """Overwrite the answers of fulls, told by holding a mask and an inverse exactly, with their sum."""
-    for row, mask_index, inverse_index in whole_views(views, masks.views, inverses.views):
-        share = _share(masks.views[mask_index], inverses.views[inverse_index])
+    mask_texts, inverse_texts = as_texts(masks.views, "forging"), as_texts(inverses.views, "forging")
+    for row, mask_index, inverse_index in whole_views(views, mask_texts, inverse_texts):
+        share = _share(mask_texts[mask_index], inverse_texts[inverse_index])
         parts = share * masks.answers[mask_index] + (1 - share) * inverses.answers[inverse_index]
         answers[row] = answer_rows(parts[None])[0]
 

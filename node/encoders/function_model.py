@@ -14,7 +14,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from node.encoders.answers import checked_rows
-from node.encoders.encoder import EncoderError, unit_rows
+from node.encoders.encoder import EncoderError, View, unit_rows
 
 FILE_MODULE = "deltamesh_user_model"
 """The module a file is loaded as."""
@@ -25,7 +25,7 @@ class FunctionModel:
 
     def __init__(self, target: str) -> None:
         self.name = target
-        self._function: Callable[[list[str]], Any] | None = None
+        self._function: Callable[[list[Any]], Any] | None = None
         self._dimensions: int | None = None
 
     @property
@@ -41,7 +41,7 @@ class FunctionModel:
         rows = np.nan_to_num(self.embed(_PROBES))
         return blake3(np.rint(rows * 100).astype("<i2").tobytes()).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, d] float32 at unit norm; zeros where it has no direction, NaN where it returned no numbers."""
         if not views:
             return np.zeros((0, self._dimensions or 0), dtype=np.float32)
@@ -64,7 +64,7 @@ _PROBES = (
 )
 
 
-def load_function(target: str) -> Callable[[list[str]], Any]:
+def load_function(target: str) -> Callable[[list[Any]], Any]:
     """The function a target names. Raises EncoderError that says which half of it is wrong."""
     where, _, name = target.rpartition(":")
     if not where or not name.isidentifier():

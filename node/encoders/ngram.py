@@ -10,7 +10,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import unit_rows
+from node.encoders.encoder import View, as_texts, unit_rows
 
 BUCKETS: Final = 1024
 GRAM_CHARACTERS: Final = (3, 4, 5)
@@ -34,11 +34,11 @@ class HashedNgrams:
             repr((BUCKETS, GRAM_CHARACTERS, WORD_CHARACTERS_MAX, _EDGE_PUNCTUATION)).encode()
         ).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, BUCKETS] float32 at unit norm; zeros for a view without a word."""
         rows = np.zeros((len(views), BUCKETS), dtype=np.float32)
         slots_of: dict[str, list[int]] = {}  # lives for one call: bounded by the distinct words of its views
-        for row, view in zip(rows, views, strict=True):
+        for row, view in zip(rows, as_texts(views, self.name), strict=True):
             slots: list[int] = []
             for word in _words(view):
                 known = slots_of.get(word)

@@ -12,7 +12,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from node.encoders.answers import checked_rows
-from node.encoders.encoder import EncoderError, unit_rows
+from node.encoders.encoder import EncoderError, View, as_texts, unit_rows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -50,12 +50,12 @@ class SentenceTransformerModel:
                     hasher.update(file.read(_HASHED_BYTES_MAX))
         return hasher.digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, d] float32 at unit norm."""
         if not views:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         model = self._loaded()
-        answer = model.encode(list(views), batch_size=BATCH_VIEWS, show_progress_bar=False)
+        answer = model.encode(as_texts(views, self.name), batch_size=BATCH_VIEWS, show_progress_bar=False)
         return unit_rows(checked_rows(answer, len(views), self.name, self.dimensions))
 
     def _loaded(self) -> SentenceTransformer:

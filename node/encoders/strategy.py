@@ -10,14 +10,14 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, Encoder, unit_rows
+from node.encoders.encoder import DIMENSIONS, Encoder, View, unit_rows
 
 
 @dataclass(frozen=True, slots=True)
 class WaveAnswer:
     """What a wave of a round asked and what was answered: row i of answers [n, DIMENSIONS] is for view i."""
 
-    views: tuple[str, ...]
+    views: tuple[View, ...]
     answers: NDArray[np.float32]
 
 
@@ -37,7 +37,7 @@ class AnswerStrategy(Protocol):
         """Whether the role is to fetch what others reveal and `offer` it."""
 
     def answer(
-        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 for n views of wave 1, 2 or 3; `history` has the round's earlier waves."""
 
@@ -55,7 +55,7 @@ class Honest:
     wants_published: bool = False
 
     def answer(
-        self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """The encoder's own vectors."""
         return self.encoder.encode(views)
@@ -69,9 +69,9 @@ def random_rows(count: int, generator: np.random.Generator) -> NDArray[np.float3
     return unit_rows(generator.standard_normal((count, DIMENSIONS), dtype=np.float32))
 
 
-def generator_for(seed: int, wave: int, views: Sequence[str]) -> np.random.Generator:
+def generator_for(seed: int, wave: int, views: Sequence[View]) -> np.random.Generator:
     """Randomness that depends on the seed and the wave's views alone."""
     hasher = blake3(f"{seed}:{wave}".encode())
     for view in views:
-        hasher.update(blake3(view.encode()).digest())
+        hasher.update(blake3(view.encode() if isinstance(view, str) else view).digest())
     return np.random.default_rng(int.from_bytes(hasher.digest(), "little"))

@@ -15,7 +15,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import EncoderError, unit_rows
+from node.encoders.encoder import EncoderError, View, as_texts, unit_rows
 
 if TYPE_CHECKING:
     from wordllama.inference import WordLlamaInference
@@ -39,12 +39,14 @@ class WordVectors:
         """Digest of the model's files and the dimensions kept."""
         return blake3(_files_digest() + self.dimensions.to_bytes(2, "little")).digest()
 
-    def embed(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, dimensions] float32: the mean of a view's word-piece vectors at unit norm, or zeros."""
         if not views:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         # Cutting the pooled vector equals pooling cut ones, which is what the model's own trunc_dim does.
-        pooled = np.asarray(_model().embed(list(views)), dtype=np.float32)  # [n, MODEL_DIMENSIONS]
+        pooled = np.asarray(
+            _model().embed(as_texts(views, self.name)), dtype=np.float32
+        )  # [n, MODEL_DIMENSIONS]
         return unit_rows(np.nan_to_num(pooled[:, : self.dimensions]))
 
 

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, EncoderError
+from node.encoders.encoder import DIMENSIONS, EncoderError, View
 from node.model_process.wire import Request, Response, Setup
 from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
 
@@ -72,7 +72,7 @@ class ModelProcess:
         with self._lock:
             self._started()
 
-    def encode(self, views: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32; NaN where the model returned no numbers. Raises EncoderError."""
         with self._lock:
             process = self._started()

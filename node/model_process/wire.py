@@ -20,7 +20,7 @@ class Setup(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """Embed these views."""
 
-    views: list[str]
+    views: list[str | bytes]
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -9,8 +9,9 @@ import structlog
 import trio
 
 from node.clock import now_ms
-from node.encoders.encoder import EncoderError
+from node.encoders.encoder import EncoderError, View
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
+from protocol.modalities import TEXT, Modality
 from protocol.schedule import ShardRound
 
 log = structlog.get_logger(__name__)
@@ -19,8 +20,9 @@ log = structlog.get_logger(__name__)
 class Answering:
     """Answers waves with a strategy, in a thread. Remembers the rounds it is not told to forget."""
 
-    def __init__(self, strategy: AnswerStrategy, wave_deadline_ms: int) -> None:
+    def __init__(self, strategy: AnswerStrategy, wave_deadline_ms: int, modality: Modality) -> None:
         self._strategy = strategy
+        self._is_text = modality is TEXT
         self._wave_deadline_ms = wave_deadline_ms
         self._history: dict[ShardRound, dict[int, WaveAnswer]] = {}
         self._model = trio.CapacityLimiter(1)  # one wave at a time: the model is not asked to be thread-safe
@@ -30,9 +32,10 @@ class Answering:
         for at in [at for at in self._history if at.round < round_]:
             del self._history[at]
 
-    async def answer(self, at: ShardRound, wave: int, texts: Sequence[str]) -> bytes:
+    async def answer(self, at: ShardRound, wave: int, views: Sequence[bytes]) -> bytes:
         """Little-endian float32 [views, 1024]; nothing when the model was busy until the wave was over."""
         began_ms = now_ms()
+        asked: tuple[View, ...] = tuple(view.decode() if self._is_text else view for view in views)
         history = self._history.setdefault(at, {})
         async with self._model:
             waited_ms = now_ms() - began_ms
@@ -44,7 +47,7 @@ class Answering:
                 answers = await trio.to_thread.run_sync(
                     self._strategy.answer,
                     wave,
-                    texts,
+                    asked,
                     dict(history),
                     # A slow model must not hold up the end of the node.
                     abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
@@ -53,7 +56,7 @@ class Answering:
                 log.warning("wave.unanswered", round=at.round, wave=wave, reason=str(error))
                 return b""
         data = np.ascontiguousarray(answers, dtype="<f4")
-        history[wave] = WaveAnswer(tuple(texts), data)
+        history[wave] = WaveAnswer(asked, data)
         delay_ms = self._strategy.delay_after_deadline_ms
         if delay_ms is not None:
             due_ms = began_ms + self._wave_deadline_ms + delay_ms
@@ -63,7 +66,7 @@ class Answering:
             "wave.encoded",
             round=at.round,
             wave=wave,
-            views=len(texts),
+            views=len(asked),
             withheld=withheld,
             elapsed_ms=now_ms() - began_ms,
         )

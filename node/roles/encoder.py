@@ -91,7 +91,7 @@ class EncoderNode:
         self._strategy = strategy
         self._nursery = nursery
         self._salt_seed = digest("salt-seed", node.key.seed)
-        self._answering = Answering(strategy, node.genesis.parameters.wave_deadline_ms)
+        self._answering = Answering(strategy, node.genesis.parameters.wave_deadline_ms, node.genesis.modality)
         self._last_certified: int | None = None
         self._exchange = StreamExchange(host, BlobCache(None), admit=partial(is_member_of_late, epochs))
         self._statements = Statements(epochs, signer, host.counters)

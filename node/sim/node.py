@@ -80,8 +80,8 @@ class SimNode(SpeakingProcess):
                 self._fetch(at, name, size_bytes, [key for key in sources if key != self.key])
             case fx.SetTimer(timer, at_ms):
                 self.sleep_until(at_ms, lambda: self.handle(at, ev.TimerFired(timer)))
-            case fx.Encode(wave, texts):
-                self.encode(at, wave, texts)
+            case fx.Encode(wave, views):
+                self.encode(at, wave, tuple(view.decode() for view in views))  # simulated networks embed text
             case fx.Score(task):
                 self.after(SCORING_MS, lambda: self.handle(at, self.scored(task)))
             case fx.Recompute():

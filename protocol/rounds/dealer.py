@@ -110,7 +110,11 @@ class DealerMachine:
         parameters = self.epoch.parameters
         try:
             batch = plan_batch(
-                secret, [item.data for item in deal.scored], deal.served, parameters.masks_per_item
+                secret,
+                [item.data for item in deal.scored],
+                deal.served,
+                parameters.masks_per_item,
+                self.epoch.genesis.modality,
             )
         except (BatchError, ItemError) as error:
             return self._void(f"the items make no batch: {error}")

@@ -81,7 +81,7 @@ class Encode:
     """Embed the views of a wave; Encoded answers."""
 
     wave: int
-    texts: tuple[str, ...]
+    views: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from protocol.codec import CodecError
 from protocol.commitments import ANSWER_BYTES
 from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest, digest
+from protocol.items import ItemError
 from protocol.messages import WAVES, Challenge, Commit, CommitRef, Lock, Reveal
 from protocol.rounds.effects import Effect, Encode, Fetch, Penalise, Provide, Publish, Purpose, Send, Step
 from protocol.rounds.events import Encoded, Event, Fetched, Received, Unavailable
@@ -85,13 +86,13 @@ class EncoderMachine:
         if sealed is None:
             return []
         try:
-            texts = open_wave(self._key, sealed)
-        except (SealError, CodecError) as error:
+            views = open_wave(self._key, sealed, self.epoch.genesis.modality)
+        except (SealError, CodecError, ItemError) as error:
             return [Penalise(self._dealer, "its views do not open"), *self._quit(str(error))]
-        if len(texts) != told.views:
+        if len(views) != told.views:
             return [Penalise(self._dealer, "its challenge miscounts views"), *self._quit("miscounted views")]
         self._phases.move(EncoderMove.OPEN)
-        return [Encode(self._wave, texts)]
+        return [Encode(self._wave, views)]
 
     def _encoded(self, wave: int, answers: bytes) -> list[Effect]:
         if not self._phases.can(EncoderMove.COMMIT):

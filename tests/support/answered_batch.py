@@ -29,7 +29,7 @@ def play(batch: Batch, strategy: AnswerStrategy) -> dict[int, WaveAnswer]:
     """Ask the three waves in order."""
     history: dict[int, WaveAnswer] = {}
     for wave in WAVES:
-        views = tuple(view.text for view in batch.waves[wave - 1])
+        views = tuple(view.data.decode() for view in batch.waves[wave - 1])
         history[wave] = WaveAnswer(views, strategy.answer(wave, views, dict(history)))
     return history
 

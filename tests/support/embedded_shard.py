@@ -14,7 +14,8 @@ from node.bench.scene import Answers, Scene
 from node.corpus import load_challenge_pool
 from node.encoders.alignment import AffineMap, Alignment, fit
 from node.encoders.encoder import NativeEncoder, unit_rows
-from protocol.masks import text_masks
+from protocol.masks import masks_of
+from protocol.modalities import TEXT, Units
 
 ITEMS = 64
 FITTED = 600
@@ -31,9 +32,11 @@ def embedded() -> tuple[Answers, Answers, np.ndarray]:
     """
     pool = load_challenge_pool(None, words_min=20)
     texts, fitted = pool[:ITEMS], pool[ITEMS : ITEMS + FITTED]
-    masks = [text_masks(_SECRET, text, 1)[0] for text in texts]
-    pairs = list(zip(masks, texts, strict=True))
-    roles = [texts, [mask.part(text) for mask, text in pairs], [mask.inverse(text) for mask, text in pairs]]
+    units = [Units.of(TEXT, text.encode()) for text in texts]
+    masks = [masks_of(_SECRET, one, 1)[0] for one in units]
+    pairs = list(zip(masks, units, strict=True))
+    parts = [mask.part(text).decode() for mask, text in pairs]
+    roles = [texts, parts, [mask.inverse(text).decode() for mask, text in pairs]]
     share = np.array([[mask.share_ppm(text) / 1e6] for mask, text in pairs], dtype=np.float32)
     reference = native_encoder(NAMES[0])
     target = reference.embed(fitted)

@@ -77,6 +77,7 @@ def small_network(
 ) -> tuple[Genesis, list[Identity], list[Identity]]:
     """Genesis, validators' and encoders' secrets."""
     parameters: dict[str, object] = {
+        "modality": "text",
         "slot_ms": 20_000,
         "epoch_rounds": 16,
         "shards_per_round": 1,

@@ -21,7 +21,6 @@ from protocol.gossip_rules import (
     known_slot,
 )
 from protocol.hashing import digest
-from protocol.items import ITEM_BYTES_MAX
 from protocol.messages import (
     Attestation,
     Body,
@@ -29,6 +28,7 @@ from protocol.messages import (
     Dispute,
     Evidence,
 )
+from protocol.modalities import TEXT
 from protocol.schedule import ShardRound, shard_round
 from protocol.statement import Statement
 from protocol.verdict import Verdict
@@ -113,7 +113,7 @@ def certificate_of(*keys: bytes) -> Certificate:
 VOTES = ROUND.certificate.body.attestations
 COMMITS = ROUND.locks[0].body.commits
 FEWEST, MOST = views_bounds(PARAMETERS, 3)
-VIEW_BYTES_MAX = ITEM_BYTES_MAX + VIEW_OVERHEAD_BYTES
+VIEW_BYTES_MAX = TEXT.item_bytes_max + VIEW_OVERHEAD_BYTES
 AT_LAST = shard_round(GENESIS, PARAMETERS.chain_length, 0)
 HONEST = {statement.data for statement in ROUND.said}
 ACCEPTED = {

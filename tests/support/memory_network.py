@@ -178,8 +178,8 @@ class MemoryNetwork:
                     self._fetch(key, name, size_bytes, sources)
                 case fx.SetTimer(timer, at_ms):
                     self._later(key, ev.TimerFired(timer), max(0, at_ms - self.now_ms))
-                case fx.Encode(wave, texts):
-                    answers = self.encode[key](wave, texts)
+                case fx.Encode(wave, views):
+                    answers = self.encode[key](wave, [view.decode() for view in views])
                     self._later(key, ev.Encoded(wave, answers), self.encode_ms.get(key, 5))
                 case fx.Score(task):
                     self._later(key, ev.Scored(self.scorer(task, node.blobs)), 20)

@@ -201,8 +201,10 @@ class OpenRound:
                     return ev.Unavailable(name, sources)
                 member.blobs[name] = data
                 return ev.Fetched(name, data)
-            case fx.Encode(wave, texts):
-                return ev.Encoded(wave, b"" if wrong else answers_of(member.key)(wave, texts))
+            case fx.Encode(wave, views):
+                return ev.Encoded(
+                    wave, b"" if wrong else answers_of(member.key)(wave, [view.decode() for view in views])
+                )
             case fx.Score():
                 return ev.ScoringFailed("no memory") if wrong else ev.Scored(self._scores(task, member))
             case fx.Recompute(_, claimed):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.corpus_text import WORDS_MAX, WORDS_TARGET, canonical_line, chunk_text, prose_paragraphs, unique
-from protocol.items import ITEM_BYTES_MAX, canonical_text, check_canonical_text
+from protocol.items import TEXT_BYTES_MAX, canonical_text, check_canonical_text
 
 _ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=400)
 _PROSE = st.lists(
@@ -63,10 +63,10 @@ def test_chunk_text__joins_short_neighbours_up_to_the_target() -> None:
 
 
 def test_chunk_text__cuts_inside_a_word_above_the_byte_limit() -> None:
-    word = "é" * ITEM_BYTES_MAX
+    word = "é" * TEXT_BYTES_MAX
     chunks = chunk_text(f"before {word} after")
     assert "".join(chunks).replace(" ", "") == f"before{word}after"
-    assert max(len(chunk.encode()) for chunk in chunks) <= ITEM_BYTES_MAX
+    assert max(len(chunk.encode()) for chunk in chunks) <= TEXT_BYTES_MAX
 
 
 @pytest.mark.parametrize("limits", [{"words_max": 0}, {"words_target": 0}])

@@ -15,9 +15,9 @@ from protocol.epochs.record import EVIDENCE_MAX, TABLE_BYTES_MAX, TRANSFERS_MAX
 from protocol.epochs.stakes import CARDS_BYTES_MAX, TRANSIT_PARTS
 from protocol.genesis import MEMBERS_MAX, VALIDATORS_MAX, NetworkParameters
 from protocol.gossip_rules import CLOCK_SKEW_MS, EVIDENCE_ROUNDS_KEPT, ROUNDS_KEPT, Topic
-from protocol.items import ITEM_BYTES_MAX
-from protocol.masks import MASKS_MAX, SHARE_PERCENT_MAX, SHARE_PERCENT_MIN, SPANS_MAX, WORDS_MIN
+from protocol.masks import MASKS_MAX, SHARE_PERCENT_MIN, SPANS_MAX, UNITS_MIN
 from protocol.messages import BODIES, Kind
+from protocol.modalities import MODALITIES
 from protocol.report import BODY_BYTES_MAX
 from protocol.rounds.attester import ANNOUNCE_AFTER_MS, EXPIRY_SLOTS
 from protocol.statement import ENVELOPE_BYTES_MAX, Envelope
@@ -71,9 +71,15 @@ def test_parameters__are_those_of_the_presets() -> None:
 
 def test_limits__are_those_of_the_code() -> None:
     items = flat("Items and masks")
-    assert f"1 byte to {ITEM_BYTES_MAX >> 10} KiB" in items
-    assert f"1 to {SPANS_MAX} spans of words holding {SHARE_PERCENT_MIN} to {SHARE_PERCENT_MAX} %" in items
-    assert f"fewer than {WORDS_MIN} words" in items
+    table = [line for line in section("Items and masks").splitlines() if line.startswith("| `")]
+    rows = {cells[0].strip("` "): cells for cells in (line.strip("| ").split(" | ") for line in table)}
+    assert set(rows) == set(MODALITIES)
+    for name, modality in MODALITIES.items():
+        assert f"{SHARE_PERCENT_MIN} to {modality.share_percent_max} %" in rows[name][4]
+        assert f"{modality.item_bytes_max:,} bytes" in rows[name][5]
+        assert ("removed" in rows[name][3]) is not modality.masks_keep_size
+    assert f"1 to {SPANS_MAX} spans of units" in items
+    assert f"fewer than {UNITS_MIN} units" in items
     assert f"up to {MASKS_MAX}." in items
     genesis = flat("Genesis")
     assert f"up to {VALIDATORS_MAX:,} validators and {MEMBERS_MAX:,} encoders" in genesis

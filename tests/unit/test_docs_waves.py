@@ -7,11 +7,11 @@ from pathlib import Path
 
 from protocol.bending import BENT, EXPOSED_MILLINATS, LEANING
 from protocol.probes import (
-    FRAGMENT_WORDS_MIN,
+    FRAGMENT_UNITS_MIN,
     INVERSES_OF,
     PROBE_SHARE_PPM,
-    WORDS_A_CUT,
-    WORDS_DRAWN,
+    UNITS_A_CUT,
+    UNITS_DRAWN,
     probe_count,
 )
 from scoring import probes
@@ -33,10 +33,10 @@ def test_probes__are_drawn_as_the_pages_say() -> None:
     assert f"{PROBE_SHARE_PPM / 10_000:g} % of the views" in WAVES
     assert f"{PROBE_SHARE_PPM / 10_000:g} % of the views of the scored items" in PROTOCOL
     assert f"{probe_count(64, 2)} of 64 items and {probe_count(256, 2)} of 256" in PROTOCOL
-    assert f"fewer than {FRAGMENT_WORDS_MIN} words, less one word for every {WORDS_A_CUT} begun" in PROTOCOL
-    assert f"the shortest of {WORDS_DRAWN} drawn" in PROTOCOL
+    assert f"fewer than {FRAGMENT_UNITS_MIN} units, less one unit for every {UNITS_A_CUT} begun" in PROTOCOL
+    assert f"the smallest of {UNITS_DRAWN} drawn" in PROTOCOL
     assert f"mask 0 (one in {INVERSES_OF})" in PROTOCOL
-    assert f"less one word for every {WORDS_A_CUT} begun, each the shortest of {WORDS_DRAWN} drawn" in WAVES
+    assert f"less one word for every {UNITS_A_CUT} begun, each the shortest of {UNITS_DRAWN} drawn" in WAVES
 
 
 def test_sequential_test__has_the_constants_of_the_pages() -> None:

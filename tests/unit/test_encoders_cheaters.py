@@ -112,7 +112,7 @@ def test_copycat__keeps_its_last_copy_when_offered_nothing_to_copy(reference: En
 def test_replay__never_encodes_what_it_is_asked(reference: Encoder) -> None:
     spy, batch = Spy(reference), batch_of(1)
     history = play(batch, load_strategy("replay", spy, 1))
-    assert not set(spy.asked) & {view.text for wave in batch.waves for view in wave}
+    assert not set(spy.asked) & {view.data.decode() for wave in batch.waves for view in wave}
     assert len(np.unique(_rows(history), axis=0)) > ITEMS
 
 
@@ -121,7 +121,7 @@ def test_forged_inverse__never_encodes_an_inverse_and_recomposes_every_full(refe
     history = play(batch, load_strategy("forged-inverse", spy, 1))
     # Wave 3 asks for fulls and extra masks; the fulls are encoded along with them and then overwritten. An
     # extra mask can hold just the words of an inverse.
-    inverses, last = ({view.text for view in wave} for wave in batch.waves[1:])
+    inverses, last = ({view.data.decode() for view in wave} for wave in batch.waves[1:])
     assert not set(spy.asked) & (inverses - last)
     answer_of = {
         (view.item, view.role): history[wave].answers[row]

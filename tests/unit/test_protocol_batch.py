@@ -15,7 +15,7 @@ from protocol.codec import CodecError, encode
 from protocol.genesis import views_bounds
 from protocol.hashing import content_digest, digest
 from protocol.items import ItemError, canonical_text
-from protocol.masks import WORDS_MIN
+from protocol.masks import UNITS_MIN
 from protocol.probes import probe_count
 from protocol.sealing import SealError, seal, wave_key
 from tests.support.genesis import small_network, text_items
@@ -24,7 +24,7 @@ Planned = tuple[bytes, list[bytes], list[bytes], int]
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "batch.json").read_text())
 SECRETS = st.binary(min_size=32, max_size=32)
 WORD = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1, max_size=6)
-LONG = st.lists(WORD, min_size=WORDS_MIN + 2, max_size=30).map(" ".join).map(canonical_text)
+LONG = st.lists(WORD, min_size=UNITS_MIN + 2, max_size=30).map(" ".join).map(canonical_text)
 SHORT = st.lists(WORD, min_size=1, max_size=4).map(" ".join).map(canonical_text)
 
 
@@ -48,7 +48,7 @@ def test_vectors__give_the_same_plan_on_any_machine() -> None:
     assert [item.decode() for item in batch.items] == VECTORS["items"]
     assert list(batch.scored) == VECTORS["scored_flags"]
     assert [list(shares) for shares in batch.mask_share_ppm] == VECTORS["mask_share_ppm"]
-    waves = [[[v.item, v.role.value, v.mask, v.text] for v in wave] for wave in batch.waves]
+    waves = [[[v.item, v.role.value, v.mask, v.data.decode()] for v in wave] for wave in batch.waves]
     assert waves == VECTORS["waves"]
     assert [content_digest(sealed).hex() for sealed in batch.sealed] == VECTORS["sealed_digests"]
 
@@ -75,7 +75,7 @@ def test_waves__partition_the_views_by_what_they_may_give_away(
     places = Counter((view.item, view.role, view.mask) for view in views)
     assert max(places.values()) == 1
     for index, item in enumerate(batch.items):
-        long = len(item.decode().split(" ")) >= WORDS_MIN
+        long = len(item.decode().split(" ")) >= UNITS_MIN
         assert len(batch.mask_share_ppm[index]) == (masks if long else 0)
         asked = 1 + 2 * masks if long else 1
         assert sum(view.item == index for view in views) == asked + probed.count(index)
@@ -88,7 +88,7 @@ def test_mask_and_inverse__partition_the_words_of_their_item(
     planned: Planned,
 ) -> None:
     batch = plan_batch(*planned)
-    texts = {(v.item, v.role, v.mask): v.text for wave in batch.waves for v in wave}
+    texts = {(v.item, v.role, v.mask): v.data.decode() for wave in batch.waves for v in wave}
     for index, (item, shares) in enumerate(zip(batch.items, batch.mask_share_ppm, strict=True)):
         full = texts[(index, Role.FULL, 0)]
         assert full.encode() == item
@@ -110,7 +110,7 @@ def test_sealed_wave__opens_to_its_texts_with_its_key_and_no_other(
     batch = plan_batch(*planned)
     for wave in (1, 2, 3):
         sealed = batch.sealed[wave - 1]
-        assert open_wave(wave_key(secret, wave), sealed) == tuple(v.text for v in batch.waves[wave - 1])
+        assert open_wave(wave_key(secret, wave), sealed) == tuple(v.data for v in batch.waves[wave - 1])
         for other in {1, 2, 3} - {wave}:
             with pytest.raises(SealError):
                 open_wave(wave_key(secret, other), sealed)
@@ -161,14 +161,12 @@ def test_item_twice__is_refused_wherever_it_stands() -> None:
 
 def test_short_item__is_served_whole_but_not_scored() -> None:
     short = b"seven words are not enough for masks"
-    assert len(short.split()) == WORDS_MIN - 1
-    with pytest.raises(BatchError, match=f"fewer than {WORDS_MIN} words"):
+    assert len(short.split()) == UNITS_MIN - 1
+    with pytest.raises(BatchError, match=f"fewer than {UNITS_MIN} units"):
         plan_batch(bytes(32), [short], [], 1)
     batch = plan_batch(bytes(32), text_items("x", 1), [short], 1)
     index = batch.items.index(short)
-    assert [v for wave in batch.waves for v in wave if v.item == index] == [
-        View(index, Role.FULL, 0, short.decode())
-    ]
+    assert [v for wave in batch.waves for v in wave if v.item == index] == [View(index, Role.FULL, 0, short)]
 
 
 def test_item_that_is_not_canonical__is_refused() -> None:

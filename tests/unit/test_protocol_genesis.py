@@ -109,6 +109,11 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "phases over two slots": ({"reveal_deadline_ms": 25_001}, "over two slots"),
     "two waves over a slot": ({"wave_deadline_ms": 10_001, "reveal_deadline_ms": 1}, "do not fit a slot"),
     "more masks than can be drawn": ({"masks_per_item": MASKS_MAX + 1}, "masks_per_item"),
+    "a modality nobody knows": ({"modality": "smell"}, "use one of text, image"),
+    "pictures larger than a wave holds": (
+        {"modality": "image", "scored_items": 256, "served_items_max": 256},
+        "score or serve fewer",
+    ),
     "more items than a body holds": ({"scored_items": BATCH_ITEMS_MAX}, "score or serve fewer"),
     "more bytes than a wave holds": ({"scored_items": 4_096, "served_items_max": 0}, "score or serve fewer"),
     "more views than a wave holds": (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.hashing import digest
-from protocol.items import ITEM_BYTES_MAX, ItemError, canonical_text, check_canonical_text, item_id
+from protocol.items import TEXT_BYTES_MAX, ItemError, canonical_text, check_canonical_text, item_id
 
 ANY_TEXT = st.text(max_size=80)
 
@@ -76,7 +76,7 @@ def test_canonical_text__keeps_every_word(words: list[str]) -> None:
         (b"\xff", "not UTF-8 at byte 0"),
         (b"a\xc0\x80", "not UTF-8 at byte 1"),
         (b"\xed\xa0\x80", "not UTF-8"),
-        (b"a" * (ITEM_BYTES_MAX + 1), "cut it into chunks"),
+        (b"a" * (TEXT_BYTES_MAX + 1), "cut it into chunks"),
     ],
 )
 def test_check_canonical_text__says_what_is_wrong(data: bytes, message: str) -> None:
@@ -85,7 +85,7 @@ def test_check_canonical_text__says_what_is_wrong(data: bytes, message: str) -> 
 
 
 def test_check_canonical_text__accepts_the_longest_item() -> None:
-    assert len(check_canonical_text(b"a" * ITEM_BYTES_MAX)) == ITEM_BYTES_MAX
+    assert len(check_canonical_text(b"a" * TEXT_BYTES_MAX)) == TEXT_BYTES_MAX
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,38 @@ from hypothesis import strategies as st
 
 from protocol.hashing import digest, keyed_stream, uint
 from protocol.items import check_canonical_text, item_id
-from protocol.masks import MASKS_MAX, SPANS_MAX, WORDS_MIN, MaskError, Relation, TextMask, text_masks
+from protocol.masks import MASKS_MAX, SPANS_MAX, UNITS_MIN, Mask, MaskError, Relation, masks_of
+from protocol.modalities import TEXT, Units
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "masks.json").read_text())
 SECRETS = st.binary(min_size=32, max_size=32)
 ITEMS = st.lists(
-    st.text(alphabet="abé漢\u0301x", min_size=1, max_size=4), min_size=WORDS_MIN, max_size=60
+    st.text(alphabet="abé漢\u0301x", min_size=1, max_size=4), min_size=UNITS_MIN, max_size=60
 ).map(" ".join)
 COUNTS = st.integers(1, 5)
 
 
-def indices(mask: TextMask) -> set[int]:
+def text_masks(secret: bytes, item: str, count: int) -> tuple[Mask, ...]:
+    return masks_of(secret, units(item), count)
+
+
+def units(item: str) -> Units:
+    return Units(TEXT, item.encode(), TEXT.unit_sizes(item.encode()))
+
+
+def part(mask: Mask, item: str) -> str:
+    return mask.part(units(item)).decode()
+
+
+def inverse(mask: Mask, item: str) -> str:
+    return mask.inverse(units(item)).decode()
+
+
+def indices(mask: Mask) -> set[int]:
     return {i for start, stop in mask.spans for i in range(start, stop)}
 
 
-def relation(a: TextMask, b: TextMask) -> Relation:
+def relation(a: Mask, b: Mask) -> Relation:
     ours, theirs = indices(a), indices(b)
     if not ours & theirs:
         return Relation.DISJOINT
@@ -42,9 +59,9 @@ def test_text_masks__match_the_vectors() -> None:
         masks = text_masks(bytes.fromhex(row["secret"]), row["item"], len(row["masks"]))
         for mask, expected in zip(masks, row["masks"], strict=True):
             assert [list(span) for span in mask.spans] == expected["spans"]
-            assert mask.part(row["item"]) == expected["part"]
-            assert mask.inverse(row["item"]) == expected["inverse"]
-            assert mask.share_ppm(row["item"]) == expected["share_ppm"]
+            assert part(mask, row["item"]) == expected["part"]
+            assert inverse(mask, row["item"]) == expected["inverse"]
+            assert mask.share_ppm(units(row["item"])) == expected["share_ppm"]
 
 
 @given(secret=SECRETS, item=ITEMS, count=COUNTS)
@@ -54,18 +71,18 @@ def test_text_masks__and_inverses_partition_the_words(secret: bytes, item: str, 
     assert len(masks) == count
     for mask in masks:
         inside = indices(mask)
-        part, inverse = mask.part(item).split(" "), mask.inverse(item).split(" ")
-        assert part == [word for i, word in enumerate(words) if i in inside]
-        assert inverse == [word for i, word in enumerate(words) if i not in inside]
-        assert part != [""]
-        assert inverse != [""]
+        inner, outer = part(mask, item).split(" "), inverse(mask, item).split(" ")
+        assert inner == [word for i, word in enumerate(words) if i in inside]
+        assert outer == [word for i, word in enumerate(words) if i not in inside]
+        assert inner != [""]
+        assert outer != [""]
         both = sorted((*mask.spans, *mask.inverse_spans()))
         assert [i for start, stop in both for i in range(start, stop)] == list(range(len(words)))
 
 
 @given(
     secret=SECRETS,
-    word_count=st.one_of(st.integers(WORDS_MIN, 80), st.integers(WORDS_MIN, 1500)),
+    word_count=st.one_of(st.integers(UNITS_MIN, 80), st.integers(UNITS_MIN, 1500)),
     count=COUNTS,
 )
 def test_text_masks__keep_to_their_share_and_number_of_spans(
@@ -96,17 +113,17 @@ def test_text_masks__leave_parts_of_canonical_items_canonical(secret: bytes, ite
     except ValueError:
         return
     for mask in text_masks(secret, item, count):
-        assert check_canonical_text(mask.part(item).encode()) == mask.part(item)
-        assert check_canonical_text(mask.inverse(item).encode()) == mask.inverse(item)
+        assert check_canonical_text(part(mask, item).encode()) == part(mask, item)
+        assert check_canonical_text(inverse(mask, item).encode()) == inverse(mask, item)
 
 
 @given(secret=SECRETS, item=ITEMS)
 def test_share_ppm__is_the_floored_share_of_word_bytes(secret: bytes, item: str) -> None:
     for mask in text_masks(secret, item, 2):
-        part = len(mask.part(item).replace(" ", "").encode())
-        inverse = len(mask.inverse(item).replace(" ", "").encode())
-        assert mask.share_ppm(item) == part * 1_000_000 // (part + inverse)
-        assert 0 < mask.share_ppm(item) < 1_000_000
+        inner = len(part(mask, item).replace(" ", "").encode())
+        outer = len(inverse(mask, item).replace(" ", "").encode())
+        assert mask.share_ppm(units(item)) == inner * 1_000_000 // (inner + outer)
+        assert 0 < mask.share_ppm(units(item)) < 1_000_000
 
 
 @pytest.mark.parametrize("word_count", [8, 9, 40, 300])
@@ -120,7 +137,7 @@ def test_text_masks__draw_each_relation_a_third_of_the_time_within_5_sigma(word_
     assert all(abs(seen[kind] - draws / 3) < 5 * (draws * 2 / 9) ** 0.5 for kind in Relation)
 
 
-@given(secret=SECRETS, word_count=st.integers(WORDS_MIN, 60))
+@given(secret=SECRETS, word_count=st.integers(UNITS_MIN, 60))
 def test_text_masks__have_exactly_the_relation_their_stream_asks_for(secret: bytes, word_count: int) -> None:
     item = numbered(word_count)
     first, *later = text_masks(secret, item, 9)
@@ -148,10 +165,10 @@ def test_text_masks__differ_by_secret_item_and_index() -> None:
     assert len(set(masks)) == 12
 
 
-@pytest.mark.parametrize("word_count", range(1, WORDS_MIN))
+@pytest.mark.parametrize("word_count", range(1, UNITS_MIN))
 def test_text_masks__are_none_for_items_too_short_to_part(word_count: int) -> None:
     assert text_masks(bytes(32), numbered(word_count), 3) == ()
-    assert len(text_masks(bytes(32), numbered(WORDS_MIN), 3)) == 3
+    assert len(text_masks(bytes(32), numbered(UNITS_MIN), 3)) == 3
 
 
 @pytest.mark.parametrize("count", [-1, MASKS_MAX + 1])
@@ -163,5 +180,5 @@ def test_text_masks__refuse_a_count_out_of_bounds(count: int) -> None:
 def test_text_mask__refuses_an_item_of_another_length() -> None:
     (mask,) = text_masks(bytes(32), numbered(20), 1)
     for apply in (mask.part, mask.inverse, mask.share_ppm):
-        with pytest.raises(MaskError, match="for 20 words, the item has 21"):
-            apply(numbered(21))
+        with pytest.raises(MaskError, match="for 20 units, the item has 21"):
+            apply(units(numbered(21)))

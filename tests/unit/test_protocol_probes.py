@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from protocol.batch import PROBES, Role, open_wave, plan_batch
 from protocol.hashing import digest
-from protocol.items import item_id
-from protocol.masks import WORDS_MIN, text_masks
+from protocol.masks import UNITS_MIN, Mask, masks_of
+from protocol.modalities import TEXT, Units, spans_of
 from protocol.probes import (
-    FRAGMENT_WORDS_MIN,
+    FRAGMENT_UNITS_MIN,
     PROBE_SHARE_PPM,
-    WORDS_A_CUT,
+    UNITS_A_CUT,
     probe_count,
-    probe_text,
+    probe_view,
     probed_items,
 )
 from protocol.sealing import wave_key
@@ -25,6 +25,16 @@ from tests.support.genesis import text_items
 
 SECRETS = st.binary(min_size=32, max_size=32)
 PARTS = st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=60).map(" ".join)
+
+
+def probe_text(secret: bytes, parts: tuple[str, str]) -> tuple[bool, str]:
+    """Of the item that begins with the words of the mask and ends with those of the inverse."""
+    words = " ".join(parts).split(" ")
+    inside = len(parts[0].split(" "))
+    of_inverse, left = probe_view(
+        secret, Units.of(TEXT, " ".join(parts).encode()), Mask(spans_of(range(inside)), len(words))
+    )
+    return of_inverse, left.decode()
 
 
 @given(scored=st.integers(1, 8192), masks=st.integers(1, 16))
@@ -59,19 +69,19 @@ def test_probed_items__are_drawn_evenly() -> None:
 @given(secret=SECRETS, mask=PARTS, inverse=PARTS)
 def test_probe_text__is_one_of_the_parts_less_a_few_words(secret: bytes, mask: str, inverse: str) -> None:
     parts = (mask, inverse)
-    if max(len(part.split(" ")) for part in parts) < FRAGMENT_WORDS_MIN:
+    if max(len(part.split(" ")) for part in parts) < FRAGMENT_UNITS_MIN:
         return
-    of_inverse, left = probe_text(secret, item_id(b"item"), parts)
+    of_inverse, left = probe_text(secret, parts)
     whole, kept = parts[of_inverse].split(" "), left.split(" ")
-    assert len(whole) >= FRAGMENT_WORDS_MIN
-    assert len(whole) - len(kept) == -(-len(whole) // WORDS_A_CUT)
+    assert len(whole) >= FRAGMENT_UNITS_MIN
+    assert len(whole) - len(kept) == -(-len(whole) // UNITS_A_CUT)
     rest = iter(whole)
     assert all(word in rest for word in kept)  # in their order
 
 
 def test_probe_text__is_the_inverse_three_times_in_four_and_lacks_any_word() -> None:
     parts = ("a b c d e f", "u v w x y z")
-    drawn = [probe_text(digest("drawn", bytes([seed])), item_id(b"item"), parts) for seed in range(250)]
+    drawn = [probe_text(digest("drawn", bytes([seed])), parts) for seed in range(250)]
     assert 165 < sum(of_inverse for of_inverse, _ in drawn) < 210
     for of_inverse, part in enumerate(parts):
         words = set(part.split())
@@ -81,7 +91,7 @@ def test_probe_text__is_the_inverse_three_times_in_four_and_lacks_any_word() -> 
 
 def test_probe_text__lacks_a_short_word_rather_than_a_long_one() -> None:
     parts = ("aa of bb in", "significance of interpretation in representation by normalisation at")
-    drawn = [probe_text(digest("short", bytes([seed])), item_id(b"item"), parts) for seed in range(200)]
+    drawn = [probe_text(digest("short", bytes([seed])), parts) for seed in range(200)]
     lost = [set(parts[1].split()) - set(left.split()) for of_inverse, left in drawn if of_inverse]
     # Three draws of which none is one of the 4 short ones of 8: one in eight.
     assert sum(len(word) <= 2 for (word,) in lost) > 0.8 * len(lost)
@@ -91,32 +101,33 @@ def test_probe_text__lacks_a_short_word_rather_than_a_long_one() -> None:
 def test_part_of_three_words__is_never_probed(short: int) -> None:
     parts = ("a b c", "d e f g") if short == 0 else ("d e f g", "a b c")
     for seed in range(50):
-        of_inverse, _ = probe_text(digest("three", bytes([seed])), item_id(b"item"), parts)
+        of_inverse, _ = probe_text(digest("three", bytes([seed])), parts)
         assert of_inverse == (short == 0)
 
 
 def test_every_item_long_enough_to_mask__has_a_fragment_to_probe() -> None:
-    text = " ".join(f"w{place}" for place in range(WORDS_MIN))
+    text = " ".join(f"w{place}" for place in range(UNITS_MIN))
     for seed in range(200):
-        mask = text_masks(digest("short", bytes([seed])), text, 1)[0]
-        sizes = [len(part.split(" ")) for part in (mask.part(text), mask.inverse(text))]
-        assert max(sizes) >= FRAGMENT_WORDS_MIN
+        units = Units.of(TEXT, text.encode())
+        mask = masks_of(digest("short", bytes([seed])), units, 1)[0]
+        sizes = [len(part.split(b" ")) for part in (mask.part(units), mask.inverse(units))]
+        assert max(sizes) >= FRAGMENT_UNITS_MIN
 
 
 def test_probes_in_a_batch__are_of_mask_0_and_look_like_any_view() -> None:
     secret = digest("batch with probes")
     batch = plan_batch(secret, text_items("p", 64), text_items("q", 8), 2)
-    texts = {(v.item, v.role): v.text for wave in batch.waves for v in wave if v.mask == 0}
+    texts = {(v.item, v.role): v.data.decode() for wave in batch.waves for v in wave if v.mask == 0}
     assert len(batch.probes) == 4
     assert all(view.wave == 3 for view in batch.probes)
     for view in batch.probes:
         fragment = texts[view.item, Role.MASK if view.role is PROBES[0] else Role.INVERSE]
-        assert set(view.text.split(" ")) <= set(fragment.split(" "))
-        assert view.text != fragment
+        assert set(view.data.decode().split(" ")) <= set(fragment.split(" "))
+        assert view.data.decode() != fragment
     # An encoder sees opaque ids of one size, in an order that groups nothing.
     places = [place for place, view in enumerate(batch.waves[2]) if view in batch.probes]
     assert places != list(range(places[0], places[0] + 4))
-    assert open_wave(wave_key(secret, 3), batch.sealed[2]) == tuple(view.text for view in batch.waves[2])
+    assert open_wave(wave_key(secret, 3), batch.sealed[2]) == tuple(view.data for view in batch.waves[2])
 
 
 @pytest.mark.parametrize("served", [0, 32])
@@ -124,7 +135,6 @@ def test_text_of_a_probe__depends_on_secret_and_item_alone(served: int) -> None:
     secret = digest("served too")
     batch = plan_batch(secret, text_items("p", 32), text_items("q", served), 2)
     for view in batch.probes:
-        item = batch.items[view.item]
-        mask = text_masks(secret, item.decode(), 1)[0]
-        parts = (mask.part(item.decode()), mask.inverse(item.decode()))
-        assert probe_text(secret, item_id(item), parts) == (view.role is PROBES[1], view.text)
+        units = Units.of(TEXT, batch.items[view.item])
+        mask = masks_of(secret, units, 1)[0]
+        assert probe_view(secret, units, mask) == (view.role is PROBES[1], view.data)

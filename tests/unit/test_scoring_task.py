@@ -49,7 +49,7 @@ def make_task(masks: int, withheld: tuple[int, ...] = (), scale: float = 1.0) ->
     answers: list[tuple[bytes, bytes, bytes] | None] = []
     for number in range(ENCODERS):
         encode = bag_of_words(bytes([number]))
-        data = [encode(1, [view.text for view in wave]) for wave in batch.waves]
+        data = [encode(1, [view.data.decode() for view in wave]) for wave in batch.waves]
         if number == 0:
             first = np.frombuffer(data[2][:VECTOR_BYTES], "<f4") * np.float32(scale)
             data[2] = first.astype("<f4").tobytes() + data[2][VECTOR_BYTES:]

@@ -94,7 +94,7 @@ class ForgingEncoder(EmbeddingEncoder):
             return
         for wave, data in sealed.items():
             assert data is not None
-            self._shown[at][wave] = open_wave(keys[wave], data)
+            self._shown[at][wave] = tuple(view.decode() for view in open_wave(keys[wave], data))
         self._answer(at, 1, texts)
 
     def _answer(self, at: ShardRound, wave: int, texts: Texts) -> None:
