@@ -2,9 +2,9 @@
 
 The modified discrete cosine transform (Princen, Johnson and Bradley 1987) with a sine window of 512 samples
 and a hop of 256, as the modulated lapped transform (Malvar 1990): fold the signal at every border between two
-frames by a rotation, then take the DCT-IV of each frame. Nothing is folded at the two ends of the signal, so that n frames hold
-exactly 256 n samples, no sample more is needed, and the whole map is an orthogonal matrix: the energy of a
-coefficient is energy of sound, and a mask's sound and its inverse's sound add up to the whole.
+frames by a rotation, then take the DCT-IV of each frame. Nothing is folded at the two ends of the signal, so
+that n frames hold exactly 256 n samples, no sample more is needed, and the whole map is an orthogonal matrix:
+the energy of a coefficient is energy of sound, and a mask's sound and its inverse's add up to the whole.
 """
 
 from __future__ import annotations
