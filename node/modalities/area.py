@@ -1,0 +1,67 @@
+"""Exact area averaging: an image at another size, in whole numbers, the same on every machine.
+
+Each new pixel is the mean of the old image over its own area, old pixels counting by the part of them that
+lies inside. Where the new image is larger by a whole factor that repeats pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+_BAND_PIXELS_MAX = 1 << 18
+"""Old pixels that are held as float64 at a time."""
+
+
+def average_areas(
+    rows_between: Callable[[int, int], npt.NDArray[np.generic]],
+    old: tuple[int, int],
+    new: tuple[int, int],
+    *,
+    scale: int = 1,
+) -> npt.NDArray[np.uint8]:
+    """The image at `new` (height, width) as uint8 [height, width, channels], halves rounded up.
+
+    `rows_between(first, last)` gives rows of the old image [rows, width, channels] in whole numbers below
+    2^16, which are divided by `scale`. Sums stay below 2^53 for images of up to 2^36 pixels, so that float64, whose
+    products are fast, adds them exactly and in any order.
+    """
+    (old_height, old_width), (new_height, new_width) = old, new
+    across = _overlaps(old_width, new_width)  # [old_width, new_width]
+    sums: npt.NDArray[np.float64] | None = None
+    for first, last in _bands(old_height, old_width):
+        rows = rows_between(first, last).astype(np.float64)
+        narrow = rows.transpose(0, 2, 1) @ across  # [rows, channels, new_width]
+        flat = narrow.reshape(last - first, -1)
+        if sums is None:
+            sums = np.zeros((new_height, flat.shape[1]))
+        first_new, last_new = first * new_height // old_height, -(-last * new_height // old_height)
+        down = _overlaps_between(first, last, first_new, last_new, old_height, new_height)
+        sums[first_new:last_new] += down @ flat
+    assert sums is not None
+    divisor = old_height * old_width * scale
+    whole = (2 * sums.astype(np.int64) + divisor) // (2 * divisor)
+    return whole.reshape(new_height, -1, new_width).transpose(0, 2, 1).astype(np.uint8)
+
+
+def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
+    rows = max(1, _BAND_PIXELS_MAX // width)
+    for first in range(0, height, rows):
+        yield first, min(first + rows, height)
+
+
+def _overlaps(old: int, new: int) -> npt.NDArray[np.float64]:
+    """How much of each old pixel lies in each new one, [old, new]; a new one is `old` units wide."""
+    return _overlaps_between(0, old, 0, new, old, new).T
+
+
+def _overlaps_between(
+    first: int, last: int, first_new: int, last_new: int, old: int, new: int
+) -> npt.NDArray[np.float64]:
+    begins = np.arange(first, last)[None, :] * new
+    new_begins = np.arange(first_new, last_new)[:, None] * old
+    shared = np.minimum(begins + new, new_begins + old) - np.maximum(begins, new_begins)
+    overlaps: npt.NDArray[np.float64] = np.maximum(shared, 0).astype(np.float64)
+    return overlaps
