@@ -126,8 +126,10 @@ def _aligned(
     if name == reference:
         return LiftedEncoder(reference_native)
     native = entry.native(threads)
-    key = _map_key(native, reference_native, entry)
-    fitted = stored_map(cache_dir, name, key, native.dimensions) if cache_dir is not None else None
+    key, fitted = "", None
+    if cache_dir is not None:  # telling models of one's own apart takes asking them
+        key = _map_key(native, reference_native, entry)
+        fitted = stored_map(cache_dir, name, key, native.dimensions)
     if fitted is None:
         anchors = anchor_texts()
         target = LiftedEncoder(reference_native).encode(anchors)

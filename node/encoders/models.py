@@ -9,6 +9,8 @@ from node.encoders.encoder import NativeEncoder
 from node.encoders.endpoint import EndpointModel
 from node.encoders.function_model import FunctionModel
 from node.encoders.sentence_transformer import SentenceTransformerModel
+from node.encoders.torch_module import PREFIX as TORCH
+from node.encoders.torch_module import TorchModuleModel
 
 
 class Kind(NamedTuple):
@@ -34,6 +36,11 @@ KINDS: Final[dict[str, Kind]] = {
         f"{OPENAI}MODEL@URL[,URL...]",
         "one or many servers with OpenAI's /v1/embeddings",
         lambda target, _: EndpointModel(target),
+    ),
+    TORCH: Kind(
+        f"{TORCH}package.module:factory[?weights=FILE]",
+        "a function that returns a torch module, also timm's or torchvision's; weights from safetensors only",
+        TorchModuleModel,
     ),
     "": Kind(
         "package.module:function",

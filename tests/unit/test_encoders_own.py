@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from node.encoders import DIMENSIONS, EncoderError, load_encoder
 from node.encoders.answers import checked_rows
 from node.encoders.endpoint import EndpointModel
-from node.encoders.function_model import FunctionModel, load_function
+from node.encoders.function_model import FunctionModel
 from node.encoders.models import own_model
 from node.encoders.sentence_transformer import SentenceTransformerModel
+from node.encoders.torch_module import TorchModuleModel
+from node.encoders.user_code import load_function
 
 HASHING = """
 import numpy as np
@@ -184,6 +186,7 @@ def test_function_that_withholds_half__is_refused(file: Path) -> None:
         ("./mine.py:encode", FunctionModel),
         ("sentence-transformers:/models/minilm", SentenceTransformerModel),
         ("openai:bge-m3@http://localhost:8000/v1", EndpointModel),
+        ("torch:package.module:factory?weights=w.safetensors", TorchModuleModel),
         ("wordllama-256", type(None)),
         ("wordlama-256", type(None)),
     ],
