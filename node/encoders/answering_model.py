@@ -11,8 +11,9 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from node.encoders.answers import checked_rows
-from node.encoders.encoder import View, as_texts, unit_rows
+from node.encoders.encoder import EncoderError, View, as_texts, unit_rows
 from node.encoders.probe_views import probe_views
+from protocol.items import ItemError
 
 FINGERPRINT_STEPS: Final = 50
 """Directions are compared in steps of a fiftieth: another thread count or GPU must not look like another
@@ -44,7 +45,7 @@ class AnsweringModel(ABC):
         """[n, d] float32 at unit norm; zeros where it has no direction, NaN where it returned no numbers."""
         if not views:
             return np.zeros((0, self._dimensions or 0), dtype=np.float32)
-        return unit_rows(self._rows(seen_by_models(self.modality, views)))
+        return unit_rows(self._rows(seen_by_models(self.modality, views, self.name)))
 
     @abstractmethod
     def _answer(self, views: list[Any]) -> Any:
@@ -56,10 +57,18 @@ class AnsweringModel(ABC):
         return rows
 
 
-def seen_by_models(modality: str, views: Sequence[View]) -> list[Any]:
-    """Views as models see them: strings of text, bytes of raw data, arrays of everything else."""
-    if modality in ("text", "bytes"):
-        return list(views)
+def seen_by_models(modality: str, views: Sequence[View], name: str) -> list[Any]:
+    """Views as models see them: strings of text, bytes of raw data, arrays of everything else.
+
+    Raises EncoderError where the model `name`, opened for this modality, is given another.
+    """
+    if modality == "text":
+        return [*as_texts(views, name)]
     from node.modalities import decode_view
 
-    return [decode_view(modality, view) for view in views]
+    if any(isinstance(view, str) for view in views):
+        raise EncoderError(f"{name} was opened for {modality}, and was given text")
+    try:
+        return [decode_view(modality, view) for view in views]
+    except ItemError as error:
+        raise EncoderError(f"{name} was given what is no view of {modality}: {error}") from error

@@ -23,7 +23,15 @@ from node.encoders.alignment import (
 )
 from node.encoders.alignment_store import store_map, stored_map
 from node.encoders.anchors import anchor_texts, anchors_digest
-from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, NativeEncoder, View, answer_rows
+from node.encoders.encoder import (
+    DIMENSIONS,
+    Encoder,
+    EncoderError,
+    NativeEncoder,
+    View,
+    answer_rows,
+    views_at_once,
+)
 from node.encoders.minilm import MiniLm
 from node.encoders.models import own_model
 from node.encoders.ngram import HashedNgrams
@@ -64,6 +72,11 @@ class LiftedEncoder:
         """The name it is loaded by."""
         return self.native.name
 
+    @property
+    def views_at_once(self) -> int:
+        """Most views in one call."""
+        return views_at_once(self.native)
+
     def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 at unit norm; cosines are those of the native space."""
         return answer_rows(self.native.embed(views) @ lift(self.native.dimensions))
@@ -80,6 +93,11 @@ class AlignedEncoder:
     def name(self) -> str:
         """The name it is loaded by."""
         return self.native.name
+
+    @property
+    def views_at_once(self) -> int:
+        """Most views in one call."""
+        return views_at_once(self.native)
 
     def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 at unit norm."""

@@ -33,6 +33,15 @@ class Encoder(Protocol):
         """Embed views: [n, DIMENSIONS] float32, rows of unit norm, the same row for the same view."""
 
 
+VIEWS_AT_ONCE: Final = 64
+"""Most views a model is given in one call, unless it wants more."""
+
+
+def views_at_once(model: object) -> int:
+    """Most views in one call: what a model spread over servers or cards says, else VIEWS_AT_ONCE."""
+    return int(getattr(model, "views_at_once", VIEWS_AT_ONCE))
+
+
 class NativeEncoder(Protocol):
     """A model in a space of its own, before it is aligned to the shared one."""
 

@@ -19,8 +19,8 @@ class Kind(NamedTuple):
     form: str
     """How it is written."""
     what: str
-    open: Callable[[str, int], NativeEncoder]
-    """From what follows the prefix, and the threads it may use. Raises EncoderError."""
+    open: Callable[[str, int, str], NativeEncoder]
+    """From what follows the prefix, the threads it may use, and the modality. Raises EncoderError."""
 
 
 SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
@@ -30,12 +30,12 @@ KINDS: Final[dict[str, Kind]] = {
     SENTENCE_TRANSFORMERS: Kind(
         f"{SENTENCE_TRANSFORMERS}FOLDER|NAME",
         "a sentence-transformers model, from a folder or by name; needs the extra",
-        SentenceTransformerModel,
+        lambda target, threads, _: SentenceTransformerModel(target, threads),
     ),
     OPENAI: Kind(
         f"{OPENAI}MODEL@URL[,URL...]",
         "one or many servers with OpenAI's /v1/embeddings",
-        lambda target, _: EndpointModel(target),
+        lambda target, _, __: EndpointModel(target),
     ),
     TORCH: Kind(
         f"{TORCH}package.module:factory[?weights=FILE]",
@@ -45,18 +45,18 @@ KINDS: Final[dict[str, Kind]] = {
     "": Kind(
         "package.module:function",
         "a Python function of an installed package; path/to/file.py:function of a file",
-        lambda target, _: FunctionModel(target),
+        lambda target, _, modality: FunctionModel(target, modality),
     ),
 }
 """By prefix; the last is what has none of the others."""
 
 
-def own_model(text: str, threads: int) -> NativeEncoder | None:
+def own_model(text: str, threads: int, modality: str = "text") -> NativeEncoder | None:
     """The model `text` says where to find, not loaded yet; None where it is written like a built-in name.
 
     Raises EncoderError.
     """
     for prefix, kind in KINDS.items():
         if prefix and text.startswith(prefix):
-            return kind.open(text.removeprefix(prefix), threads)
-    return KINDS[""].open(text, threads) if ":" in text else None
+            return kind.open(text.removeprefix(prefix), threads, modality)
+    return KINDS[""].open(text, threads, modality) if ":" in text else None

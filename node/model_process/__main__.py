@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from node.encoders.encoder import DIMENSIONS, EncoderError, views_at_once
+from node.model_process.pace import Pace
+from node.model_process.slab import Slab
 from node.model_process.wire import Request, Response, Setup
 from node.pipe_frames import own_pipes, read_frame, write_frame
 
@@ -27,9 +30,11 @@ def main() -> None:
     encoder = _load(setup, sink)
     if encoder is None:
         return
-    _write(sink, Response(rows=b""))
+    _write(sink, Response(rows=0))
+    pace, slab = Pace(views_at_once(encoder), setup.answer_within_s), Slab(setup.slab)
     while (frame := read_frame(source)) is not None:
-        _write(sink, _answer(encoder, msgspec.msgpack.decode(frame, type=Request), setup))
+        request = msgspec.msgpack.decode(frame, type=Request)
+        _write(sink, _answer(encoder, request, setup.answer_within_s, pace, slab))
 
 
 def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
@@ -48,27 +53,36 @@ def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
         return None
 
 
-def _answer(encoder: Encoder, request: Request, setup: Setup) -> Response:
-    views, size, began_s = request.views, setup.batch_views, monotonic()
-    parts = []
+def _answer(encoder: Encoder, request: Request, within_s: float, pace: Pace, slab: Slab) -> Response:
+    views, done, began_s = request.views, 0, monotonic()
     try:
-        for start in range(0, len(views), size):
-            took_s = monotonic() - began_s
-            if took_s > setup.answer_within_s:
-                needed = len(views) / setup.answer_within_s
-                return Response(
-                    error=f"too slow: {start} of {len(views)} views in {took_s:.1f} s, where {needed:.0f} a "
-                    "second are needed; give it --threads, a GPU, or take a smaller model"
+        rows = slab.rows(len(views))
+        while done < len(views):
+            batch_began_s = monotonic()
+            if batch_began_s - began_s > within_s:
+                return Response(error=_too_slow(done, len(views), batch_began_s - began_s, within_s))
+            batch = views[done : done + pace.views]
+            answers = encoder.encode(batch)
+            if answers.shape != (len(batch), DIMENSIONS):  # one row would be taken for every view's
+                raise EncoderError(
+                    f"{encoder.name} returned rows of shape {answers.shape} for {len(batch)} views"
                 )
-            parts.append(encoder.encode(views[start : start + size]).astype("<f4", copy=False).tobytes())
+            rows[done : done + len(batch)] = answers
+            done += len(batch)
+            pace.took(len(batch), monotonic() - batch_began_s)
     except Exception as error:
         return Response(error=_told(error))
-    return Response(rows=b"".join(parts))
+    return Response(rows=done)
+
+
+def _too_slow(done: int, views: int, took_s: float, within_s: float) -> str:
+    return (
+        f"too slow: {done} of {views} views in {took_s:.1f} s, where {views / within_s:.0f} a second are "
+        "needed; give it --threads, a GPU, or take a smaller model"
+    )
 
 
 def _told(error: Exception) -> str:
-    from node.encoders import EncoderError
-
     text = str(error) if isinstance(error, EncoderError) else f"{type(error).__name__}: {error}"
     return text[:ERROR_CHARACTERS_MAX]
 

@@ -18,11 +18,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, EncoderError, View
-from node.model_process.wire import Request, Response, Setup
+from node.encoders.encoder import EncoderError, View
+from node.model_process.slab import Slab
+from node.model_process.wire import Request, Response, Setup, request_for
 from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
 
-BATCH_VIEWS: Final = 64
 LOAD_SILENT_S: Final = 600.0
 """A model that says nothing for longer while it loads hangs."""
 EXIT_WITHIN_S: Final = 2.0
@@ -54,6 +54,7 @@ class ModelProcess:
         self._settings = settings
         self._on_anchors = on_anchors
         self._process: subprocess.Popen[bytes] | None = None
+        self._slab = Slab(-1)
         self._lock = Lock()
 
     @property
@@ -76,20 +77,21 @@ class ModelProcess:
         """[n, DIMENSIONS] float32; NaN where the model returned no numbers. Raises EncoderError."""
         with self._lock:
             process = self._started()
-            self._send(process, Request(list(views)))
+            self._slab.rows(len(views))  # refused here, where no process has to hear of it
+            self._send(process, request_for(views))
             response = self._receive(process, self._settings.answer_within_s + HANG_AFTER_S)
-        if response.rows is None:
-            raise EncoderError(response.error or f"{self.name} gave no answer")
-        rows = np.frombuffer(response.rows, "<f4")
-        if len(rows) != len(views) * DIMENSIONS:
-            raise EncoderError(
-                f"the process of {self.name} answered {len(rows)} numbers for {len(views)} views"
-            )
-        # A copy of its own: strategies write into what an encoder answers.
-        return rows.reshape(len(views), DIMENSIONS).copy()
+            if response.rows is None:
+                raise EncoderError(response.error or f"{self.name} gave no answer")
+            if response.rows != len(views):
+                raise EncoderError(
+                    f"the process of {self.name} answered {response.rows} rows for {len(views)} views"
+                )
+            # A copy of its own: the next wave is written over it, and strategies write into their answers.
+            return self._slab.rows(len(views)).copy()
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
+        self._slab.close()
         process, self._process = self._process, None
         if process is None:
             return
@@ -111,16 +113,27 @@ class ModelProcess:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONPATH": os.pathsep.join(paths),
         }
+        self._slab = Slab.new()
         try:
             process = subprocess.Popen(
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                bufsize=0,
+                pass_fds=(self._slab.descriptor,),
             )
         except OSError as error:
             raise EncoderError(f"the process of {self.name} cannot be started: {error}") from error
         self._process = process
         cache_dir = None if chosen.cache_dir is None else str(chosen.cache_dir)
         setup = Setup(
-            chosen.model, chosen.reference, cache_dir, chosen.threads, BATCH_VIEWS, chosen.answer_within_s
+            chosen.model,
+            chosen.reference,
+            cache_dir,
+            chosen.threads,
+            chosen.answer_within_s,
+            self._slab.descriptor,
         )
         self._send(process, setup)
         while True:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import msgspec
+
+from node.encoders.encoder import View
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -12,22 +17,40 @@ class Setup(msgspec.Struct, frozen=True):
     reference: str
     cache_dir: str | None
     threads: int
-    batch_views: int
     answer_within_s: float
     """A wave that takes longer is given up between two batches."""
+    slab: int
+    """Descriptor of the memory that answers are written to, little-endian float32 [views, 1024]."""
 
 
-class Request(msgspec.Struct, frozen=True):
-    """Embed these views."""
+class TextRequest(msgspec.Struct, frozen=True, tag="text"):
+    """Embed these views of a network of text."""
 
-    views: list[str | bytes]
+    views: list[str]
+
+
+class BytesRequest(msgspec.Struct, frozen=True, tag="bytes"):
+    """Embed these views of any other network."""
+
+    views: list[bytes]
+
+
+Request: TypeAlias = TextRequest | BytesRequest
+
+
+def request_for(views: Sequence[View]) -> Request:
+    """The request for the views of a wave, which are of one kind."""
+    texts = [view for view in views if isinstance(view, str)]
+    if len(texts) == len(views):
+        return TextRequest(texts)
+    return BytesRequest([view for view in views if isinstance(view, bytes)])
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Progress before the model is ready, then one answer a request: rows or an error."""
+    """Progress before the model is ready, then one answer a request: rows in the slab, or an error."""
 
     anchors: tuple[int, int] | None = None
     """(embedded, all) of those the model is aligned on."""
-    rows: bytes | None = None
-    """Little-endian float32 [views, 1024]; empty says that the model is ready."""
+    rows: int | None = None
+    """How many are in the slab; none says that the model is ready."""
     error: str | None = None
