@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -13,12 +15,16 @@ from config.datadir import DataDir
 from config.errors import ConfigError
 from config.genesis import load_genesis
 from config.settings import Settings
+from node.clock import now_ms
 from node.joining import prepared_or_refused
 from node.keys import load_key
 from node.logs import set_up_logging
 from node.membership import membership_faults
 from node.memory import give_back_free_memory
 from node.roles.base import Boundary, Node, remove_status
+
+if TYPE_CHECKING:
+    from node.model_process.client import OnAnchors
 
 STOP_WITHIN_S = 8.0
 
@@ -48,12 +54,12 @@ def run_encoder(
     settings: Settings,
     cheat: str | None = None,
     at_boundary: Boundary = _carry_on,
-    on_anchors: Callable[[int, int], None] | None = None,
+    loading: AbstractContextManager[OnAnchors] | None = None,
 ) -> None:
     """Run an encoder until it is told to stop; `cheat` names a cheater's strategy, for test networks.
 
-    `on_anchors` is told (embedded, all) while the model is aligned; without it the log is. Raises
-    EncoderError where the model cannot be loaded.
+    `loading` is entered while the model loads, and told (embedded, all) while it is aligned; without it the
+    log is. Raises EncoderError where the model cannot be loaded.
     """
     from node.encoders.alignment_store import FOLDER_NAME
     from node.encoders.cheaters import load_strategy
@@ -78,10 +84,13 @@ def run_encoder(
             settings.threads,
             parameters.wave_deadline_ms / 1000,
         )
-        with ModelProcess(model, on_anchors or _log_anchors) as encoder:
+        with ModelProcess(model, _log_anchors) as encoder:
 
             def load() -> AnswerStrategy:
-                encoder.start()
+                began_ms = now_ms()
+                with loading or nullcontext(_log_anchors) as on_anchors:
+                    encoder.start(on_anchors)
+                log.info("model.loaded", model=settings.model, elapsed_ms=now_ms() - began_ms)
                 return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
 
             _run(node, lambda stop: run_encoder_node(node, load, stop))

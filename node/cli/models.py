@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.anchors_bar import anchors_bar
 from node.cli.errors import CommandError, ExitCode
+from node.cli.load_bar import load_bar
 from node.cli.options import JsonOption
 from node.cli.output import (
     counted,
@@ -72,7 +73,8 @@ def check(
     """
     from node.models_check import check_model
 
-    found = check_model(model, reference, threads, anchors_bar() or _unseen)
+    with load_bar(model) or nullcontext(_unseen) as on_anchors:
+        found = check_model(model, reference, threads, on_anchors)
     if json_:
         print_json(found.document())
     else:
@@ -94,7 +96,8 @@ def bench(
     from node.model_process.client import ModelProcess, ModelSettings
 
     texts = anchor_texts()[: max(BATCHES)]
-    direct = load_encoder(model, DEFAULT_REFERENCE, threads=threads)
+    with load_bar(model) or nullcontext(_unseen) as on_anchors:
+        direct = load_encoder(model, DEFAULT_REFERENCE, threads=threads, on_anchors=on_anchors)
     rows = []
     settings = ModelSettings(model, DEFAULT_REFERENCE, threads=threads, answer_within_s=600.0)
     with ModelProcess(settings) as process, progress("timing", len(BATCHES) * repeat) as bar:

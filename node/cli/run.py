@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.anchors_bar import anchors_bar
+from node.cli.load_bar import load_bar
 from node.cli.options import (
     AnnounceOption,
     BootstrapOption,
@@ -103,4 +103,4 @@ def encoder(
         log_level=log_level,
         log_format=log_format,
     )
-    run_encoder(settings, cheat, on_anchors=anchors_bar())
+    run_encoder(settings, cheat, loading=load_bar(settings.model))

@@ -68,15 +68,18 @@ class ModelProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Start the process and wait until its model is loaded and aligned. Raises EncoderError."""
+    def start(self, on_anchors: OnAnchors | None = None) -> None:
+        """Start the process and wait until its model is loaded and aligned. Raises EncoderError.
+
+        `on_anchors` is told of this start instead of who is told of a later one.
+        """
         with self._lock:
-            self._started()
+            self._started(on_anchors or self._on_anchors)
 
     def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32; NaN where the model returned no numbers. Raises EncoderError."""
         with self._lock:
-            process = self._started()
+            process = self._started(self._on_anchors)
             self._slab.rows(len(views))  # refused here, where no process has to hear of it
             self._send(process, request_for(views))
             response = self._receive(process, self._settings.answer_within_s + HANG_AFTER_S)
@@ -101,7 +104,7 @@ class ModelProcess:
             if pipe is not None:
                 pipe.close()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self, on_anchors: OnAnchors) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.stop()
@@ -140,7 +143,7 @@ class ModelProcess:
             response = self._receive(process, LOAD_SILENT_S)
             if response.anchors is None:
                 break
-            self._on_anchors(*response.anchors)
+            on_anchors(*response.anchors)
         if response.error is not None:
             self.stop()
             raise EncoderError(response.error)

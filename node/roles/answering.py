@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import structlog
@@ -13,6 +14,9 @@ from node.encoders.encoder import EncoderError, View
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
 from protocol.modalities import TEXT, Modality
 from protocol.schedule import ShardRound
+
+WAVES_WAITING_MAX: Final = 4
+"""Waves that wait while the model has one: of the shards of a round, or of rounds it was too slow for."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,28 +37,38 @@ class Answering:
             del self._history[at]
 
     async def answer(self, at: ShardRound, wave: int, views: Sequence[bytes]) -> bytes:
-        """Little-endian float32 [views, 1024]; nothing when the model was busy until the wave was over."""
+        """Little-endian float32 [views, 1024]; nothing where the model has not answered in time.
+
+        That is when the wave is over before the model is free, when too many wait already, and when the model
+        fails. The log says which.
+        """
         began_ms = now_ms()
+        waiting = self._model.statistics().tasks_waiting
+        if waiting >= WAVES_WAITING_MAX:
+            log.warning("wave.refused", round=at.round, wave=wave, waiting=waiting)
+            return b""
         asked: tuple[View, ...] = tuple(view.decode() if self._is_text else view for view in views)
         history = self._history.setdefault(at, {})
-        async with self._model:
-            waited_ms = now_ms() - began_ms
-            if waited_ms > self._wave_deadline_ms:
-                # Embedding for nobody would make it miss the next round too.
-                log.warning("wave.skipped", round=at.round, wave=wave, waited_ms=waited_ms)
-                return b""
-            try:
-                answers = await trio.to_thread.run_sync(
-                    self._strategy.answer,
-                    wave,
-                    asked,
-                    dict(history),
-                    # A slow model must not hold up the end of the node.
-                    abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
-                )
-            except EncoderError as error:
-                log.warning("wave.unanswered", round=at.round, wave=wave, reason=str(error))
-                return b""
+        with trio.move_on_after(self._wave_deadline_ms / 1000) as wait:
+            await self._model.acquire()
+        if wait.cancelled_caught:
+            # Embedding for nobody would make it miss the next round too.
+            log.warning("wave.skipped", round=at.round, wave=wave, waited_ms=now_ms() - began_ms)
+            return b""
+        try:
+            answers = await trio.to_thread.run_sync(
+                self._strategy.answer,
+                wave,
+                asked,
+                dict(history),
+                # A slow model must not hold up the end of the node.
+                abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
+            )
+        except EncoderError as error:
+            log.warning("wave.unanswered", round=at.round, wave=wave, reason=str(error))
+            return b""
+        finally:
+            self._model.release()
         data = np.ascontiguousarray(answers, dtype="<f4")
         history[wave] = WaveAnswer(asked, data)
         delay_ms = self._strategy.delay_after_deadline_ms

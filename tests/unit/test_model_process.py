@@ -14,11 +14,14 @@ from node.encoders.forging import ForgedInverse
 from node.encoders.strategy import WaveAnswer
 from node.model_process import client
 from node.model_process.client import ModelProcess, ModelSettings
+from node.model_process.pace import VIEWS_FIRST
 
 MODELS = """
 import os, sys, time
 import numpy as np
 from zlib import crc32
+
+sizes = []
 
 def encode(views):
     print("models print")
@@ -32,10 +35,19 @@ def encode(views):
         time.sleep(3600)
     if "shape" in views:
         return np.zeros((1, 2))
+    if "leave" in views:
+        sys.exit(4)
+    time.sleep(0.04 * views.count("crawl"))
+    sizes.append(len(views))
     rows = np.zeros((len(views), 16), np.float32)
     for row, view in zip(rows, views):
         for word in view.split():
             row += np.random.default_rng(crc32(word.encode())).normal(size=16)
+    for row, view in zip(rows, views):
+        if view == "nothing":
+            row[3] = np.nan
+    if "sizes" in views:
+        raise ValueError(f"given {sizes[-9:]}")
     return rows
 """
 VIEWS = ["winter rain", "a tin roof", "the number of items"]
@@ -92,12 +104,51 @@ def test_failures__are_told_and_the_next_wave_is_answered(model: str, maps: Path
         np.testing.assert_array_equal(process.encode(VIEWS), good)
 
 
+def test_rows_that_are_no_numbers__come_back_as_withheld_and_the_others_whole(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        rows = process.encode([VIEWS[0], "nothing", VIEWS[1]])
+        assert np.isnan(rows[1]).all()
+        np.testing.assert_allclose(rows[[0, 2]], process.encode(VIEWS[:2]), atol=1e-6)
+
+
+def test_model_that_leaves__costs_its_wave(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        with pytest.raises(EncoderError, match=r"died \(exit status 4\)"):
+            process.encode(["leave"])
+        assert process.encode(VIEWS).shape == (3, DIMENSIONS)
+
+
 def test_slow_model__gives_up_between_batches_and_says_how_fast_it_has_to_be(model: str, maps: Path) -> None:
     with ModelProcess(settings(model, maps, answer_within_s=0.2)) as process:
         process.encode(VIEWS)
-        with pytest.raises(EncoderError, match=r"too slow: 64 of 70 views in 0\.\d s, where 350 a second"):
+        with pytest.raises(EncoderError, match=r"too slow: \d+ of 70 views in \d\.\d s, where 350 a second"):
             process.encode(["sleep"] + ["view"] * 69)
         assert process.encode(VIEWS).shape == (3, DIMENSIONS)
+
+
+def test_slow_model__is_given_fewer_views_so_that_its_deadline_is_seen_in_time(
+    model: str, maps: Path
+) -> None:
+    with ModelProcess(settings(model, maps, answer_within_s=1.0)) as process:
+        process.start()
+        with pytest.raises(EncoderError, match=r"too slow: \d+ of 320 views in \d\.\d s, where 320 a second"):
+            process.encode(["crawl"] * 320)
+        with pytest.raises(EncoderError, match=r"given \[.*\]") as told:
+            process.encode(["sizes"])
+        sizes = [int(one) for one in str(told.value).split("[")[1].split("]")[0].split(",")]
+        assert max(sizes) <= VIEWS_FIRST
+        assert min(sizes[-4:-1]) <= 3  # a tenth of a second is two and a half of them
+
+
+def test_too_many_views__are_refused_before_the_process_hears_of_them(
+    model: str, maps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        process.start()
+        monkeypatch.setattr("node.model_process.slab.SLAB_BYTES_MAX", 4096)
+        with pytest.raises(EncoderError, match="2 views at once are over"):
+            process.encode(VIEWS[:2])
+        assert process.encode(VIEWS[:1]).shape == (1, DIMENSIONS)
 
 
 def test_hanging_model__is_ended(model: str, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
