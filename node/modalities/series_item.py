@@ -15,7 +15,7 @@ SPAN_STEPS: Final = SERIES.rows.block
 """A unit is so many steps of one channel; an item's length is a multiple of it."""
 STEPS_MAX: Final = SERIES.rows.most
 CHANNELS_MAX: Final = SERIES.columns.most
-VALUES_MAX: Final = SERIES.payload_bytes_max // 2
+ITEM_VALUES_MAX: Final = SERIES.payload_bytes_max // 2
 STEPS_PER_DEVIATION: Final = 4096
 """An int16 counts standard deviations of the channel in steps of 1/4096, to 8 deviations."""
 
