@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from node.modalities.file_door import FileError
+from node.modalities.files import items_of_file
 from node.modalities.views import ModelView, decode_view
 
-__all__ = ["ModelView", "decode_view"]
+__all__ = ["FileError", "ModelView", "decode_view", "items_of_file"]

@@ -25,8 +25,8 @@ def average_areas(
     """The image at `new` (height, width) as uint8 [height, width, channels], halves rounded up.
 
     `rows_between(first, last)` gives rows of the old image [rows, width, channels] in whole numbers below
-    2^16, which are divided by `scale`. Sums stay below 2^53 for images of up to 2^36 pixels, so that float64, whose
-    products are fast, adds them exactly and in any order.
+    2^16, which are divided by `scale`. Sums stay below 2^53 for images of up to 2^36 pixels, so that float64,
+    whose products are fast, adds them exactly and in any order.
     """
     (old_height, old_width), (new_height, new_width) = old, new
     across = _overlaps(old_width, new_width)  # [old_width, new_width]

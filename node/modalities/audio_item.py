@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from node.modalities.mdct import FRAME_SAMPLES, forward, inverse
-from protocol.items import ItemError
+from protocol.modalities import AUDIO
+from protocol.modalities.dense import HEADER_BYTES
 
 RATE_HZ: Final = 16_000
-BLOCK_FRAMES: Final = 8
-"""A unit is so many frames of `BLOCK_BINS` coefficients; an item has a multiple of them."""
-BLOCK_BINS: Final = 32
-FRAMES_MAX: Final = 128
+BLOCK_FRAMES: Final = AUDIO.rows.block
+"""Frames of a unit; an item has a multiple of them."""
+FRAMES_MAX: Final = AUDIO.rows.most
 """2.048 seconds."""
 COEFFICIENT_MAX: Final = 16.0
 """What the largest int16 stands for.
@@ -36,17 +36,8 @@ def decode_audio(view: bytes) -> npt.NDArray[np.float32]:
 
 def audio_coefficients(view: bytes) -> npt.NDArray[np.float32]:
     """The coefficients of an item or view, float32 [frames, 256]: linear in the sound. Raises ItemError."""
-    if len(view) < _HEADER.size:
-        raise ItemError("the sound has no header: cut it by node.modalities")
-    frames, bins = _HEADER.unpack_from(view)
-    if bins != FRAME_SAMPLES or not BLOCK_FRAMES <= frames <= FRAMES_MAX or frames % BLOCK_FRAMES:
-        raise ItemError(
-            f"the sound has {frames} frames of {bins} bins: "
-            f"it takes a multiple of {BLOCK_FRAMES} up to {FRAMES_MAX}, of {FRAME_SAMPLES}"
-        )
-    if len(view) != _HEADER.size + frames * bins * 2:
-        raise ItemError(f"the sound has {len(view)} bytes, which is not {frames} frames")
-    steps = np.frombuffer(view, "<i2", offset=_HEADER.size).reshape(frames, bins)
+    AUDIO.check(view)
+    steps = np.frombuffer(view, "<i2", offset=HEADER_BYTES).reshape(AUDIO.shape(view))
     return steps.astype(np.float32) * np.float32(1 / _STEPS_PER_UNIT)
 
 

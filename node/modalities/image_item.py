@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.items import ItemError
+from protocol.modalities import IMAGE
+from protocol.modalities.dense import HEADER_BYTES
 
-PATCH_PIXELS: Final = 16
-"""Side of a unit; both sides of an image are multiples of it."""
-SIDE_PIXELS_MAX: Final = 128
-NEUTRAL: Final = 128
+PATCH_PIXELS: Final = IMAGE.rows.block
+"""Side of a unit; both sides of an item are multiples of it."""
+SIDE_PIXELS_MAX: Final = IMAGE.rows.most
+NEUTRAL: Final = IMAGE.neutral
 """What a masked pixel holds in each channel."""
 
 _HEADER: Final = struct.Struct(">HH")
@@ -21,18 +22,8 @@ _HEADER: Final = struct.Struct(">HH")
 
 def decode_image(view: bytes) -> npt.NDArray[np.uint8]:
     """The pixels of an item or view as uint8 [height, width, 3], writable. Raises ItemError."""
-    if len(view) < _HEADER.size:
-        raise ItemError("the image has no header: cut it by node.modalities")
-    height, width = _HEADER.unpack_from(view)
-    sides = (height, width)
-    if not all(PATCH_PIXELS <= side <= SIDE_PIXELS_MAX and side % PATCH_PIXELS == 0 for side in sides):
-        raise ItemError(
-            f"the image is {height} by {width} pixels: "
-            f"sides are multiples of {PATCH_PIXELS} up to {SIDE_PIXELS_MAX}"
-        )
-    if len(view) != _HEADER.size + height * width * 3:
-        raise ItemError(f"the image has {len(view)} bytes, which is not {height} by {width} pixels")
-    return np.frombuffer(view, np.uint8, offset=_HEADER.size).reshape(height, width, 3).copy()
+    IMAGE.check(view)
+    return np.frombuffer(view, np.uint8, offset=HEADER_BYTES).reshape(*IMAGE.shape(view), 3).copy()
 
 
 def encode_image(pixels: npt.NDArray[np.uint8]) -> bytes:
