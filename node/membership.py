@@ -21,6 +21,7 @@ from protocol.genesis import (
     NetworkParameters,
     ValidatorMember,
 )
+from protocol.modalities import TEXT, Modality
 from protocol.signatures import is_valid_public_key
 
 
@@ -60,16 +61,23 @@ def prepare_validator(
     stake: int,
     addresses: Sequence[str],
     chain_length: int,
+    modality: Modality = TEXT,
 ) -> ValidatorMember:
     """Key, pool and chain of a validator, created where missing and otherwise kept, as its genesis entry.
 
-    `items` are canonical; a function is called only when there is no pool yet. Raises ConfigError.
+    `items` are canonical in the modality; a function is called only when there is no pool yet. Raises
+    ConfigError.
     """
     if not 1 <= chain_length <= LENGTH_MAX:
         raise MembershipError(f"a hash chain has 1 to {LENGTH_MAX} steps, not {chain_length}")
     _check_stake(stake)
     key = ensure_key(directory)
-    pool = _ensure_pool(pool_path(directory), items)
+    pool = _ensure_pool(pool_path(directory), items, modality)
+    if pool.modality is not modality:
+        raise MembershipError(
+            f"the pool of {directory.root} holds items of modality {pool.modality.name}, not "
+            f"{modality.name}: prepare a validator of another modality in another --home"
+        )
     seed = _ensure_chain(chain_path(directory))
     return ValidatorMember(
         public_key=key.public_key,
@@ -162,17 +170,23 @@ def membership_faults(directory: DataDir, key: NodeKey, genesis: Genesis) -> lis
     pool = Pool.load(pool_path(directory))
     if (pool.root, pool.size) != (member.pool_root, member.pool_size):
         faults.append("its pool of challenge items is not the one genesis commits to")
+    if pool.modality is not genesis.modality:
+        faults.append(
+            f"its pool holds items of modality {pool.modality.name}, the network {genesis.modality.name}"
+        )
     seed = load_chain_seed(chain_path(directory))
     if chain_tip(seed, genesis.parameters.chain_length) != member.chain_tip:
         faults.append("its hash chain is not the one genesis commits to")
     return faults
 
 
-def _ensure_pool(path: Path, items: Sequence[bytes] | Callable[[], Sequence[bytes]]) -> Pool:
+def _ensure_pool(
+    path: Path, items: Sequence[bytes] | Callable[[], Sequence[bytes]], modality: Modality
+) -> Pool:
     if path.exists():
         return Pool.load(path)
     try:
-        return Pool.create(path, items() if callable(items) else items)
+        return Pool.create(path, items() if callable(items) else items, modality)
     except PrivateFileExists:
         return Pool.load(path)
 

@@ -81,7 +81,10 @@ class Pool:
                 f"{path} is a pool of version {file.version}, this software reads {_VERSION}: update it"
             )
         if file.modality not in MODALITIES:
-            raise PoolError(f"{path} is a pool of a modality this software does not know: update it")
+            raise PoolError(
+                f"{path} holds items of modality {file.modality[:40]!r}, which this version does not know: "
+                "update it, or restore the file from a backup"
+            )
         pool = cls(file.items, MODALITIES[file.modality])
         if pool.root != file.root:
             raise PoolError(

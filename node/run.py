@@ -83,6 +83,7 @@ def run_encoder(
             directory.root / FOLDER_NAME,
             settings.threads,
             parameters.wave_deadline_ms / 1000,
+            parameters.modality,
         )
         with ModelProcess(model, _log_anchors) as encoder:
 

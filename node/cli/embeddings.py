@@ -135,12 +135,14 @@ def _rows(
     import numpy as np
 
     from node.cli.embedding_spool import EmbeddingRow
+    from protocol.modalities import TEXT
 
     texts: dict[bytes, bytes] = {}
     for shard in sorted({record.shard for record in records}):
         texts |= _texts(store, genesis, records[0].round, shard)
     raw = np.frombuffer(b"".join(one.vector for one in records), "<f4").reshape(len(records), -1)
     placed = space.place(raw, records[0].space_epoch)
+    is_text = genesis.modality is TEXT
     for one, vector in zip(records, placed, strict=True):
         text = texts.get(one.item_id)
         if text is None:
@@ -149,7 +151,7 @@ def _rows(
         yield (
             EmbeddingRow(
                 one.item_id.hex(),
-                None if text is None else text.decode(errors="replace"),
+                text.decode(errors="replace") if text is not None and is_text else None,
                 one.round,
                 one.shard,
                 one.position,

@@ -1,4 +1,4 @@
-"""`deltamesh submit`: hand text to the network."""
+"""`deltamesh submit`: hand data to the network."""
 
 from __future__ import annotations
 
@@ -20,29 +20,34 @@ if TYPE_CHECKING:
 STANDARD_INPUT: Final = "-"
 STANDARD_INPUT_BYTES_MAX: Final = 256 << 20
 SOURCE: Final = "submit"
-MODALITY: Final = "text"
+TEXT: Final = "text"
 
 
 def submit(
     source: Annotated[
-        str, typer.Argument(metavar="FILE|DIR|-", help="Text, or - for standard input.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FILE|DIR|-", help="Data, or - for text from standard input.", show_default=False
+        ),
     ],
     home: HomeOption = None,
     network: NetworkOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Queue text to be embedded by the network. Submitted items become public in its reports.
+    """Queue data to be embedded by the network. Submitted items become public in its reports.
 
-    Reads .txt, .md, .rst, .jsonl (a field `text`) and .parquet (a column `text`), folders of them, or
-    standard input. A long text is cut into items of at most 40 words and 8,192 bytes: at paragraphs, then
-    sentences, then words, neighbouring pieces being joined until an item has 24 words. The items wait in
-    this validator's queue, also while the node is stopped, and ride along when it deals next.
+    What is read depends on what the network embeds. Text: .txt, .md, .rst, .jsonl (a field `text`) and
+    .parquet (a column `text`), folders of them, or standard input. A long text is cut into items of at most
+    40 words and 8,192 bytes: at paragraphs, then sentences, then words, neighbouring pieces being joined
+    until an item has 24 words. Images: .png, .jpg. Audio: .wav, .flac. Series: .csv, .parquet, .npy. Bytes:
+    any file. The items wait in this validator's queue, also while the node is stopped, and ride along when it
+    deals next.
     """
     directory = existing_directory(settings_of(home, network))
-    _insist_on_validator(directory)
-    items = submitted_items(source)
+    modality = _modality_of_validator(directory)
+    items = submitted_items(source) if modality == TEXT else _dense_items(source, modality)
     note(f"{counted(len(items), 'item')}: submitted items become public in the reports of their rounds.")
-    ids, new = _queue(directory, items)
+    ids, new = _queue(directory, items, modality)
     if json_:
         print_json([name.hex() for name in ids])
     else:
@@ -81,6 +86,18 @@ def submitted_items(source: str) -> list[bytes]:
     return list(found)
 
 
+def _dense_items(source: str, modality: str) -> list[bytes]:
+    """The distinct canonical items of a file or folder of another modality. Raises CorpusError."""
+    from node.modalities import load_items
+
+    if source == STANDARD_INPUT:
+        raise CommandError(
+            f"the network embeds {modality}, and standard input is read as text: give a file or folder",
+            ExitCode.BAD_INPUT,
+        )
+    return list(dict.fromkeys(load_items(modality, Path(source).expanduser())))
+
+
 def _standard_input() -> str:
     data = sys.stdin.buffer.read(STANDARD_INPUT_BYTES_MAX + 1)
     if len(data) > STANDARD_INPUT_BYTES_MAX:
@@ -97,19 +114,25 @@ def _standard_input() -> str:
         ) from None
 
 
-def _insist_on_validator(directory: DataDir) -> None:
+def _modality_of_validator(directory: DataDir) -> str:
+    """What its network embeds. Raises CommandError where the node is no validator."""
     from config.genesis import load_genesis
     from node.keys import load_key
-    from node.membership import is_prepared_validator
+    from node.membership import is_prepared_validator, pool_path
+    from node.pool import Pool
 
     key = load_key(directory.key)
+    modality = TEXT
     if directory.genesis.exists():
+        genesis = load_genesis(directory.genesis)
         # One that joined later is in no genesis; it is prepared as a validator all the same.
-        known = key.public_key in load_genesis(directory.genesis).validators
-        known = known or is_prepared_validator(directory)
+        known = key.public_key in genesis.validators or is_prepared_validator(directory)
+        modality = genesis.modality.name
         place = "a validator of its network"
     else:
         known, place = is_prepared_validator(directory), "prepared as a validator"
+        if pool_path(directory).exists():
+            modality = Pool.load(pool_path(directory)).modality.name
     if not known:
         raise CommandError(
             f"{directory.root} ({short_key(key.public_key)}) is not {place}, and only validators "
@@ -117,9 +140,10 @@ def _insist_on_validator(directory: DataDir) -> None:
             "with the --home and --network of one",
             ExitCode.NODE_STATE,
         )
+    return modality
 
 
-def _queue(directory: DataDir, items: Sequence[bytes]) -> tuple[list[bytes], int]:
+def _queue(directory: DataDir, items: Sequence[bytes], modality: str) -> tuple[list[bytes], int]:
     """Ids of the items in their order, and how many of them are new to the queue. Raises StoreError."""
     from node.store import Put, QueueFull, StoreLimits
     from node.store.database import Access, connect
@@ -137,7 +161,7 @@ def _queue(directory: DataDir, items: Sequence[bytes]) -> tuple[list[bytes], int
         for item in items:
             name = item_id(item)
             try:
-                put = queue.submit_item(name, item, modality=MODALITY, source=SOURCE, submitted_ms=now_ms())
+                put = queue.submit_item(name, item, modality=modality, source=SOURCE, submitted_ms=now_ms())
             except QueueFull as error:
                 raise CommandError(
                     f"{len(ids):,} of {len(items):,} items were queued, then the queue was full: {error}",

@@ -45,6 +45,8 @@ class ModelSettings:
     cache_dir: Path | None = None
     threads: int = 1
     answer_within_s: float = 60.0
+    modality: str = "text"
+    """What the network embeds."""
 
 
 class ModelProcess:
@@ -133,6 +135,7 @@ class ModelProcess:
         setup = Setup(
             chosen.model,
             chosen.reference,
+            chosen.modality,
             cache_dir,
             chosen.threads,
             chosen.answer_within_s,

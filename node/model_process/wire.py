@@ -15,6 +15,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     model: str
     reference: str
+    modality: str
     cache_dir: str | None
     threads: int
     answer_within_s: float

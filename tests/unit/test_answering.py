@@ -17,7 +17,7 @@ from node.encoders.encoder import View
 from node.encoders.strategy import Honest, WaveAnswer
 from node.model_process.client import ModelProcess, ModelSettings
 from node.roles.answering import WAVES_WAITING_MAX, Answering
-from protocol.modalities import TEXT
+from protocol.modalities import IMAGE, TEXT, Modality
 from protocol.schedule import ShardRound
 
 pytestmark = pytest.mark.anyio
@@ -131,3 +131,21 @@ async def test_model_with_faults__costs_its_waves_says_why_and_goes_on(tmp_path:
     ):
         assert words in reason
     assert [one["withheld"] for one in logs if one["event"] == "wave.encoded"] == [1, 0]
+
+
+@pytest.mark.parametrize(("modality", "seen"), [(TEXT, "aé"), (IMAGE, "aé".encode())])
+async def test_views__are_text_in_a_text_network_and_bytes_in_any_other(
+    modality: Modality, seen: str | bytes
+) -> None:
+    class Looking(Slow):
+        views: Sequence[str | bytes] = ()
+
+        def answer(
+            self, wave: int, views: Sequence[str], history: Mapping[int, WaveAnswer]
+        ) -> NDArray[np.float32]:
+            self.views = views
+            return np.zeros((len(views), 1024), np.float32)
+
+    strategy = Looking()
+    await Answering(strategy, 60_000, modality).answer(ShardRound(0, 1, 0), 1, ["aé".encode()])
+    assert strategy.views == (seen,)

@@ -28,6 +28,7 @@ from node.membership import (
 from node.pool import Pool
 from protocol.chain import chain_tip
 from protocol.genesis import EncoderMember, ValidatorMember
+from protocol.modalities import IMAGE
 from tests.support.genesis import small_network, text_items
 
 ITEMS = text_items("m", 8)
@@ -125,6 +126,13 @@ def test_prepared_again__is_the_same_member_whatever_items_are_offered(tmp_path:
 
     assert prepare_validator(directory, unread, stake=7, addresses=[], chain_length=50) == first
     assert {path: path.read_bytes() for path in directory.root.iterdir() if path.is_file()} == before
+
+
+def test_validator_of_another_modality__is_told_to_prepare_elsewhere(tmp_path: Path) -> None:
+    directory = DataDir.open(tmp_path, "x")
+    prepare_validator(directory, ITEMS, stake=7, addresses=[], chain_length=50)
+    with pytest.raises(MembershipError, match="holds items of modality text, not image"):
+        prepare_validator(directory, ITEMS, stake=7, addresses=[], chain_length=50, modality=IMAGE)
 
 
 def test_interrupted_preparation__goes_on_with_what_is_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from node.pool import Pool, PoolError
 from node.private_file import PrivateFileError
 from protocol.items import canonical_text
 from protocol.merkle import MerkleError, verify_merkle_proof
+from protocol.modalities import IMAGE
 from tests.support.genesis import text_items
 
 ITEMS = text_items("p", 21)
@@ -47,6 +48,16 @@ def test_any_changed_byte__is_refused(tmp_path: Path) -> None:
         path.write_bytes(changed)
         with pytest.raises(PoolError, match=r"damaged|does not hold|version"):
             Pool.load(path)
+
+
+def test_pool_of_pictures__is_one_of_pictures_when_it_is_read_again(tmp_path: Path) -> None:
+    items = [b"\x00\x10\x00\x10" + bytes([shade]) * 768 for shade in range(5)]
+    made = Pool.create(tmp_path / "pool", items, IMAGE)
+    loaded = Pool.load(tmp_path / "pool")
+    assert loaded.modality is made.modality is IMAGE
+    assert [loaded.item(index).data for index in range(5)] == items
+    with pytest.raises(PoolError, match="item 0 cannot be in a pool: image of"):
+        Pool.create(tmp_path / "other", [b"\x00\x10\x00\x10 a text"], IMAGE)
 
 
 def test_truncated_file__is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from node.network.errors import RequestError, RequestRefused
 from node.store import QueueFull, Store, StoreLimits
 from node.store.items import ItemState
-from node.submissions import ITEMS_MAX, METHOD, Handover, Submissions
+from node.submissions import ITEMS_MAX, METHOD, REQUEST_BYTES_MAX, Handover, Submissions, _fitting
 from protocol.codec import decode, encode
 from protocol.genesis import Genesis
 from protocol.items import canonical_text, item_id
@@ -58,6 +58,25 @@ async def test_pending_items__go_to_the_next_dealer_in_order_within_the_bound(st
     assert list(handed) == ITEMS[: genesis.parameters.served_items_max]
     # They stay here until a certificate covers them.
     assert store.item_counts()[ItemState.PENDING] == 20
+
+
+async def test_items_larger_than_one_request__go_as_many_as_fit(store: Store) -> None:
+    genesis, people, _ = small_network(4, 4, modality="image", items=64, served_items_max=200)
+    host = FakeHost(people[0].key, answer=taken)
+    pictures = [b"\x00\x80\x00\x80" + bytes([shade]) * 49_152 for shade in range(30)]
+    submit(store, *pictures)
+    submissions = Submissions(epochs_of(genesis), host.host, store)
+    for number in range(30, 100):
+        pictures.append(b"\x00\x80\x00\x80" + bytes([number]) * 49_152)
+    handed = _fitting(tuple(pictures))
+    assert (
+        len(encode(Handover(handed)))
+        <= REQUEST_BYTES_MAX
+        < len(encode(Handover(tuple(pictures[: len(handed) + 1]))))
+    )
+    await submissions.hand_over(rounds_dealt_by(genesis, host.public_key, others=True)[0])
+    ((_, _, payload),) = host.requested
+    assert list(decode(payload, Handover, size_bytes_max=REQUEST_BYTES_MAX).items) == pictures[:30]
 
 
 async def taken(key: bytes, method: str, payload: bytes) -> bytes:
