@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.modalities.file_door import FileError
 from node.modalities.files import items_of_file
+from node.modalities.samples import Part, sample_items
 from node.modalities.views import ModelView, decode_view
 
-__all__ = ["FileError", "ModelView", "decode_view", "items_of_file"]
+__all__ = ["FileError", "ModelView", "Part", "decode_view", "items_of_file", "sample_items"]

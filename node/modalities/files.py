@@ -1,4 +1,4 @@
-"""A file of any dense modality as items: which reader it takes, and which kinds of files that reader knows."""
+"""A file of any modality but text as items: which reader it takes, which kinds of files that knows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ READERS: Final[dict[str, Reader]] = {
 
 
 def reader_of(modality: str) -> Reader:
-    """How files of a modality are read. Raises ValueError for text, which `node.corpus` reads, and unknown ones."""
+    """How files of a modality are read. Raises ValueError for text, which `node.corpus` reads, and others."""
     reader = READERS.get(modality)
     if reader is None:
         raise ValueError(

@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 _RATIO_MAX: Final = 1000
 """Largest term of the ratio of two rates; nearer fractions would need a longer filter than they are worth."""
@@ -48,6 +47,8 @@ def _middle(
     held: npt.NDArray[np.float32], up: int, down: int, margin: int, samples: int
 ) -> npt.NDArray[np.float32]:
     """What `samples` after the first `margin` become."""
+    from scipy.signal import resample_poly  # takes a second to import
+
     whole = resample_poly(held, up, down)
     start = margin // down * up
     middle: npt.NDArray[np.float32] = whole[start : start + -(-samples * up // down)].astype(np.float32)

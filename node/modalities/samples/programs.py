@@ -1,0 +1,40 @@
+"""Raw bytes from the standard library: its modules as source text and as compiled code."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from node.corpus import CorpusError
+from node.modalities.samples.part import SEEDS, Part
+
+PIECE_BYTES: Final = 1024
+PIECES_MIN: Final[dict[Part, int]] = {"anchors": 1500, "items": 3000}
+PIECES_MAX: Final[dict[Part, int]] = {"anchors": 2000, "items": 4000}
+
+
+def program_items(part: Part) -> Iterator[bytes]:
+    """Pieces of 1,024 bytes, about as many of source as of code. Every third module is for anchors.
+
+    Raises CorpusError where the standard library came without its sources.
+    """
+    pieces: list[bytes] = []
+    for index, path in enumerate(sorted(Path(os.__file__).parent.glob("*.py"))):
+        if (index % 3 == 0) == (part == "anchors"):
+            source = path.read_bytes()
+            # Compiled here: the compiled files of an installation may be missing, or be of other options.
+            code = marshal.dumps(compile(source, path.name, "exec", dont_inherit=True, optimize=0))
+            for data in (source, code):
+                last = len(data) - PIECE_BYTES
+                pieces.extend(data[at : at + PIECE_BYTES] for at in range(0, last + 1, PIECE_BYTES))
+    if len(pieces) < PIECES_MIN[part]:
+        raise CorpusError(
+            f"The standard library holds {len(pieces)} pieces of {PIECE_BYTES} bytes, {PIECES_MIN[part]} are "
+            "needed: install a Python that comes with its source files, or point to files of your own."
+        )
+    random.Random(f"deltamesh programs {SEEDS[part]}").shuffle(pieces)
+    yield from pieces[: PIECES_MAX[part]]
