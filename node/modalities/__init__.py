@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from node.modalities.file_door import FileError
 from node.modalities.files import items_of_file
+from node.modalities.load import load_challenge_items, load_items
 from node.modalities.samples import Part, sample_items
+from node.modalities.source import Loading
 from node.modalities.views import ModelView, decode_view
 
-__all__ = ["FileError", "ModelView", "Part", "decode_view", "items_of_file", "sample_items"]
+__all__ = [
+    "FileError",
+    "Loading",
+    "ModelView",
+    "Part",
+    "decode_view",
+    "items_of_file",
+    "load_challenge_items",
+    "load_items",
+    "sample_items",
+]
