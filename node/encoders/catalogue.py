@@ -35,6 +35,7 @@ from node.encoders.encoder import (
 from node.encoders.minilm import MiniLm
 from node.encoders.models import own_model
 from node.encoders.ngram import HashedNgrams
+from node.encoders.trained import TrainedModel
 from node.encoders.word_vectors import WordVectors
 
 DEFAULT_REFERENCE: Final = "wordllama-256"
@@ -139,6 +140,8 @@ def _aligned(
     on_anchors: Callable[[int, int], None],
 ) -> Encoder:
     own = own_model(name, threads)
+    if isinstance(own, TrainedModel) and own.is_lifted:
+        return own
     entry = _entry(name) if own is None else _Entry(lambda _: own, Alignment.PROCRUSTES)
     reference_native = _entry(reference).native(threads)
     if name == reference:

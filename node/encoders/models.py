@@ -11,6 +11,7 @@ from node.encoders.function_model import FunctionModel
 from node.encoders.sentence_transformer import SentenceTransformerModel
 from node.encoders.torch_module import PREFIX as TORCH
 from node.encoders.torch_module import TorchModuleModel
+from node.encoders.trained import TrainedModel
 
 
 class Kind(NamedTuple):
@@ -25,6 +26,7 @@ class Kind(NamedTuple):
 
 SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
 OPENAI: Final = "openai:"
+TRAINED: Final = "trained:"
 
 KINDS: Final[dict[str, Kind]] = {
     SENTENCE_TRANSFORMERS: Kind(
@@ -41,6 +43,11 @@ KINDS: Final[dict[str, Kind]] = {
         f"{TORCH}package.module:factory[?weights=FILE]",
         "a function that returns a torch module, also timm's or torchvision's; weights from safetensors only",
         TorchModuleModel,
+    ),
+    TRAINED: Kind(
+        f"{TRAINED}FOLDER",
+        "a model of your own, from `deltamesh encoder train`",
+        TrainedModel,
     ),
     "": Kind(
         "package.module:function",
