@@ -1,0 +1,55 @@
+"""What figures are to be held against: answers that know nothing, and answers that know only the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from node.encoders.encoder import unit_rows
+from node.evaluation.data import View
+
+RANDOM_DIMENSIONS: Final = 256
+BUCKETS: Final = 1_024
+_RUN_BYTES: Final = 3
+_MULTIPLIERS: Final = (0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
+"""Odd 32-bit constants, of which each byte of a run gets one."""
+
+
+def random_rows(views: Sequence[View]) -> NDArray[np.float32]:
+    """Signs from the digest of each view, [n, 256] at unit norm: what chance reaches."""
+    bits = [blake3(_bytes(view)).digest(length=RANDOM_DIMENSIONS // 8) for view in views]
+    signs = np.unpackbits(np.frombuffer(b"".join(bits), dtype=np.uint8)).astype(np.float32)
+    return unit_rows(2 * signs.reshape(len(views), RANDOM_DIMENSIONS) - 1)
+
+
+def byte_hash(views: Sequence[View]) -> NDArray[np.float32]:
+    """Signed counts of runs of three bytes in 1,024 buckets, damped, [n, 1024] at unit norm.
+
+    Feature hashing (Weinberger et al., 2009): knows which bytes there are, and nothing of what they mean.
+    """
+    rows = np.zeros((len(views), 2 * BUCKETS), dtype=np.float32)
+    for row, view in zip(rows, views, strict=True):
+        data = np.frombuffer(_bytes(view), dtype=np.uint8).astype(np.uint32)
+        runs = np.zeros(max(1, len(data) - _RUN_BYTES + 1), dtype=np.uint32)
+        for shift, multiplier in enumerate(_MULTIPLIERS):
+            part = data[shift : shift + len(runs)] + np.uint32(1)
+            runs[: len(part)] += part * np.uint32(multiplier)
+        slots = (runs ^ (runs >> np.uint32(15))) * np.uint32(0x2C1B3C6D) >> np.uint32(21)
+        row += np.bincount(slots, minlength=2 * BUCKETS)
+    counts = np.sqrt(rows)
+    return unit_rows(counts[:, :BUCKETS] - counts[:, BUCKETS:])
+
+
+BASELINES: Final[Mapping[str, Callable[[Sequence[View]], NDArray[np.float32]]]] = {
+    "random rows": random_rows,
+    "byte hash": byte_hash,
+}
+"""By the names tables show."""
+
+
+def _bytes(view: View) -> bytes:
+    return view.encode() if isinstance(view, str) else view
