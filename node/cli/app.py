@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from node.cli import (
     bench,
     embeddings,
+    encoder,
     epochs,
     genesis,
     init,
@@ -91,6 +92,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
 app.add_typer(models.app, name="models")
+app.add_typer(encoder.app, name="encoder")
 app.command("version")(version.version)
 
 

@@ -64,6 +64,7 @@ _CODES: Final = {
     ("node.corpus", "CorpusError"): ExitCode.BAD_INPUT,
     ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.encoders.encoder", "EncoderError"): ExitCode.BAD_INPUT,
+    ("node.evaluation.errors", "EvaluationError"): ExitCode.BAD_INPUT,
     ("node.signer.errors", "SignerLocked"): ExitCode.NODE_STATE,
     ("node.signer.errors", "OpensLaterError"): ExitCode.NODE_STATE,
     ("node.signer.errors", "SignerError"): ExitCode.STORAGE,

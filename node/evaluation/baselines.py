@@ -9,8 +9,8 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import unit_rows
-from node.evaluation.data import View
+from node.encoders.encoder import View, unit_rows
+from node.evaluation.data import bytes_of
 
 RANDOM_DIMENSIONS: Final = 256
 BUCKETS: Final = 1_024
@@ -20,10 +20,10 @@ _MULTIPLIERS: Final = (0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
 
 
 def random_rows(views: Sequence[View]) -> NDArray[np.float32]:
-    """Signs from the digest of each view, [n, 256] at unit norm: what chance reaches."""
-    bits = [blake3(_bytes(view)).digest(length=RANDOM_DIMENSIONS // 8) for view in views]
-    signs = np.unpackbits(np.frombuffer(b"".join(bits), dtype=np.uint8)).astype(np.float32)
-    return unit_rows(2 * signs.reshape(len(views), RANDOM_DIMENSIONS) - 1)
+    """Numbers from the digest of each view, [n, 256] at unit norm: what chance reaches."""
+    digests = [blake3(bytes_of(view)).digest(length=4 * RANDOM_DIMENSIONS) for view in views]
+    entries = np.frombuffer(b"".join(digests), dtype="<u4").astype(np.float64) / 2.0**31 - 1
+    return unit_rows(entries.reshape(len(views), RANDOM_DIMENSIONS).astype(np.float32))
 
 
 def byte_hash(views: Sequence[View]) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def byte_hash(views: Sequence[View]) -> NDArray[np.float32]:
     """
     rows = np.zeros((len(views), 2 * BUCKETS), dtype=np.float32)
     for row, view in zip(rows, views, strict=True):
-        data = np.frombuffer(_bytes(view), dtype=np.uint8).astype(np.uint32)
+        data = np.frombuffer(bytes_of(view), dtype=np.uint8).astype(np.uint32)
         runs = np.zeros(max(1, len(data) - _RUN_BYTES + 1), dtype=np.uint32)
         for shift, multiplier in enumerate(_MULTIPLIERS):
             part = data[shift : shift + len(runs)] + np.uint32(1)
@@ -49,7 +49,3 @@ BASELINES: Final[Mapping[str, Callable[[Sequence[View]], NDArray[np.float32]]]] 
     "byte hash": byte_hash,
 }
 """By the names tables show."""
-
-
-def _bytes(view: View) -> bytes:
-    return view.encode() if isinstance(view, str) else view

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from node.encoders.encoder import View
 from node.evaluation.errors import EvaluationError
 from protocol.items import item_id
 
-View: TypeAlias = str | bytes
-"""What a model is asked for: text as text, any other modality in its canonical bytes."""
 CLASS_ITEMS_MIN: Final = 2
 CLASSES_MIN: Final = 2
+
+
+def bytes_of(view: View) -> bytes:
+    """A view's canonical bytes."""
+    return view.encode() if isinstance(view, str) else view
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class LabelledItem:
     @property
     def id(self) -> bytes:
         """The name a network gives it."""
-        return item_id(self.view.encode() if isinstance(self.view, str) else self.view)
+        return item_id(bytes_of(self.view))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.evaluation.data import LabelledData, View, gallery_flags
+from node.encoders.encoder import View
+from node.evaluation.data import LabelledData, gallery_flags
 from node.evaluation.fragments import Cut, gap_of, mask_of
 from node.evaluation.metrics import (
     Estimate,
@@ -81,8 +82,8 @@ def exam_of(data: LabelledData, seed: int = 0) -> Exam:
         )
 
     captions = [None if item.caption is None else Cut(item.caption, item.view, np.nan) for item in data.items]
-    mask = task([mask_of(item.view) for item in data.items])
-    gap = task([gap_of(item.view) for item in data.items])
+    mask = task([mask_of(data.modality, item.view) for item in data.items])
+    gap = task([gap_of(data.modality, item.view) for item in data.items])
     caption = task(captions)
     flags = gallery_flags(data.labels, [item.group for item in data.items], seed)
     return Exam(data, seed, tuple(views), full, mask, gap, caption, flags)

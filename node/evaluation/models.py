@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from blake3 import blake3
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from node.encoders import load_encoder
 from node.encoders.catalogue import load_native
+from node.encoders.encoder import View
 from node.evaluation.baselines import BASELINES
-from node.evaluation.data import View
 
 Embed = Callable[[Sequence[View]], NDArray[np.float32]]
 """From views to rows [n, d]; NaN where the model returned no numbers."""
@@ -63,9 +63,9 @@ def open_model(
     """
     if space is Space.NATIVE:
         native = load_native(name, threads)
-        return Contestant(name, space, cast(Embed, native.embed))
+        return Contestant(name, space, native.embed)
     encoder = load_encoder(name, reference, cache_dir=cache_dir, threads=threads, on_anchors=on_anchors)
-    return Contestant(name, space, cast(Embed, encoder.encode))
+    return Contestant(name, space, encoder.encode)
 
 
 def baselines() -> list[Contestant]:

@@ -1,0 +1,10 @@
+"""`deltamesh encoder ...`: models of an encoder."""
+
+from __future__ import annotations
+
+import typer
+
+from node.cli import encoder_eval
+
+app = typer.Typer(help="Models of an encoder: align, train, evaluate.", no_args_is_help=True)
+app.command("eval")(encoder_eval.evaluate)
