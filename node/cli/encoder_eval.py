@@ -128,13 +128,14 @@ def _measured(
 
     folder = cache or default_cache_dir()
     store = RowStore(folder, question_of(exam))
+    others = baselines(exam.data)
     rows = []
-    with progress("embedding", (len(models) + len(baselines())) * len(exam.views)) as bar:
+    with progress("embedding", (len(models) + len(others)) * len(exam.views)) as bar:
         for name in models:
             note(f"Loading {name} ...")
             model = open_model(name, space, reference=reference, cache_dir=folder, threads=threads)
             rows.append(row_of(model, exam, store, bar.step))
-        rows += [row_of(one, exam, store, bar.step) for one in baselines()]
+        rows += [row_of(one, exam, store, bar.step) for one in others]
     return rows
 
 

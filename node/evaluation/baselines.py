@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from node.encoders.encoder import View, unit_rows
 from node.evaluation.data import bytes_of
+from node.modalities import decode_view
+from node.modalities.image_item import NEUTRAL
+from protocol.modalities.dense import HEADER_BYTES
+
+Embed = Callable[[Sequence[View]], NDArray[np.float32]]
+"""From views to rows [n, d]; NaN where the model returned no numbers."""
 
 RANDOM_DIMENSIONS: Final = 256
 BUCKETS: Final = 1_024
+_GRIDS: Final = ("image", "audio", "series")
 _RUN_BYTES: Final = 3
 _MULTIPLIERS: Final = (0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
 """Odd 32-bit constants, of which each byte of a run gets one."""
@@ -44,8 +51,25 @@ def byte_hash(views: Sequence[View]) -> NDArray[np.float32]:
     return unit_rows(counts[:, :BUCKETS] - counts[:, BUCKETS:])
 
 
-BASELINES: Final[Mapping[str, Callable[[Sequence[View]], NDArray[np.float32]]]] = {
-    "random rows": random_rows,
-    "byte hash": byte_hash,
-}
-"""By the names tables show."""
+def raw_values(modality: str) -> Embed:
+    """The numbers a model is given, in a row, less the neutral value: pixels, samples, steps of channels.
+
+    Only for views that all have one shape.
+    """
+    neutral = NEUTRAL if modality == "image" else 0.0
+
+    def embed(views: Sequence[View]) -> NDArray[np.float32]:
+        arrays = [np.asarray(decode_view(modality, view), dtype=np.float32).ravel() for view in views]
+        return unit_rows(np.stack(arrays) - np.float32(neutral))
+
+    return embed
+
+
+def baselines_of(modality: str, items: Sequence[View]) -> dict[str, Embed]:
+    """Baselines for some items, by the names tables show."""
+    found: dict[str, Embed] = {"random rows": random_rows, "byte hash": byte_hash}
+    # The header of a grid says its shape.
+    shapes = {(bytes_of(view)[:HEADER_BYTES], len(view)) for view in items}
+    if modality in _GRIDS and len(shapes) == 1:
+        found["raw values"] = raw_values(modality)
+    return found

@@ -10,15 +10,13 @@ from typing import Final
 
 import numpy as np
 from blake3 import blake3
-from numpy.typing import NDArray
 
 from node.encoders import load_encoder
 from node.encoders.catalogue import load_native
 from node.encoders.encoder import View
-from node.evaluation.baselines import BASELINES
+from node.evaluation.baselines import Embed, baselines_of
+from node.evaluation.data import LabelledData
 
-Embed = Callable[[Sequence[View]], NDArray[np.float32]]
-"""From views to rows [n, d]; NaN where the model returned no numbers."""
 _PROBES_MAX: Final = 8
 _STEPS_PER_UNIT: Final = 100
 
@@ -68,6 +66,7 @@ def open_model(
     return Contestant(name, space, encoder.encode)
 
 
-def baselines() -> list[Contestant]:
+def baselines(data: LabelledData) -> list[Contestant]:
     """What every table ends with."""
-    return [Contestant(name, Space.BASELINE, embed) for name, embed in BASELINES.items()]
+    found = baselines_of(data.modality, data.views)
+    return [Contestant(name, Space.BASELINE, embed) for name, embed in found.items()]

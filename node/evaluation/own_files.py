@@ -12,6 +12,7 @@ from typing import Any, Final
 from node.corpus import SOURCE_BYTES_MAX, CorpusError, load_corpus
 from node.evaluation.data import LabelledData, LabelledItem
 from node.evaluation.errors import EvaluationError
+from node.modalities import FileError, items_of_file
 from protocol.items import ItemError, canonical_text
 
 ROWS_MAX: Final = 100_000
@@ -61,6 +62,28 @@ def load_text_folders(folder: Path) -> LabelledData:
         for text in texts:
             items.setdefault(text, LabelledItem(text, label, str(path.relative_to(folder))))
     return LabelledData(str(folder), "text", tuple(items.values()))
+
+
+def load_folders(folder: Path, modality: str) -> LabelledData:
+    """Files of any other modality in a folder a class, cut into items; a file is a group.
+
+    Raises EvaluationError, also for a file that is not of the modality.
+    """
+    items: dict[bytes, LabelledItem] = {}
+    size_bytes = 0
+    for path, label in class_files(folder):
+        try:
+            found = items_of_file(modality, path)
+        except FileError as error:
+            raise EvaluationError(str(error)) from error
+        size_bytes += sum(map(len, found))
+        if size_bytes > SOURCE_BYTES_MAX:
+            raise EvaluationError(
+                f"{folder} holds more than {SOURCE_BYTES_MAX >> 20} MiB of items: point to a part of it"
+            )
+        for data in found:
+            items.setdefault(data, LabelledItem(data, label, str(path.relative_to(folder))))
+    return LabelledData(str(folder), modality, tuple(items.values()))
 
 
 def class_files(folder: Path) -> Iterator[tuple[Path, str]]:

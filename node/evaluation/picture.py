@@ -67,7 +67,7 @@ def _legend(marks: Mapping[str, Mark], width: int) -> tuple[list[str], int]:
     parts = []
     for place, (mark, name) in enumerate(zip(shown, names, strict=True)):
         x, y = 30 + column_width * (place % columns), _TITLE + 12 + _LEGEND_LINE * (place // columns)
-        parts.append(f'<path class="mark" fill="{mark.colour}" d="{mark.path(x, y - 4)}"/>')
+        parts.append(f'<path fill="{mark.colour}" d="{mark.path(x, y - 4)}"/>')
         parts.append(f'<text class="small" x="{x + 11}" y="{y}">{escape(name)}</text>')
     return parts, _LEGEND_LINE * math.ceil(len(shown) / columns) + 12
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from node.evaluation.data import LabelledData
 from node.evaluation.errors import EvaluationError
-from node.evaluation.own_files import load_rows, load_text_folders
-from node.evaluation.text_sample import text_sample
+from node.evaluation.own_files import load_folders, load_rows, load_text_folders
+from node.evaluation.samples import SAMPLES
 
 SAMPLE: Final = "sample"
-SAMPLES: Final[Mapping[str, Callable[[], LabelledData]]] = {"text": text_sample}
-"""By modality."""
 
 
 def labelled_data(modality: str, source: str = SAMPLE) -> LabelledData:
@@ -25,4 +22,8 @@ def labelled_data(modality: str, source: str = SAMPLE) -> LabelledData:
     path = Path(source)
     if not path.exists():
         raise EvaluationError(f"{path} does not exist: check the path, or say `{SAMPLE}`")
-    return load_text_folders(path) if path.is_dir() else load_rows(path)
+    if modality == "text":
+        return load_text_folders(path) if path.is_dir() else load_rows(path)
+    if not path.is_dir():
+        raise EvaluationError(f"{path} is a file: of modality {modality} give a folder with a folder a class")
+    return load_folders(path, modality)
