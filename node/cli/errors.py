@@ -65,6 +65,7 @@ _CODES: Final = {
     ("node.bench.errors", "BenchError"): ExitCode.BAD_INPUT,
     ("node.encoders.encoder", "EncoderError"): ExitCode.BAD_INPUT,
     ("node.training.errors", "TrainingError"): ExitCode.BAD_INPUT,
+    ("node.evaluation.errors", "EvaluationError"): ExitCode.BAD_INPUT,
     ("node.signer.errors", "SignerLocked"): ExitCode.NODE_STATE,
     ("node.signer.errors", "OpensLaterError"): ExitCode.NODE_STATE,
     ("node.signer.errors", "SignerError"): ExitCode.STORAGE,

@@ -126,6 +126,12 @@ def load_encoder(
     return encoder
 
 
+def load_native(name: str, threads: int = 1) -> NativeEncoder:
+    """A model in its own space, loaded when it is first used. Raises EncoderError as `load_encoder` does."""
+    own = own_model(name, threads)
+    return _entry(name).native(threads) if own is None else own
+
+
 def check_encoder(name: str) -> None:
     """Raise EncoderError where `load_encoder` would for want of a model or its files, without loading it."""
     if own_model(name, 1) is None:

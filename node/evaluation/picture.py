@@ -1,0 +1,150 @@
+"""An evaluation as a picture: one map a model, side by side, coloured by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import fmean
+from typing import Final
+
+from node.evaluation.map import Map
+from node.evaluation.marks import Mark, marks_of
+from node.evaluation.row_store import Row
+
+_COLUMNS_MAX: Final = 3
+_PLOT: Final = 300
+"""Side of a map."""
+_LEFT: Final = 58
+_HEAD: Final = 52
+_FOOT: Final = 46
+_PANEL_WIDTH: Final = _LEFT + _PLOT + 22
+_PANEL_HEIGHT: Final = _HEAD + _PLOT + _FOOT
+_MARGIN: Final = 16
+_TITLE: Final = 46
+_LEGEND_LINE: Final = 20
+_CHARACTER: Final = 7.2
+"""Width of a letter of the legend, for its columns."""
+_LABEL_CHARACTERS_MAX: Final = 28
+_SPARE: Final = 1.06
+_STYLE: Final = """
+  .panel { fill: #fcfcfb; stroke: #d4d6da } .plot { fill: #ffffff; stroke: #d4d6da } .grid { stroke: #eceded }
+  text { fill: #1d2430; font: 14px "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif }
+  .small { font-size: 12px; fill: #596273 } .strong { font-weight: bold } .mark { fill-opacity: .5 }
+  .mean { stroke: #1d2430; stroke-width: .6 }
+"""
+
+
+def draw_maps(rows: Sequence[Row], labels: Sequence[str], title: str) -> str:
+    """An SVG with a panel for each row; the labels are those of the items on every map, in order."""
+    marks = marks_of(labels)
+    # Four stand better two by two.
+    columns = 2 if len(rows) == 4 else min(_COLUMNS_MAX, len(rows))
+    width = max(2 * _MARGIN + columns * _PANEL_WIDTH, 640)
+    legend, legend_height = _legend(marks, width)
+    top = _TITLE + legend_height
+    height = top + _PANEL_HEIGHT * math.ceil(len(rows) / columns) + _MARGIN
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f'<rect class="panel" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="8"/>',
+        f'<text class="strong" x="24" y="32">{escape(title)}</text>',
+        *legend,
+    ]
+    for place, row in enumerate(rows):
+        x = _MARGIN + _PANEL_WIDTH * (place % columns)
+        y = top + _PANEL_HEIGHT * (place // columns)
+        parts += _panel(row, [marks[label] for label in labels], x, y)
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _legend(marks: Mapping[str, Mark], width: int) -> tuple[list[str], int]:
+    """The marks in columns, and how high they are."""
+    shown = list({mark.label: mark for mark in marks.values()}.values())
+    names = [_short(mark.label) for mark in shown]
+    column_width = 26 + round(_CHARACTER * max(map(len, names)))
+    columns = max(1, (width - 48) // column_width)
+    parts = []
+    for place, (mark, name) in enumerate(zip(shown, names, strict=True)):
+        x, y = 30 + column_width * (place % columns), _TITLE + 12 + _LEGEND_LINE * (place // columns)
+        parts.append(f'<path fill="{mark.colour}" d="{mark.path(x, y - 4)}"/>')
+        parts.append(f'<text class="small" x="{x + 11}" y="{y}">{escape(name)}</text>')
+    return parts, _LEGEND_LINE * math.ceil(len(shown) / columns) + 12
+
+
+def _panel(row: Row, marks: Sequence[Mark], x: int, y: int) -> list[str]:
+    left, top = x + _LEFT, y + _HEAD
+    reach = _SPARE * max((abs(value) for place in row.map.places for value in place), default=0.0) or 1.0
+    name, whole = escape(_short(row.model.rpartition("/")[2])), escape(row.model)
+    parts = [
+        f'<text class="strong" x="{left}" y="{y + 22}">{name}<title>{whole}</title></text>',
+        f'<text class="small" x="{left}" y="{y + 40}">{escape(_subtitle(row))}</text>',
+        f'<rect class="plot" x="{left}" y="{top}" width="{_PLOT}" height="{_PLOT}"/>',
+        *_axes(row.map, reach, left, top),
+    ]
+    for mark, (across, up) in zip(marks, row.map.places, strict=True):
+        place = mark.path(_at(across, reach, left), _at(-up, reach, top))
+        parts.append(
+            f'<path class="mark" fill="{mark.colour}" d="{place}"><title>{escape(mark.label)}</title></path>'
+        )
+    return parts + _means(row.map, marks, reach, left, top)
+
+
+def _means(drawn: Map, marks: Sequence[Mark], reach: float, left: int, top: int) -> list[str]:
+    """The mean of each class, larger and framed: what many marks on one heap hide."""
+    places: dict[str, list[tuple[float, float]]] = {}
+    for mark, place in zip(marks, drawn.places, strict=True):
+        places.setdefault(mark.label, []).append(place)
+    parts = []
+    for mark in {mark.label: mark for mark in marks}.values():
+        across, up = (fmean(values) for values in zip(*places[mark.label], strict=True))
+        x, y = _at(across, reach, left), _at(-up, reach, top)
+        parts.append(
+            f'<path class="mean" fill="{mark.colour}" transform="translate({x:.1f} {y:.1f}) scale(2)" '
+            f'd="{mark.path(0, 0)}"><title>mean of {escape(mark.label)}</title></path>'
+        )
+    return parts
+
+
+def _subtitle(row: Row) -> str:
+    words = [row.space, f"{row.dimensions} dimensions"]
+    if "nearest" in row.figures:
+        words.append(f"1-NN {row.figures['nearest'].value:.2f}")
+    return ", ".join(words)
+
+
+def _axes(drawn: Map, reach: float, left: int, top: int) -> list[str]:
+    """Grid, numbers along both sides, and what the axes are."""
+    parts = []
+    step = _step(reach)
+    for count in range(-math.floor(reach / step), math.floor(reach / step) + 1):
+        value = count * step
+        across, down = _at(value, reach, left), _at(-value, reach, top)
+        label = f"{value:.3g}" if count else "0"
+        parts.append(
+            f'<path class="grid" d="M{across:.1f} {top}v{_PLOT}M{left} {down:.1f}h{_PLOT}"/>'
+            f'<text class="small" x="{across:.1f}" y="{top + _PLOT + 16}" text-anchor="middle">{label}</text>'
+            f'<text class="small" x="{left - 6}" y="{down + 4:.1f}" text-anchor="end">{label}</text>'
+        )
+    first, second = (f"PC {axis}, {share:.0%} of the variance" for axis, share in enumerate(drawn.shares, 1))
+    middle_x, middle_y = left + _PLOT // 2, top + _PLOT // 2
+    turned = f"translate({left - 42} {middle_y}) rotate(-90)"
+    parts.append(
+        f'<text class="small" x="{middle_x}" y="{top + _PLOT + 34}" text-anchor="middle">{first}</text>'
+        f'<text class="small" transform="{turned}" text-anchor="middle">{second}</text>'
+    )
+    return parts
+
+
+def _step(reach: float) -> float:
+    """A round distance of which two or three fit on either side of zero."""
+    power = 10.0 ** math.floor(math.log10(reach))
+    return next(power * part for part in (5.0, 2.0, 1.0, 0.5) if reach / (power * part) >= 2)
+
+
+def _at(value: float, reach: float, start: int) -> float:
+    return start + _PLOT * (value / reach + 1) / 2
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LABEL_CHARACTERS_MAX else name[: _LABEL_CHARACTERS_MAX - 3] + "..."
