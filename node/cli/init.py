@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from node.member_card import MemberCard
     from protocol.genesis import Genesis
+    from protocol.modalities import Modality
 
 CARD_FILE_NAME = "card.json"
 STAKE_DEFAULT = 100
@@ -51,6 +52,15 @@ def init(
     announce: AnnounceOption = None,
     listen: ListenOption = None,
     data: DataOption = None,
+    modality: Annotated[
+        str | None,
+        typer.Option(
+            "--modality",
+            metavar="NAME",
+            help="Of a validator's items: text, image, audio, series, bytes [default: text]",
+            show_default=False,
+        ),
+    ] = None,
     stake: Annotated[int, typer.Option("--stake", help="Stake asked for on the card.")] = STAKE_DEFAULT,
     chain_length: Annotated[
         int, typer.Option("--chain-length", help="Shard-rounds a validator's hash chain covers.")
@@ -76,9 +86,9 @@ def init(
         if genesis is not None:
             document = _join(directory, genesis, role)
             if role is Role.VALIDATOR and not document["member"]:
-                document |= _prepare(directory, settings, role, stake, chain_length)
+                document |= _prepare(directory, settings, role, stake, chain_length, modality)
         else:
-            document = _prepare(directory, settings, role, stake, chain_length)
+            document = _prepare(directory, settings, role, stake, chain_length, modality)
         given = {"bootstrap": bootstrap, "announce": announce, "listen": listen}
         written: dict[str, Sequence[str] | str] = {key: value for key, value in given.items() if value}
         if data is not None:
@@ -94,7 +104,12 @@ def init(
 
 
 def _prepare(
-    directory: DataDir, settings: Settings, role: Role | None, stake: int, chain_length: int
+    directory: DataDir,
+    settings: Settings,
+    role: Role | None,
+    stake: int,
+    chain_length: int,
+    modality: str | None,
 ) -> dict[str, object]:
     from node.cli.text_file import replace_text
     from node.joining import joining_card
@@ -120,12 +135,14 @@ def _prepare(
         joins = _network_joined(directory, key.public_key)
         if pool_path(directory).exists():
             note("The pool of challenge items is kept as it is: it was fixed when the first card was made.")
+        kind = _modality(directory, modality, joins)
         member = prepare_validator(
             directory,
-            lambda: challenge_items(settings.data),
+            lambda: challenge_items(settings.data, kind),
             stake=stake,
             addresses=settings.announce,
             chain_length=chain_length if joins is None else joins.parameters.chain_length,
+            modality=kind,
         )
         card = MemberCard(member, chain_length) if joins is None else joining_card(key, joins, member)
     else:
@@ -151,12 +168,34 @@ def _network_joined(directory: DataDir, public_key: bytes) -> Genesis | None:
     return None if public_key in genesis.validators else genesis
 
 
-def challenge_items(data: Path | None) -> list[bytes]:
-    """The distinct canonical items a validator challenges with. Raises CorpusError."""
-    from node.corpus import load_challenge_pool
-    from protocol.items import canonical_text
+def _modality(directory: DataDir, asked: str | None, joins: Genesis | None) -> Modality:
+    """What the pool holds, or is to hold."""
+    from node.membership import pool_path
+    from node.pool import Pool
+    from protocol.modalities import MODALITIES, TEXT
 
-    return list(dict.fromkeys(canonical_text(text) for text in load_challenge_pool(data)))
+    if asked is not None and asked not in MODALITIES:
+        raise CommandError(
+            f"there is no modality '{asked}': use one of {', '.join(MODALITIES)}", ExitCode.USAGE
+        )
+    if joins is not None:
+        if asked not in (None, joins.modality.name):
+            raise CommandError(
+                f"the network embeds {joins.modality.name}, not {asked}: leave --modality out", ExitCode.USAGE
+            )
+        return joins.modality
+    if asked is not None:
+        return MODALITIES[asked]
+    path = pool_path(directory)
+    return Pool.load(path).modality if path.exists() else TEXT
+
+
+def challenge_items(data: Path | None, modality: Modality) -> list[bytes]:
+    """The distinct canonical items a validator challenges with. Raises CorpusError."""
+    from node.modalities import load_challenge_items
+
+    note(f"Reading challenge items ({modality.name}) ...")
+    return list(dict.fromkeys(load_challenge_items(modality.name, data)))
 
 
 def _say_what_next(directory: DataDir, card: MemberCard) -> None:
