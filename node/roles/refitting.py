@@ -66,7 +66,8 @@ class Refitting:
             took_s = trio.current_time() - began_s
             if took_s > self._within_s + FIT_WITHIN_S:
                 raise EncoderError(f"no map was fitted within {took_s:.0f} s: give the model more --threads")
-            asked = Refit(str(self._folder), PAIRS_MAX, STEP_S, begins, took_s > self._within_s)
+            is_last = took_s > self._within_s
+            asked = Refit(str(self._folder), PAIRS_MAX, STEP_S, begins, is_last)
             far = await trio.to_thread.run_sync(self._step, asked, abandon_on_cancel=True)  # type: ignore[call-arg]
             if far.fitted is not None:
                 break
