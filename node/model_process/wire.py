@@ -82,7 +82,7 @@ class RefitProgress(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Progress before the model is ready, then one answer a request: rows in the slab, a refit, or an error."""
+    """Progress before the model is ready, then one answer a request: rows in the slab, a refit, or why not."""
 
     anchors: tuple[int, int] | None = None
     """(embedded, all) of those the model is aligned on."""
