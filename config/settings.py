@@ -88,6 +88,8 @@ class Settings(BaseModel):
     """Corpus of a validator: a folder, JSONL or Parquet. None: the text that Python ships with."""
     model: str = Field(default="wordllama-256", min_length=1, max_length=500)
     """What an encoder embeds with: a built-in model by name, or where one's own is."""
+    align: Literal["reference", "consensus"] = "consensus"
+    """What an encoder's model is aligned to: the reference, or, each epoch anew, what is certified."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""

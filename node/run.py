@@ -84,6 +84,7 @@ def run_encoder(
             settings.threads,
             parameters.wave_deadline_ms / 1000,
             parameters.modality,
+            settings.align,
         )
         with ModelProcess(model, _log_anchors) as encoder:
 
@@ -94,7 +95,9 @@ def run_encoder(
                 log.info("model.loaded", model=settings.model, elapsed_ms=now_ms() - began_ms)
                 return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
 
-            _run(node, lambda stop: run_encoder_node(node, load, stop))
+            # Who cheats answers what it likes, whatever map its model has.
+            refit = encoder.refit if cheat is None and settings.align == "consensus" else None
+            _run(node, lambda stop: run_encoder_node(node, load, stop, refit))
 
 
 def _log_anchors(done: int, total: int) -> None:

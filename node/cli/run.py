@@ -76,6 +76,14 @@ def encoder(
             help="A built-in model by name, or where yours is: `deltamesh models list`.",
         ),
     ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            "--align",
+            metavar="TARGET",
+            help="reference, or consensus: refit the model each epoch to what the network certifies.",
+        ),
+    ] = None,
     cheat: Annotated[
         str | None,
         typer.Option("--cheat", metavar="NAME", help="Misbehave in this way. For test networks only."),
@@ -95,6 +103,7 @@ def encoder(
         home,
         network,
         model=model,
+        align=align,
         listen=listen,
         announce=announce,
         bootstrap=bootstrap,

@@ -45,10 +45,10 @@ def stored_map(folder: Path, name: str, key: str, dimensions: int) -> AffineMap 
     return found if sound else None
 
 
-def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> None:
+def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> Path:
     """Store a map under a key, atomically; the same encoder's maps under other keys go, so one file remains.
 
-    Raises EncoderError if the folder cannot be written.
+    Returns that file. Raises EncoderError if the folder cannot be written.
     """
     path = _path(folder, name, key)
     try:
@@ -73,6 +73,7 @@ def store_map(folder: Path, name: str, key: str, fitted: AffineMap) -> None:
             f"The alignment of {name} cannot be stored in {folder} ({error.strerror}): "
             "check the folder's permissions and the free space."
         ) from error
+    return path
 
 
 def _path(folder: Path, name: str, key: str) -> Path:

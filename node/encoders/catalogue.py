@@ -35,6 +35,8 @@ from node.encoders.encoder import (
 from node.encoders.minilm import MiniLm
 from node.encoders.models import own_model
 from node.encoders.ngram import HashedNgrams
+from node.encoders.own_alignment import Target, own_alignment
+from node.encoders.refit import ROTATION, Way
 from node.encoders.trained import TrainedModel
 from node.encoders.word_vectors import WordVectors
 
@@ -89,6 +91,8 @@ class AlignedEncoder:
 
     native: NativeEncoder
     map: AffineMap
+    way: Way = ROTATION
+    """How its map was fitted, and the next one is."""
 
     @property
     def name(self) -> str:
@@ -111,16 +115,18 @@ def load_encoder(
     *,
     cache_dir: Path | None = None,
     threads: int = 1,
+    target: Target = Target.REFERENCE,
     on_anchors: Callable[[int, int], None] = lambda _, __: None,
 ) -> Encoder:
     """An encoder, aligned to the shared space that `reference` spans, its model loaded.
 
     `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). With a `cache_dir` the
-    fitted map is kept there, keyed by everything it depends on. Fitting takes as long as the model takes for
+    fitted map is kept there, keyed by everything it depends on; one that `encoder align` or a refit has left
+    there for `target`, or else for the reference, goes first. Fitting takes as long as the model takes for
     3,000 anchors, minilm about a minute; `on_anchors` is told (done, all). Raises EncoderError for an unknown
     name, naming the nearest, where a model's files are missing, and for what a model does wrong.
     """
-    encoder = _aligned(name, reference, cache_dir, threads, on_anchors)
+    encoder = _aligned(name, reference, cache_dir, threads, target, on_anchors)
     # A model loads when it is first used, minilm for ten seconds: the first wave would be answered too late.
     encoder.encode(("a",))
     return encoder
@@ -138,11 +144,17 @@ def check_encoder(name: str) -> None:
         _entry(name).native(1).fingerprint()
 
 
+def reference_model(name: str) -> NativeEncoder:
+    """The reference of that name in its own space, not loaded yet. Raises EncoderError."""
+    return _entry(name).native(1)
+
+
 def _aligned(
     name: str,
     reference: str,
     cache_dir: Path | None,
     threads: int,
+    target: Target,
     on_anchors: Callable[[int, int], None],
 ) -> Encoder:
     own = own_model(name, threads)
@@ -153,13 +165,16 @@ def _aligned(
     if name == reference:
         return LiftedEncoder(reference_native)
     native = entry.native(threads)
+    chosen = None if cache_dir is None else own_alignment(cache_dir, target, native, reference_native)
+    if chosen is not None:
+        return AlignedEncoder(native, chosen.map, chosen.way)
     key, fitted = "", None
     if cache_dir is not None:  # telling models of one's own apart takes asking them
         key = _map_key(native, reference_native, entry)
         fitted = stored_map(cache_dir, name, key, native.dimensions)
     if fitted is None:
         anchors = anchor_texts()
-        target = LiftedEncoder(reference_native).encode(anchors)
+        wanted = LiftedEncoder(reference_native).encode(anchors)
         source = _embedded(native, anchors, on_anchors)
         known = np.flatnonzero(np.isfinite(source).all(axis=1))
         if len(known) < KNOWN_ANCHORS_MIN * len(anchors):
@@ -167,10 +182,10 @@ def _aligned(
                 f"{name} returned no numbers for {len(anchors) - len(known)} of {len(anchors)} texts: who "
                 "withholds so much is not heard"
             )
-        fitted = fit(source[known], target[known], entry.alignment, ridge_strength=entry.ridge_strength)
+        fitted = fit(source[known], wanted[known], entry.alignment, ridge_strength=entry.ridge_strength)
         if cache_dir is not None:
             store_map(cache_dir, name, key, fitted)
-    return AlignedEncoder(native, fitted)
+    return AlignedEncoder(native, fitted, Way(entry.alignment, entry.ridge_strength))
 
 
 def _embedded(

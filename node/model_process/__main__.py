@@ -11,11 +11,12 @@ import msgspec
 from node.encoders.encoder import DIMENSIONS, EncoderError, views_at_once
 from node.model_process.pace import Pace
 from node.model_process.slab import Slab
-from node.model_process.wire import Request, Response, Setup
+from node.model_process.wire import BytesRequest, Refit, Request, Response, Setup, TextRequest
 from node.pipe_frames import own_pipes, read_frame, write_frame
 
 if TYPE_CHECKING:
     from node.encoders import Encoder
+    from node.model_process.refitting import Refitter
 
 ERROR_CHARACTERS_MAX = 2_000
 
@@ -32,13 +33,20 @@ def main() -> None:
         return
     _write(sink, Response(rows=0))
     pace, slab = Pace(views_at_once(encoder), setup.answer_within_s), Slab(setup.slab)
+    refitter: Refitter | None = None
     while (frame := read_frame(source)) is not None:
         request = msgspec.msgpack.decode(frame, type=Request)
-        _write(sink, _answer(encoder, request, setup.answer_within_s, pace, slab))
+        if isinstance(request, Refit):
+            refitter = refitter or _refitter(encoder, setup)
+            _write(sink, _refit(refitter, request))
+            encoder = encoder if refitter is None else refitter.encoder
+        else:
+            _write(sink, _answer(encoder, request, setup.answer_within_s, pace, slab))
 
 
 def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
     from node.encoders import load_encoder
+    from node.encoders.own_alignment import Target
 
     try:
         return load_encoder(
@@ -46,6 +54,7 @@ def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
             setup.reference,
             cache_dir=None if setup.cache_dir is None else Path(setup.cache_dir),
             threads=setup.threads,
+            target=Target(setup.target),
             on_anchors=lambda done, total: _write(sink, Response(anchors=(done, total))),
         )
     except Exception as error:  # anybody's code: the node must hear of it, whatever it is
@@ -53,7 +62,9 @@ def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
         return None
 
 
-def _answer(encoder: Encoder, request: Request, within_s: float, pace: Pace, slab: Slab) -> Response:
+def _answer(
+    encoder: Encoder, request: TextRequest | BytesRequest, within_s: float, pace: Pace, slab: Slab
+) -> Response:
     views, done, began_s = request.views, 0, monotonic()
     try:
         rows = slab.rows(len(views))
@@ -73,6 +84,23 @@ def _answer(encoder: Encoder, request: Request, within_s: float, pace: Pace, sla
     except Exception as error:
         return Response(error=_told(error))
     return Response(rows=done)
+
+
+def _refitter(encoder: Encoder, setup: Setup) -> Refitter | None:
+    from node.encoders.catalogue import AlignedEncoder
+    from node.model_process.refitting import Refitter
+
+    return Refitter(encoder, setup) if isinstance(encoder, AlignedEncoder) else None
+
+
+def _refit(refitter: Refitter | None, asked: Refit) -> Response:
+    if refitter is None:
+        # It is what the space is made of: were it to follow the others, nothing would hold the space.
+        return Response(error="it is the network's reference, which stays where it is")
+    try:
+        return Response(refit=refitter.step(asked))
+    except Exception as error:
+        return Response(error=_told(error))
 
 
 def _too_slow(done: int, views: int, took_s: float, within_s: float) -> str:

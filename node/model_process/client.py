@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from node.encoders.encoder import EncoderError, View
 from node.model_process.slab import Slab
-from node.model_process.wire import Request, Response, Setup, request_for
+from node.model_process.wire import Refit, RefitProgress, Request, Response, Setup, request_for
 from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
 
 LOAD_SILENT_S: Final = 600.0
@@ -47,6 +47,8 @@ class ModelSettings:
     answer_within_s: float = 60.0
     modality: str = "text"
     """What the network embeds."""
+    target: str = "reference"
+    """What it is aligned to: reference or consensus."""
 
 
 class ModelProcess:
@@ -94,6 +96,16 @@ class ModelProcess:
             # A copy of its own: the next wave is written over it, and strategies write into their answers.
             return self._slab.rows(len(views)).copy()
 
+    def refit(self, asked: Refit) -> RefitProgress:
+        """One step of fitting the model's map to the network's pairs. Raises EncoderError."""
+        with self._lock:
+            process = self._started(self._on_anchors)
+            self._send(process, asked)
+            response = self._receive(process, asked.within_s + HANG_AFTER_S)
+        if response.refit is None:
+            raise EncoderError(response.error or f"{self.name} gave no answer")
+        return response.refit
+
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self._slab.close()
@@ -140,6 +152,7 @@ class ModelProcess:
             chosen.threads,
             chosen.answer_within_s,
             self._slab.descriptor,
+            chosen.target,
         )
         self._send(process, setup)
         while True:

@@ -22,6 +22,8 @@ class Setup(msgspec.Struct, frozen=True):
     """A wave that takes longer is given up between two batches."""
     slab: int
     """Descriptor of the memory that answers are written to, little-endian float32 [views, 1024]."""
+    target: str = "reference"
+    """What it is aligned to: reference or consensus."""
 
 
 class TextRequest(msgspec.Struct, frozen=True, tag="text"):
@@ -36,10 +38,24 @@ class BytesRequest(msgspec.Struct, frozen=True, tag="bytes"):
     views: list[bytes]
 
 
-Request: TypeAlias = TextRequest | BytesRequest
+class Refit(msgspec.Struct, frozen=True, tag="refit"):
+    """Go on fitting the map to the network's pairs, for so long."""
+
+    folder: str
+    """Of the pairs."""
+    pairs: int
+    """How many of the newest."""
+    within_s: float
+    begins: bool
+    """The first step: read the pairs."""
+    is_last: bool
+    """Fit to what is embedded by now, if it is enough."""
 
 
-def request_for(views: Sequence[View]) -> Request:
+Request: TypeAlias = TextRequest | BytesRequest | Refit
+
+
+def request_for(views: Sequence[View]) -> TextRequest | BytesRequest:
     """The request for the views of a wave, which are of one kind."""
     texts = [view for view in views if isinstance(view, str)]
     if len(texts) == len(views):
@@ -47,11 +63,30 @@ def request_for(views: Sequence[View]) -> Request:
     return BytesRequest([view for view in views if isinstance(view, bytes)])
 
 
+class Fitted(msgspec.Struct, frozen=True):
+    """What became of a map: the mean cosine to the consensus, on pairs that were not fitted on."""
+
+    before: float
+    after: float
+    is_taken: bool
+    """It was better, and the model answers by it from now on."""
+    pairs: int
+
+
+class RefitProgress(msgspec.Struct, frozen=True):
+    """How far a refit is: pairs embedded, pairs in all, and at the end what was fitted."""
+
+    done: int
+    total: int
+    fitted: Fitted | None = None
+
+
 class Response(msgspec.Struct, frozen=True):
-    """Progress before the model is ready, then one answer a request: rows in the slab, or an error."""
+    """Progress before the model is ready, then one answer a request: rows in the slab, a refit, or why not."""
 
     anchors: tuple[int, int] | None = None
     """(embedded, all) of those the model is aligned on."""
     rows: int | None = None
     """How many are in the slab; none says that the model is ready."""
     error: str | None = None
+    refit: RefitProgress | None = None

@@ -19,10 +19,13 @@ from node.links import Links
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
+from node.pairs import Pairs
 from node.relays import Relays
 from node.roles.answering import Answering
 from node.roles.base import Node, join_gossip, report_status
+from node.roles.gathering import Gathering, open_pairs
 from node.roles.published import offer_best_reveal
+from node.roles.refitting import Refitting, Step
 from node.roles.registering import Registering
 from node.roles.signing import mend_signer, open_signer
 from node.room import Room
@@ -42,8 +45,10 @@ log = structlog.get_logger(__name__)
 LoadStrategy = Callable[[], AnswerStrategy]
 
 
-async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> None:
-    """Run until `stop` is set."""
+async def run_encoder_node(
+    node: Node, load: LoadStrategy, stop: trio.Event, refit: Step | None = None
+) -> None:
+    """Run until `stop` is set. `refit` fits the model's map anew when an epoch begins; None leaves it."""
     log.info("model.loading", model=node.settings.model)
     # A model that loads for minutes must not hold up the end of the node.
     strategy = await trio.to_thread.run_sync(load, abandon_on_cancel=True)  # type: ignore[call-arg]
@@ -63,8 +68,11 @@ async def run_encoder_node(node: Node, load: LoadStrategy, stop: trio.Event) -> 
             )
         )
         room.connected = lambda: (peer.public_key for peer in host.peers())
+        pairs = open_pairs(node.directory.root)
+        if pairs is not None:
+            stack.enter_context(pairs)
         nursery = await stack.enter_async_context(trio.open_nursery())
-        encoder = EncoderNode(node, epochs, host, signer, strategy, nursery)
+        encoder = EncoderNode(node, epochs, host, signer, strategy, nursery, pairs, refit)
         await encoder.start()
         log.info("node.ready", role="encoder", model=node.settings.model)
         await stop.wait()
@@ -82,6 +90,8 @@ class EncoderNode:
         signer: Signer,
         strategy: AnswerStrategy,
         nursery: trio.Nursery,
+        pairs: Pairs | None,
+        refit: Step | None,
     ) -> None:
         self._node = node
         self._epochs = epochs
@@ -101,6 +111,12 @@ class EncoderNode:
         self._driver = Driver(host, self._exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open
         self._follower = EpochFollower(epochs, host, None, self._decided)
+        self._gathering = None if pairs is None else Gathering(pairs, epochs, host, self._exchange)
+        self._refitting: Refitting | None = None
+        if pairs is not None and refit is not None:
+            parameters = node.genesis.parameters
+            epoch_s = parameters.epoch_rounds * parameters.slot_ms / 1000
+            self._refitting = Refitting(node.directory.root, pairs, refit, epoch_s)
         self._registering = Registering(node, epochs, host, self._statements)
 
     async def start(self) -> None:
@@ -109,6 +125,9 @@ class EncoderNode:
         start(self._driver.run)
         start(self._follower.run)
         start(self._registering.run)
+        for task in (self._gathering, self._refitting):
+            if task is not None:
+                start(task.run)
         book = await join_gossip(
             self._node, self._host, self._driver, self._statements, self._nursery, votes=False
         )
@@ -128,6 +147,8 @@ class EncoderNode:
         if not isinstance(body, Certificate):
             return
         self._last_certified = max(body.at.round, self._last_certified or 0)
+        if self._gathering is not None:
+            self._gathering.hear(body.at)
         if self._strategy.wants_published:
             offer = self._strategy.offer
             self._nursery.start_soon(
@@ -155,6 +176,8 @@ class EncoderNode:
     async def _decided(self, fact: fx.EpochDecided) -> None:
         before = self._epochs.newest
         self._epochs.add(fact.epoch)
+        if self._refitting is not None:
+            self._refitting.begin(fact.epoch.number)
         mine = fact.epoch.encoders.get(self._node.me)
         if mine is None and self._node.me in before.encoders:
             log.info("epoch.left", epoch=fact.epoch.number)

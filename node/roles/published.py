@@ -9,14 +9,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from node.catch_up import ANSWER_BYTES_MAX, METHOD, Answer, Ask
 from node.network.errors import FetchError, RequestError
 from node.network.exchange import Exchange
 from node.network.host import Host
-from protocol.certificates import CertificateError, check_certificate
-from protocol.codec import CodecError, decode, encode
+from node.roles.reports import certified_report
+from protocol.certificates import CertificateError
+from protocol.codec import CodecError, decode
 from protocol.epochs.view import Epoch
-from protocol.messages import Challenge, Report, Reveal
+from protocol.messages import Challenge, Reveal
 from protocol.report import BODY_BYTES_MAX, DIMENSIONS, VECTOR_BYTES, ReportBody
 from protocol.schedule import ShardRound, shard_of
 from protocol.statement import StatementError, expect
@@ -48,28 +48,18 @@ async def offer_best_reveal(
 async def _from_validator(
     epoch: Epoch, host: Host, exchange: Exchange, at: ShardRound, key: bytes
 ) -> NDArray[np.float32] | None:
-    data = await host.request(
-        key, METHOD, encode(Ask(at.round)), timeout_s=10.0, response_bytes_max=ANSWER_BYTES_MAX
-    )
-    for told in decode(data, Answer, size_bytes_max=ANSWER_BYTES_MAX).rounds:
-        statement = expect(told.header, epoch.network_id, Report)
-        header = statement.body
-        if header.at != at:
-            continue
-        # What a quorum has certified has the shapes that are read below.
-        if told.certificate.report != statement.digest:
-            raise CertificateError("the certificate is for another report")
-        check_certificate(epoch, told.certificate)
-        body_data = await exchange.fetch(header.body, header.body_bytes, (key,))
-        body = decode(body_data, ReportBody, size_bytes_max=BODY_BYTES_MAX)
-        reveal = _best_reveal(epoch, at, body, host.public_key)
-        if reveal is None:
-            return None
-        views = expect(body.challenge, epoch.network_id, Challenge).body.waves[FULLS_WAVE - 1].views
-        name = reveal.answers[FULLS_WAVE - 1]
-        answers = await exchange.fetch(name, views * VECTOR_BYTES, (key,))
-        return np.frombuffer(answers, dtype="<f4").reshape(views, DIMENSIONS)
-    return None
+    found = await certified_report(epoch, host, exchange, at, key, body_bytes_max=BODY_BYTES_MAX)
+    if found is None:
+        return None
+    # What a quorum has certified has the shapes that are read below.
+    body = decode(found.body, ReportBody, size_bytes_max=BODY_BYTES_MAX)
+    reveal = _best_reveal(epoch, at, body, host.public_key)
+    if reveal is None:
+        return None
+    views = expect(body.challenge, epoch.network_id, Challenge).body.waves[FULLS_WAVE - 1].views
+    name = reveal.answers[FULLS_WAVE - 1]
+    answers = await exchange.fetch(name, views * VECTOR_BYTES, (key,))
+    return np.frombuffer(answers, dtype="<f4").reshape(views, DIMENSIONS)
 
 
 def _best_reveal(epoch: Epoch, at: ShardRound, body: ReportBody, me: bytes) -> Reveal | None:
