@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from node.encoders.encoder import View
 from node.gallery.entries import StoredItem
 from node.gallery.errors import ProbeError
 from node.gallery.items_table import EVERYTHING
@@ -17,6 +18,7 @@ from node.gallery.spaces import GallerySpace, unit
 from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine
 from protocol.items import ItemError, canonical_text, item_id
+from protocol.modalities import TEXT
 
 ITEM_PREFIX: Final = "id:"
 """Before the id of an item, among words and texts."""
@@ -34,7 +36,7 @@ class LocalModel(Protocol):
     def name(self) -> str:
         """The name it is loaded by."""
 
-    def encode(self, views: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(self, views: Sequence[View]) -> npt.NDArray[np.float32]:
         """[n, D] float32 in the shared space, at unit norm."""
 
 
@@ -44,10 +46,18 @@ LoadModel = Callable[[], LocalModel]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One part of a probe: a text, or `id:` and the beginning of an item's id; added, or taken away."""
+    """One part of a probe, added or taken away.
 
-    text: str
+    A text, `id:` and the beginning of an item's id, or the canonical bytes of an item that is no text.
+    """
+
+    content: View
     sign: int = 1
+
+    @property
+    def shown(self) -> str:
+        """As it is called in answers and errors."""
+        return self.content if isinstance(self.content, str) else f"{len(self.content):,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +89,19 @@ class Probe:
         return tuple(sorted({term.model for term in self.terms if term.model is not None}))
 
 
-def find_item(gallery: Gallery, text: str) -> StoredItem | None:
-    """The item a term names: by `id:` and the beginning of its id, or by its very text.
+def find_item(gallery: Gallery, content: View) -> StoredItem | None:
+    """The item a term names: by `id:` and the beginning of its id, or by its very text or bytes.
 
     Raises ProbeError for an id that no item has, or several.
     """
-    if text.startswith(ITEM_PREFIX):
-        return item_by_id(gallery, text.removeprefix(ITEM_PREFIX))
+    if isinstance(content, bytes):
+        return gallery.item(item_id(content))
+    if content.startswith(ITEM_PREFIX):
+        return item_by_id(gallery, content.removeprefix(ITEM_PREFIX))
     try:
-        return gallery.item(item_id(canonical_text(text)))
+        return gallery.item(item_id(canonical_text(content)))
     except ItemError as error:
-        raise ProbeError(f"'{text[:40]}' cannot be embedded: {error}") from None
+        raise ProbeError(f"'{content[:40]}' cannot be embedded: {error}") from None
 
 
 def item_by_id(gallery: Gallery, prefix: str) -> StoredItem:
@@ -139,27 +151,28 @@ def make_probe(
     """
     if not 1 <= len(terms) <= TERMS_MAX:
         raise ProbeError(f"a probe is made of 1 to {TERMS_MAX} words or texts, not {len(terms)}")
-    items = [find_item(gallery, term.text) for term in terms]
+    items = [find_item(gallery, term.content) for term in terms]
     vectors = _stored(gallery, space, affine, items)
     unknown = [place for place, item in enumerate(items) if item is None]
     model = None
     if unknown:
-        texts = [canonical_text(terms[place].text).decode() for place in unknown]
+        views = [_view(gallery, terms[place].content) for place in unknown]
         if load is None:
             raise ProbeError(
-                f"'{texts[0][:60]}' is no item of {gallery.path}: say with --model what embeds it here, or "
+                f"'{terms[unknown[0]].shown[:60]}' is no item of {gallery.path}: say with --model what "
+                "embeds it here, or "
                 "probe by "
                 "an item"
             )
         model = load()
         for place, vector in zip(
-            unknown, _embedded(gallery, space, affine, model, texts, centred), strict=True
+            unknown, _embedded(gallery, space, affine, model, views, centred), strict=True
         ):
             vectors[place] = vector
     for place, term in enumerate(terms):
         if not vectors[place].any():
             raise ProbeError(
-                f"'{term.text[:60]}' has no direction in space {space.name}: take another --space"
+                f"'{term.shown[:60]}' has no direction in space {space.name}: take another --space"
             )
     signs = np.array([term.sign for term in terms], np.float64)
     total = signs @ vectors.astype(np.float64)  # [n] @ [n, D] -> [D]
@@ -169,10 +182,23 @@ def make_probe(
             "what is added and what is taken away cancel: there is no direction left to search in"
         )
     found = tuple(
-        FoundTerm(term.text, term.sign, item, model.name if item is None and model is not None else None)
+        FoundTerm(term.shown, term.sign, item, model.name if item is None and model is not None else None)
         for term, item in zip(terms, items, strict=True)
     )
     return Probe((total / norm).astype(np.float32), found)
+
+
+def _view(gallery: Gallery, content: View) -> View:
+    """What a model is asked. Raises ProbeError for a text where items are none."""
+    modality = gallery.facts().modality
+    if isinstance(content, bytes):
+        return content
+    if modality != TEXT.name:
+        raise ProbeError(
+            f"the items of {gallery.path} are {modality}, and '{content[:40]}' is text: probe by --item or "
+            "--file"
+        )
+    return canonical_text(content).decode()
 
 
 def _stored(
@@ -191,7 +217,7 @@ def _embedded(
     space: GallerySpace,
     affine: Affine,
     model: LocalModel,
-    texts: Sequence[str],
+    views: Sequence[View],
     centred: bool,
 ) -> npt.NDArray[np.float32]:
     """[n, D] of texts in the space, at unit norm, by a local model.
@@ -204,7 +230,10 @@ def _embedded(
             "from a "
             "node that has it, or probe by an item"
         )
-    answers = unit(model.encode(texts))
+    answers = unit(model.encode(views))
+    if centred and gallery.facts().modality != TEXT.name:
+        # Only texts are kept here: the best that is known of other answers is what the network's lie around.
+        centred = False
     if centred:
         sample = [item.preview for item in gallery.items_of(EVERYTHING, MEAN_TEXTS)]
         if len(sample) < MEAN_TEXTS_MIN:
