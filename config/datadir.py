@@ -112,6 +112,11 @@ class DataDir:
         return self.root / "signer.sqlite"
 
     @property
+    def gallery(self) -> Path:
+        """Consensus embeddings kept to be searched."""
+        return self.root / "gallery.sqlite"
+
+    @property
     def blobs(self) -> Path:
         """Views, reveals and report bodies by digest."""
         return self.root / "blobs"

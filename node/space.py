@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,17 +30,29 @@ class SpaceError(Exception):
     """There is no such space here; the message says why and what to do."""
 
 
+@dataclass(frozen=True)
+class Transform:
+    """What the moments of an epoch make of raw vectors."""
+
+    shaping: Shaping
+    uncentred: Doubles
+    """[D] the mean of vectors of epochs without means: what they lie around."""
+
+    def of(self, centred: bool) -> Shaping:
+        """For vectors of an epoch whose record had means, or had none."""
+        import torch
+
+        return self.shaping if centred else replace(self.shaping, mean=torch.from_numpy(self.uncentred))
+
+
 class Space:
     """One space. Vectors of one space can be compared with each other, and with no others."""
 
-    def __init__(
-        self, epochs: ReadEpochs, epoch: int | None, shaping: Shaping | None, uncentred: Doubles
-    ) -> None:
+    def __init__(self, epochs: ReadEpochs, epoch: int | None, transform: Transform | None) -> None:
         self.epoch = epoch
         """Whose record the transform follows from; None is raw."""
         self._epochs = epochs
-        self._shaping = shaping
-        self._uncentred = uncentred
+        self._transform = transform
 
     @property
     def name(self) -> str:
@@ -49,16 +61,14 @@ class Space:
 
     def place(self, raw: Vectors, epoch: int) -> Vectors:
         """Certified raw vectors [n, 1024] of a round of that epoch, in this space. Raises SpaceError."""
-        if self._shaping is None:
+        if self._transform is None:
             return raw
         import torch
 
-        shaping = self._shaping
         known = self._epochs.by_record(epoch)
         if known is None:
             raise SpaceError(f"the record of epoch {epoch} is not here: start the node and let it catch up")
-        if known.record.means == NOTHING:
-            shaping = replace(shaping, mean=torch.from_numpy(self._uncentred))
+        shaping = self._transform.of(known.record.means != NOTHING)
         placed: Vectors = shaping.apply(torch.from_numpy(raw.copy())).numpy()
         return placed
 
@@ -66,12 +76,10 @@ class Space:
 def open_space(genesis: Genesis, store: Store, wanted: str = NEWEST) -> Space:
     """The space `wanted`: raw, newest, or the number of an epoch. Raises SpaceError, StoreError."""
     epochs = ReadEpochs(genesis, store)
-    zero = np.zeros(DIMENSIONS)
-    if wanted == RAW:
-        return Space(epochs, None, None, zero)
-    if wanted != NEWEST and not (wanted.isascii() and wanted.isdigit() and len(wanted) < 16):
-        raise SpaceError(f"'{wanted[:40]}' is no space: say {RAW}, {NEWEST} or the number of an epoch")
-    number = store.newest_epoch() if wanted == NEWEST else int(wanted)
+    asked = space_number(wanted)
+    if asked == RAW:
+        return Space(epochs, None, None)
+    number = store.newest_epoch() if asked == NEWEST else int(asked)
     epoch = epochs.by_record(number)
     if epoch is None:
         raise SpaceError(
@@ -81,7 +89,21 @@ def open_space(genesis: Genesis, store: Store, wanted: str = NEWEST) -> Space:
         moments = moments_from(learnt_of(store, epoch.record).moments)
     except LearntError as error:
         raise SpaceError(f"{error}; or take the vectors with --space {RAW}") from None
-    return Space(epochs, number, _shaping(moments), _mean(moments.uncentred))
+    return Space(epochs, number, transform_of(moments))
+
+
+def space_number(wanted: str) -> str | int:
+    """A space as people name it: RAW, NEWEST or the number of an epoch. Raises SpaceError."""
+    if wanted in (RAW, NEWEST):
+        return wanted
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 16):
+        raise SpaceError(f"'{wanted[:40]}' is no space: say {RAW}, {NEWEST} or the number of an epoch")
+    return int(wanted)
+
+
+def transform_of(moments: ConsensusMoments) -> Transform:
+    """The transform that follows from an epoch's moments. Takes about a second: an eigendecomposition."""
+    return Transform(_shaping(moments), _mean(moments.uncentred))
 
 
 def _shaping(moments: ConsensusMoments) -> Shaping:

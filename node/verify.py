@@ -74,6 +74,10 @@ class Verification:
     steps: tuple[CheckStep, ...]
     deviations: tuple[Deviation, ...]
     """The largest of every term, all within the tolerance."""
+    items: tuple[bytes, ...]
+    """In batch order."""
+    consensus: bytes
+    """Float32 [items, 1024], raw: what the certificate binds; NaN where nobody answered validly."""
 
 
 class VerificationFailed(Exception):  # noqa: N818 (an outcome, not a fault of this program)
@@ -129,6 +133,8 @@ def verify_bundle(
         total_stake=epoch.total_stake,
         steps=tuple(done.steps),
         deviations=deviations,
+        items=audited.batch.items,
+        consensus=audited.body.scores.consensus,
     )
 
 

@@ -12,6 +12,7 @@ from node.cli import (
     embeddings,
     encoder,
     epochs,
+    gallery,
     genesis,
     init,
     keys,
@@ -86,6 +87,7 @@ app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)
 app.add_typer(epochs.app, name="epochs")
 app.add_typer(embeddings.app, name="embeddings")
+app.add_typer(gallery.app, name="gallery")
 app.command("verify")(verify.verify)
 app.add_typer(testnet.app, name="testnet")
 app.add_typer(plan.app, name="plan")

@@ -108,6 +108,21 @@ def _write_npz(path: Path, spool: EmbeddingSpool, metadata: Metadata, on_rows: P
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
+def _write_jsonl(path: Path, spool: EmbeddingSpool, metadata: Metadata, on_rows: Progressed) -> None:
+    """First a line of metadata, then an object a row; floats as short as they read back the same."""
+    import numpy as np
+
+    with path.open("w", encoding="ascii") as file:
+        file.write(json.dumps(metadata) + "\n")
+        for rows, data in _parts(spool):
+            vectors = np.frombuffer(data, "<f4").reshape(len(rows), DIMENSIONS)
+            for row, vector in zip(rows, vectors, strict=True):
+                facts = json.dumps({name: getattr(row, name) for name in row.__slots__})
+                numbers = ",".join(map(np.format_float_positional, vector))
+                file.write(f'{facts[:-1]}, "vector": [{numbers}]}}\n')
+            on_rows(len(rows))
+
+
 def _npy_header(file: IO[bytes], kind: str, shape: tuple[int, int]) -> None:
     import numpy as np
 
@@ -128,4 +143,5 @@ WRITERS: Final[dict[str, _Writer]] = {
     ".parquet": _write_parquet,
     ".safetensors": _write_safetensors,
     ".npz": _write_npz,
+    ".jsonl": _write_jsonl,
 }

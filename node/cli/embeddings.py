@@ -35,7 +35,7 @@ def export(
     to: Annotated[
         Path,
         typer.Option(
-            "--to", metavar="FILE", help="A .parquet, .safetensors or .npz file.", show_default=False
+            "--to", metavar="FILE", help="A .parquet, .safetensors, .npz or .jsonl file.", show_default=False
         ),
     ],
     from_round: Annotated[
@@ -99,6 +99,7 @@ def export(
                 metadata = {
                     "space": f"deltamesh consensus, {chosen.name}",
                     "network_id": genesis.network_id.hex(),
+                    "modality": genesis.parameters.modality,
                 }
                 write_embeddings(to, spool, metadata, bar.step)
         except OSError as error:
@@ -135,11 +136,12 @@ def _rows(
     import numpy as np
 
     from node.cli.embedding_spool import EmbeddingRow
+    from node.report_items import items_of_report
     from protocol.modalities import TEXT
 
     texts: dict[bytes, bytes] = {}
     for shard in sorted({record.shard for record in records}):
-        texts |= _texts(store, genesis, records[0].round, shard)
+        texts |= items_of_report(store, genesis, store.round(records[0].round, shard))
     raw = np.frombuffer(b"".join(one.vector for one in records), "<f4").reshape(len(records), -1)
     placed = space.place(raw, records[0].space_epoch)
     is_text = genesis.modality is TEXT
@@ -159,22 +161,3 @@ def _rows(
             ),
             vector.astype("<f4", copy=False).tobytes(),
         )
-
-
-def _texts(store: Store, genesis: Genesis, round_: int, shard: int) -> dict[bytes, bytes]:
-    """The items of a report by id: challenge items are stored nowhere else. Empty without its body."""
-    from node.cli.round_view import header_of
-    from protocol.codec import CodecError, decode
-    from protocol.items import item_id
-    from protocol.report import BODY_BYTES_MAX, ReportBody
-
-    record = store.round(round_, shard)
-    header = header_of(record, genesis) if record is not None else None
-    data = store.blobs.get(header.body.body) if header is not None else None
-    if data is None:
-        return {}
-    try:
-        body = decode(data, ReportBody, size_bytes_max=BODY_BYTES_MAX)
-    except CodecError:
-        return {}
-    return {item_id(item): item for item in (*(one.data for one in body.scored), *body.served)}

@@ -73,6 +73,9 @@ _CODES: Final = {
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,
     ("node.space", "SpaceError"): ExitCode.BAD_INPUT,
+    ("node.gallery.errors", "GalleryError"): ExitCode.BAD_INPUT,
+    ("node.gallery.errors", "GalleryStorageError"): ExitCode.STORAGE,
+    ("protocol.epochs.learnt", "LearntError"): ExitCode.STORAGE,
     ("node.verify", "VerificationFailed"): ExitCode.REFUSED,
 }
 

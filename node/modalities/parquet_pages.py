@@ -7,7 +7,7 @@ structures and passes over the rest (parquet.thrift, PageHeader; Thrift, compact
 
 from __future__ import annotations
 
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
 PAGE_BYTES_MAX: Final = 64 << 20
 """Uncompressed; writers make pages of one megabyte."""
@@ -16,17 +16,27 @@ _DEPTH_MAX: Final = 8
 _UNCOMPRESSED, _COMPRESSED = 2, 3
 _WITH_VALUES: Final = (5, 7, 8)
 """Headers of data pages, dictionary pages and data pages of version 2: field 1 of each counts values."""
+_DICTIONARY: Final = 7
 
 _Struct: TypeAlias = "dict[int, int | _Struct]"
+
+
+class PageTotals(NamedTuple):
+    """What the pages of a column chunk promise together."""
+
+    uncompressed_bytes: int
+    values: int
+    """Of data pages; a dictionary's count once, however often they are used."""
 
 
 class PageError(ValueError):
     """A page header is damaged, or promises more than is read."""
 
 
-def check_pages(file: BinaryIO, start: int, size_bytes: int, values_max: int) -> None:
-    """Raise PageError where a page of a column chunk promises more bytes or values than the bounds."""
+def check_pages(file: BinaryIO, start: int, size_bytes: int, values_max: int) -> PageTotals:
+    """What the pages of a column chunk promise. Raises PageError where one is over the bounds."""
     place, end = start, start + size_bytes
+    total_bytes = total_values = 0
     while place < end:
         file.seek(place)
         cursor = _Cursor(file.read(min(_HEADER_BYTES_MAX, end - place)))
@@ -41,9 +51,13 @@ def check_pages(file: BinaryIO, start: int, size_bytes: int, values_max: int) ->
             values = counted.get(1) if isinstance(counted, dict) else None
             if isinstance(values, int) and not 0 <= values <= values_max:
                 raise PageError(f"the page at byte {place} says that it has {values:,} values")
+            if field != _DICTIONARY:
+                total_values += values if isinstance(values, int) else 0
         if compressed < 0 or place + cursor.place + compressed > end:
             raise PageError(f"the page at byte {place} ends beyond its column")
         place += cursor.place + compressed
+        total_bytes += uncompressed
+    return PageTotals(total_bytes, total_values)
 
 
 class _Cursor:

@@ -66,6 +66,15 @@ class Embeddings(Database):
                 return
             place = (rows[-1][1], rows[-1][2], rows[-1][3])
 
+    def embedding_rounds(self, from_round: int = 0, to_round: int | None = None) -> list[tuple[int, int]]:
+        """The rounds [from_round, to_round) that have embeddings, and how many each."""
+        rows = self._all(
+            "SELECT round, count(*) FROM embeddings WHERE round >= ?1 AND (?2 IS NULL OR round < ?2) "
+            "GROUP BY round ORDER BY round",
+            (from_round, to_round),
+        )
+        return [(round_, count) for round_, count in rows]
+
     def embedding_count(self) -> int:
         """How many embeddings are stored."""
         return int(self._all("SELECT count(*) FROM embeddings")[0][0])

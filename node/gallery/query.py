@@ -1,0 +1,232 @@
+"""The k nearest items of a gallery for a probe: a whole query, as the command line and an API ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from node.gallery.cache import Cache
+from node.gallery.entries import StoredItem
+from node.gallery.errors import GalleryError
+from node.gallery.exact import DamagedVectorsError, nearest, ranked
+from node.gallery.index import SURPLUS, VectorIndex, opened_index
+from node.gallery.items_table import EVERYTHING, Selection
+from node.gallery.limits import INDEX_ROWS_MIN, NEIGHBOURS_MAX
+from node.gallery.placed import Placed, forget_placed, placed_vectors
+from node.gallery.probes import LoadModel, Probe, Term, make_probe
+from node.gallery.spaces import GallerySpace, NodeSpaces, choose_space, is_centred
+from node.gallery.spaces_table import Gallery
+from node.gallery.transform import Affine, affine_of
+from node.space import NEWEST
+
+DISTINCT_CANDIDATES: Final = 8
+"""Candidates looked at for each neighbour asked, where near-copies of better ones are left out."""
+
+OnWork = Callable[[str, int, int], None]
+"""Told (what: placing or indexing, done, all)."""
+
+
+class Method(StrEnum):
+    """How the neighbours were found."""
+
+    EXACT = "exact"
+    INDEX = "index"
+    """Candidates by an index, ranked exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked."""
+
+    terms: tuple[Term, ...]
+    k: int = 10
+    selection: Selection = EVERYTHING
+    """Which items may be answers."""
+    space: str = NEWEST
+    with_probe: bool = False
+    """Whether items the probe is made of may be answers."""
+    distinct: float | None = None
+    """Leave out an item whose cosine with a better answer is above this."""
+    exact: bool = False
+    """Use no index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One answer."""
+
+    item: StoredItem
+    score: float
+    """Cosine with the probe, in the answer's space."""
+    collections: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The neighbours, best first, and where and how they were found."""
+
+    space: str
+    method: Method
+    recall: float | None
+    """Of the index, measured when it was built."""
+    searched: int
+    """Items that could have been answers."""
+    probe: Probe
+    neighbours: tuple[Neighbour, ...]
+
+    def document(self) -> Mapping[str, Any]:
+        """For JSON."""
+        return {
+            "space": self.space,
+            "method": self.method.value,
+            "recall": self.recall,
+            "searched": self.searched,
+            "probe": [
+                {
+                    "text": term.text,
+                    "sign": term.sign,
+                    "item_id": None if term.item is None else term.item.item_id.hex(),
+                    "model": term.model,
+                }
+                for term in self.probe.terms
+            ],
+            "consensus": not self.probe.models,
+            "neighbours": [
+                {
+                    "item_id": one.item.item_id.hex(),
+                    "score": one.score,
+                    "preview": one.item.preview,
+                    "round": one.item.round,
+                    "shard": one.item.shard,
+                    "source": one.item.source,
+                    "origin": one.item.origin.value,
+                    "certified": one.item.origin.certified,
+                    "collections": list(one.collections),
+                }
+                for one in self.neighbours
+            ],
+        }
+
+
+def query(
+    gallery: Gallery,
+    asked: Query,
+    *,
+    load: LoadModel | None = None,
+    node: NodeSpaces | None = None,
+    on_work: OnWork | None = None,
+    index_rows_min: int = INDEX_ROWS_MIN,
+) -> Answer:
+    """Answer a query in one space, which the answer names.
+
+    `load` brings the model for texts that are no items. The first query in a space places all vectors in it,
+    and beyond `index_rows_min` builds an index: `on_work` is told how far that is. Raises ProbeError,
+    MixedSpacesError, GalleryError, SpaceError, LearntError, GalleryStorageError, and what `load` raises.
+    """
+    if not 1 <= asked.k <= NEIGHBOURS_MAX:
+        raise GalleryError(f"ask for 1 to {NEIGHBOURS_MAX} neighbours, not {asked.k}")
+    kinds = gallery.kinds(asked.selection)
+    if not kinds:
+        raise GalleryError(
+            f"nothing of {gallery.path} is selected: `deltamesh gallery list` says what is in it"
+        )
+    space = choose_space(gallery, kinds, asked.space, node)
+    cache = Cache(gallery.path)
+    try:
+        with cache.building():
+            affine = affine_of(space.moments, cache, space.fingerprint)
+            probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
+            try:
+                return _answered(gallery, asked, space, affine, cache, probe, on_work, index_rows_min)
+            except DamagedVectorsError:
+                forget_placed(space, cache)
+                return _answered(gallery, asked, space, affine, cache, probe, on_work, index_rows_min)
+    finally:
+        cache.close()
+
+
+def _answered(
+    gallery: Gallery,
+    asked: Query,
+    space: GallerySpace,
+    affine: Affine,
+    cache: Cache,
+    probe: Probe,
+    on_work: OnWork | None,
+    index_rows_min: int,
+) -> Answer:
+    placed = placed_vectors(gallery, space, affine, cache, _telling(on_work, "placing"))
+    allowed = placed.rows >= 0
+    if not asked.selection.everything:
+        allowed &= placed.places(gallery.rows(asked.selection))
+    if not asked.with_probe and probe.rows:
+        allowed &= ~placed.places(np.fromiter(probe.rows, np.int64))
+    searched = int(allowed.sum())
+    index = None
+    if len(placed.rows) > index_rows_min and asked.selection.everything and not asked.exact:
+        index = opened_index(placed, space, cache, _telling(on_work, "indexing"))
+    wanted = min(searched, asked.k * (DISTINCT_CANDIDATES if asked.distinct is not None else 1))
+    places, scores = _found(gallery, placed, probe, wanted, allowed, index)
+    if asked.distinct is not None:
+        kept = _distinct(placed.vectors, places, asked.distinct)[: asked.k]
+        places, scores = places[kept], scores[kept]
+    rows = placed.rows[places].tolist()
+    items, collections = gallery.items_at(rows), gallery.collections_of(rows)
+    return Answer(
+        space=space.name,
+        method=Method.EXACT if index is None else Method.INDEX,
+        recall=None if index is None else index.recall,
+        searched=searched,
+        probe=probe,
+        # A row that another process has removed in between is no answer.
+        neighbours=tuple(
+            Neighbour(items[row], float(score), tuple(collections[row]))
+            for row, score in zip(rows, scores, strict=True)
+            if row in items
+        ),
+    )
+
+
+def _found(
+    gallery: Gallery,
+    placed: Placed,
+    probe: Probe,
+    k: int,
+    allowed: npt.NDArray[np.bool_],
+    index: VectorIndex | None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def ids(places: npt.NDArray[np.int64]) -> Sequence[bytes]:
+        rows = placed.rows[places].tolist()
+        items = gallery.items_at(rows)
+        return [items[row].item_id if row in items else b"" for row in rows]
+
+    if index is None:
+        return nearest(placed.vectors, probe.vector, k, allowed, ids)
+    candidates = index.candidates(probe.vector, min(len(placed.rows), SURPLUS * k + len(probe.rows)))
+    candidates = candidates[allowed[candidates]]
+    return ranked(placed.vectors, probe.vector, min(k, len(candidates)), candidates, ids)
+
+
+def _distinct(vectors: npt.NDArray[np.float32], places: npt.NDArray[np.int64], most: float) -> list[int]:
+    """Which of the places, in their order, have no cosine above `most` with one kept before."""
+    kept: list[int] = []
+    rows = np.asarray(vectors[places])  # [n, D]
+    for place in range(len(places)):
+        if not kept or float((rows[kept] @ rows[place]).max()) <= most:
+            kept.append(place)
+    return kept
+
+
+def _telling(on_work: OnWork | None, what: str) -> Callable[[int, int], None] | None:
+    if on_work is None:
+        return None
+
+    def told(done: int, total: int) -> None:
+        on_work(what, done, total)
+
+    return told

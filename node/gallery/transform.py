@@ -1,0 +1,82 @@
+"""The transform of a space as three arrays, kept beside the gallery: computing it anew takes seconds."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from node.gallery.cache import Cache
+from node.gallery.errors import translated
+from node.gallery.limits import DIMENSIONS
+from node.space import transform_of
+from protocol.epochs.learnt import moments_from
+
+SUFFIX: Final = ".transform.npz"
+_SHORT: Final = 1e-12
+_DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError)
+"""What reading a missing or damaged file raises."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """placed = hat((c - mean) matrix): as `scoring.shaping`, in numpy, so that a search imports no torch."""
+
+    mean: npt.NDArray[np.float64]  # [D] of centred vectors
+    uncentred: npt.NDArray[np.float64]  # [D] of the others
+    matrix: npt.NDArray[np.float32] | None
+    """[D, D]; None is the identity."""
+
+    def apply(self, raw: npt.NDArray[np.float32], centred: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """Raw vectors [n, D], each said to be centred or not, at unit norm; zeros without a direction."""
+        moved = raw - np.where(centred[:, None], self.mean, self.uncentred)  # [n, D] float64
+        if self.matrix is not None:
+            moved = (moved.astype(np.float32) @ self.matrix).astype(np.float64)  # [n, D] @ [D, D]
+        norms = np.linalg.norm(moved, axis=1, keepdims=True)
+        good = np.isfinite(norms) & (norms > _SHORT)
+        return np.where(good, moved / np.where(good, norms, 1.0), 0.0).astype(np.float32)
+
+
+def identity() -> Affine:
+    """What takes lengths out and changes nothing else."""
+    zero = np.zeros(DIMENSIONS)
+    return Affine(zero, zero, None)
+
+
+def affine_of(moments: bytes | None, cache: Cache, space: bytes) -> Affine:
+    """The transform that follows from an epoch's canonical moments. Raises LearntError when they are damaged.
+
+    Kept in the cache under the space's fingerprint; call it while the cache is held.
+    """
+    if not moments:
+        return identity()
+    path = cache.path(space, SUFFIX)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = Affine(arrays["mean"], arrays["uncentred"], arrays["matrix"])
+        if _sound(found):
+            return found
+    except _DAMAGE:
+        pass
+    transform = transform_of(moments_from(moments))
+    matrix = transform.shaping.transform.numpy().astype(np.float32)
+    made = Affine(transform.shaping.mean.numpy(), transform.uncentred, matrix)
+    buffer = io.BytesIO()
+    np.savez(buffer, mean=made.mean, uncentred=made.uncentred, matrix=matrix)
+    with translated(path):
+        cache.replace(path, buffer.getvalue())
+    return made
+
+
+def _sound(found: Affine) -> bool:
+    arrays = (found.mean, found.uncentred, found.matrix)
+    shapes = [(DIMENSIONS,), (DIMENSIONS,), (DIMENSIONS, DIMENSIONS)]
+    kinds = ["f8", "f8", "f4"]
+    return all(
+        array is not None and array.shape == shape and array.dtype == kind and bool(np.isfinite(array).all())
+        for array, shape, kind in zip(arrays, shapes, kinds, strict=True)
+    )
