@@ -161,9 +161,9 @@ def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
 
         _insist_on_known("rule", changed.rule, tuple(RULES))
     if changed.reference_encoder != start.reference_encoder:
-        from node.encoders.catalogue import ENCODER_NAMES
+        from node.encoders import encoder_names
 
-        _insist_on_known("reference_encoder", changed.reference_encoder, ENCODER_NAMES)
+        _insist_on_known("reference_encoder", changed.reference_encoder, encoder_names(changed.modality))
     return changed
 
 

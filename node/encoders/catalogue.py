@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +11,10 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.alignment import (
-    LIFT_DOMAIN,
-    MINILM_RIDGE_STRENGTH,
-    RIDGE_STRENGTH,
-    AffineMap,
-    Alignment,
-    fit,
-    lift,
-)
+from node.encoders.alignment import LIFT_DOMAIN, AffineMap, Alignment, fit, lift
 from node.encoders.alignment_store import store_map, stored_map
-from node.encoders.anchors import anchor_texts, anchors_digest
+from node.encoders.anchor_views import anchor_views, anchor_views_digest, small_view
+from node.encoders.built_in import ENCODER_NAMES, REFERENCES, Entry, check_modality, entry_of
 from node.encoders.encoder import (
     DIMENSIONS,
     Encoder,
@@ -32,36 +24,14 @@ from node.encoders.encoder import (
     answer_rows,
     views_at_once,
 )
-from node.encoders.minilm import MiniLm
 from node.encoders.models import own_model
-from node.encoders.ngram import HashedNgrams
 from node.encoders.own_alignment import Target, own_alignment
 from node.encoders.refit import ROTATION, Way
 from node.encoders.trained import TrainedModel
-from node.encoders.word_vectors import WordVectors
 
-DEFAULT_REFERENCE: Final = "wordllama-256"
 ANCHORS_AT_ONCE: Final = 256
 KNOWN_ANCHORS_MIN: Final = 0.9
 """Share of the anchors a model has to answer with numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    native: Callable[[int], NativeEncoder]
-    """From the threads it may use: only minilm uses more than one."""
-    alignment: Alignment
-    ridge_strength: float = RIDGE_STRENGTH
-
-
-_ENTRIES: Final[dict[str, _Entry]] = {
-    "wordllama-256": _Entry(lambda _: WordVectors(256), Alignment.PROCRUSTES),
-    "wordllama-128": _Entry(lambda _: WordVectors(128), Alignment.PROCRUSTES),
-    "wordllama-64": _Entry(lambda _: WordVectors(64), Alignment.PROCRUSTES),
-    "ngram": _Entry(lambda _: HashedNgrams(), Alignment.RIDGE),
-    "minilm": _Entry(MiniLm, Alignment.RIDGE, MINILM_RIDGE_STRENGTH),
-}
-ENCODER_NAMES: Final = tuple(_ENTRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,57 +81,79 @@ class AlignedEncoder:
 
 def load_encoder(
     name: str,
-    reference: str = DEFAULT_REFERENCE,
+    reference: str | None = None,
     *,
+    modality: str | None = None,
     cache_dir: Path | None = None,
     threads: int = 1,
     target: Target = Target.REFERENCE,
     on_anchors: Callable[[int, int], None] = lambda _, __: None,
 ) -> Encoder:
-    """An encoder, aligned to the shared space that `reference` spans, its model loaded.
+    """An encoder of views of a modality, aligned to the space that `reference` spans, its model loaded.
 
-    `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). With a `cache_dir` the
-    fitted map is kept there, keyed by everything it depends on; one that `encoder align` or a refit has left
-    there for `target`, or else for the reference, goes first. Fitting takes as long as the model takes for
-    3,000 anchors, minilm about a minute; `on_anchors` is told (done, all). Raises EncoderError for an unknown
-    name, naming the nearest, where a model's files are missing, and for what a model does wrong.
+    `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). Without a modality it is
+    that of a built-in encoder, and text for a model of one's own; without a reference that of `REFERENCES`.
+    With a `cache_dir` the fitted map is kept there, keyed by everything it depends on; one that `encoder
+    align` or a refit has left there for `target`, or else for the reference, goes first. Fitting takes as long
+    as the model takes for 2,100 to 3,000 anchors, minilm about a minute; `on_anchors` is told (done, all).
+    Raises EncoderError for an unknown name, naming the nearest, for one of another modality, naming those
+    that fit, where a model's files are missing, and for what a model does wrong.
     """
-    encoder = _aligned(name, reference, cache_dir, threads, target, on_anchors)
+    modality = modality_of(name, modality)
+    encoder = _aligned(
+        name, reference or REFERENCES[modality], modality, cache_dir, threads, target, on_anchors
+    )
     # A model loads when it is first used, minilm for ten seconds: the first wave would be answered too late.
-    encoder.encode(("a",))
+    # One's own of another modality was loaded to be aligned or told apart, and may take one shape only.
+    if modality == "text" or name in ENCODER_NAMES:
+        encoder.encode((small_view(modality),))
     return encoder
 
 
-def load_native(name: str, threads: int = 1) -> NativeEncoder:
+def load_native(name: str, threads: int = 1, *, modality: str | None = None) -> NativeEncoder:
     """A model in its own space, loaded when it is first used. Raises EncoderError as `load_encoder` does."""
-    own = own_model(name, threads)
-    return _entry(name).native(threads) if own is None else own
+    modality = modality_of(name, modality)
+    own = own_model(name, threads, modality)
+    return entry_of(name, modality).native(threads) if own is None else own
 
 
-def check_encoder(name: str) -> None:
+def check_encoder(name: str, modality: str | None = None) -> None:
     """Raise EncoderError where `load_encoder` would for want of a model or its files, without loading it."""
-    if own_model(name, 1) is None:
-        _entry(name).native(1).fingerprint()
+    modality = modality_of(name, modality)
+    if own_model(name, 1, modality) is None:
+        entry_of(name, modality).native(1).fingerprint()
 
 
 def reference_model(name: str) -> NativeEncoder:
     """The reference of that name in its own space, not loaded yet. Raises EncoderError."""
-    return _entry(name).native(1)
+    return entry_of(name).native(1)
+
+
+def modality_of(name: str, wanted: str | None = None) -> str:
+    """What is embedded: what is wanted, else what a built-in encoder embeds, and text by models of one's own.
+
+    Raises EncoderError for an unknown name, and for an unknown modality.
+    """
+    if wanted is not None:
+        check_modality(wanted)
+        return wanted
+    return entry_of(name).modality if own_model(name, 1) is None else "text"
 
 
 def _aligned(
     name: str,
     reference: str,
+    modality: str,
     cache_dir: Path | None,
     threads: int,
     target: Target,
     on_anchors: Callable[[int, int], None],
 ) -> Encoder:
-    own = own_model(name, threads)
+    own = own_model(name, threads, modality)
     if isinstance(own, TrainedModel) and own.is_lifted:
         return own
-    entry = _entry(name) if own is None else _Entry(lambda _: own, Alignment.PROCRUSTES)
-    reference_native = _entry(reference).native(threads)
+    entry = entry_of(name, modality) if own is None else Entry(lambda _: own, Alignment.PROCRUSTES, modality)
+    reference_native = entry_of(reference, modality).native(threads)
     if name == reference:
         return LiftedEncoder(reference_native)
     native = entry.native(threads)
@@ -173,13 +165,13 @@ def _aligned(
         key = _map_key(native, reference_native, entry)
         fitted = stored_map(cache_dir, name, key, native.dimensions)
     if fitted is None:
-        anchors = anchor_texts()
+        anchors = anchor_views(modality)
         wanted = LiftedEncoder(reference_native).encode(anchors)
         source = _embedded(native, anchors, on_anchors)
         known = np.flatnonzero(np.isfinite(source).all(axis=1))
         if len(known) < KNOWN_ANCHORS_MIN * len(anchors):
             raise EncoderError(
-                f"{name} returned no numbers for {len(anchors) - len(known)} of {len(anchors)} texts: who "
+                f"{name} returned no numbers for {len(anchors) - len(known)} of {len(anchors)} views: who "
                 "withholds so much is not heard"
             )
         fitted = fit(source[known], wanted[known], entry.alignment, ridge_strength=entry.ridge_strength)
@@ -189,7 +181,7 @@ def _aligned(
 
 
 def _embedded(
-    native: NativeEncoder, anchors: Sequence[str], on_anchors: Callable[[int, int], None]
+    native: NativeEncoder, anchors: Sequence[View], on_anchors: Callable[[int, int], None]
 ) -> NDArray[np.float32]:
     parts = []
     for start in range(0, len(anchors), ANCHORS_AT_ONCE):
@@ -199,19 +191,13 @@ def _embedded(
     return np.concatenate(parts)
 
 
-def _entry(name: str) -> _Entry:
-    entry = _ENTRIES.get(name)
-    if entry is None:
-        near = difflib.get_close_matches(name, _ENTRIES, n=1, cutoff=0.0)
-        raise EncoderError(
-            f"There is no encoder `{name}`: use {near[0]} or another of {', '.join(_ENTRIES)}, or say where "
-            "yours is; `deltamesh models list` tells how."
-        )
-    return entry
-
-
-def _map_key(native: NativeEncoder, reference: NativeEncoder, entry: _Entry) -> str:
+def _map_key(native: NativeEncoder, reference: NativeEncoder, entry: Entry) -> str:
     how = (entry.alignment.value, entry.ridge_strength)
     settings = repr((LIFT_DOMAIN, DIMENSIONS, *how, native.name, reference.name))
-    parts = settings.encode() + native.fingerprint() + reference.fingerprint() + anchors_digest()
+    parts = (
+        settings.encode()
+        + native.fingerprint()
+        + reference.fingerprint()
+        + anchor_views_digest(entry.modality)
+    )
     return blake3(parts).hexdigest()[:32]

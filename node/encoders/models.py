@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from node.encoders.encoder import NativeEncoder
+from node.encoders.built_in import encoder_names
+from node.encoders.encoder import EncoderError, NativeEncoder
 from node.encoders.endpoint import EndpointModel
 from node.encoders.function_model import FunctionModel
 from node.encoders.sentence_transformer import SentenceTransformerModel
@@ -22,6 +23,7 @@ class Kind(NamedTuple):
     what: str
     open: Callable[[str, int, str], NativeEncoder]
     """From what follows the prefix, the threads it may use, and the modality. Raises EncoderError."""
+    text_only: bool = False
 
 
 SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
@@ -33,11 +35,13 @@ KINDS: Final[dict[str, Kind]] = {
         f"{SENTENCE_TRANSFORMERS}FOLDER|NAME",
         "a sentence-transformers model, from a folder or by name; needs the extra",
         lambda target, threads, _: SentenceTransformerModel(target, threads),
+        text_only=True,
     ),
     OPENAI: Kind(
         f"{OPENAI}MODEL@URL[,URL...]",
         "one or many servers with OpenAI's /v1/embeddings",
         lambda target, _, __: EndpointModel(target),
+        text_only=True,
     ),
     TORCH: Kind(
         f"{TORCH}package.module:factory[?weights=FILE]",
@@ -65,5 +69,10 @@ def own_model(text: str, threads: int, modality: str = "text") -> NativeEncoder 
     """
     for prefix, kind in KINDS.items():
         if prefix and text.startswith(prefix):
+            if kind.text_only and modality != "text":
+                raise EncoderError(
+                    f"{prefix[:-1]} models embed text, and {modality} is asked of {text}: use one of "
+                    f"{', '.join(encoder_names(modality))}, or a function or torch module of your own"
+                )
             return kind.open(text.removeprefix(prefix), threads, modality)
     return KINDS[""].open(text, threads, modality) if ":" in text else None

@@ -52,6 +52,7 @@ def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
         return load_encoder(
             setup.model,
             setup.reference,
+            modality=setup.modality,
             cache_dir=None if setup.cache_dir is None else Path(setup.cache_dir),
             threads=setup.threads,
             target=Target(setup.target),

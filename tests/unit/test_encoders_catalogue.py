@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 import node.encoders.catalogue
 import node.encoders.word_vectors
 from node.corpus import load_challenge_pool
-from node.encoders import DIMENSIONS, ENCODER_NAMES, EncoderError, load_encoder
+from node.encoders import DIMENSIONS, EncoderError, encoder_names, load_encoder
 from node.encoders.anchors import anchor_texts
 from node.encoders.ngram import BUCKETS, HashedNgrams
 from node.encoders.word_vectors import WordVectors
 
 # Minilm needs its extra; all that holds for the others holds for it.
 _NAMES = [
-    pytest.param(name, marks=pytest.mark.minilm) if name == "minilm" else name for name in ENCODER_NAMES
+    pytest.param(name, marks=pytest.mark.minilm) if name == "minilm" else name
+    for name in encoder_names("text")
 ]
 _TEXTS = ("The cat sat on the mat.", "A loop ends when its condition is false.", "x", "--", "")
 
@@ -77,7 +78,7 @@ def test_encoder__gives_a_view_the_same_row_in_any_company(
 def test_encoder__lies_near_the_reference_on_text_it_was_not_aligned_on(name: str, maps: Path) -> None:
     items = load_challenge_pool(None)[::20]
     reference, rows = (
-        load_encoder(which, cache_dir=maps).encode(items) for which in (ENCODER_NAMES[0], name)
+        load_encoder(which, cache_dir=maps).encode(items) for which in (encoder_names("text")[0], name)
     )
     centred_reference, centred = reference - reference.mean(axis=0), rows - rows.mean(axis=0)
     cosines = (centred_reference * centred).sum(axis=1) / (
@@ -149,10 +150,10 @@ def test_load_encoder__restarts_from_the_stored_map_without_fitting(
 ) -> None:
     before = load_encoder("ngram", cache_dir=maps).encode(_TEXTS)
 
-    def refuse() -> list[str]:
+    def refuse(_: str) -> list[str]:
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(node.encoders.catalogue, "anchor_texts", refuse)
+    monkeypatch.setattr(node.encoders.catalogue, "anchor_views", refuse)
     assert np.array_equal(load_encoder("ngram", cache_dir=maps).encode(_TEXTS), before)
 
 
@@ -160,7 +161,7 @@ def test_load_encoder__fits_again_for_another_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = anchor_texts()[:200]
-    monkeypatch.setattr(node.encoders.catalogue, "anchor_texts", lambda: few)
+    monkeypatch.setattr(node.encoders.catalogue, "anchor_views", lambda _: few)
     load_encoder("wordllama-64", "wordllama-256", cache_dir=tmp_path)
     (first,) = tmp_path.iterdir()
     load_encoder("wordllama-64", "wordllama-128", cache_dir=tmp_path)

@@ -1,0 +1,148 @@
+"""Three encoders of images: patches, gradients, colours. Each sees units of 16 by 16 pixels one by one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.encoders.dense.fixed import waves
+from node.encoders.dense.pooled import DenseEncoder, mean_over
+from node.encoders.dense.stimuli import images
+from node.modalities.image_item import decode_image
+from protocol.modalities import IMAGE
+
+Array = NDArray[np.float32]
+
+PATCH_PIXELS: Final = IMAGE.rows.block
+_OPPONENT: Final = np.array([[1, 1, 1], [1.5, -1.5, 0], [0.75, 0.75, -1.5]], np.float32).T / 3
+"""Columns: brightness, red against green, yellow against blue."""
+
+PATCH_WIDTHS: Final = (0.6, 2.4)
+PATCH_WAVES: Final = 192
+UNIT_WIDTHS: Final = (0.6,)
+UNIT_WAVES: Final = 256
+
+
+def patches(pixels: NDArray[np.uint8]) -> Array:
+    """Frequencies of 8 by 8 pixels, and of units at half resolution, as waves: [n, h, w, 3] -> [n, 640].
+
+    The second keep where in its unit something is, which no mask changes.
+    """
+    units, live = _units(pixels)
+    cells = _cells(units)  # [n, units, 4, 8, 8, 3]
+    small = _frequencies(cells, slope=0.5)
+    large = _frequencies(_halved(units), slope=0.0)
+    fine = waves("image patches of 8", small, PATCH_WIDTHS, PATCH_WAVES).mean(axis=2)
+    coarse = waves("image units", large, UNIT_WIDTHS, UNIT_WAVES)
+    return mean_over(np.concatenate([fine, coarse], axis=-1), live)
+
+
+GRADIENT_WIDTHS: Final = (0.7, 2.0)
+GRADIENT_WAVES: Final = 192
+GRADIENT_ORDERS: Final = (1, 2, 4)
+
+
+def gradients(pixels: NDArray[np.uint8]) -> Array:
+    """Directions and strengths of edges in cells of 8 by 8 pixels, at three scales: [n, h, w, 3] -> [n, 384].
+
+    A histogram of directions (Dalal and Triggs, 2005) by its Fourier coefficients, which has no bins to fall
+    between.
+    """
+    units, live = _units(pixels)
+    half = _halved(units)
+    fine = _edges(_cells(units))  # [n, units, 4, 21]
+    middle = _edges(_cells(half))
+    coarse = np.repeat(_edges(_halved(half))[:, :, None], 4, axis=2)
+    colour = _cells(half).mean(axis=(3, 4))
+    cells = np.concatenate([fine, middle, coarse, colour], axis=-1)
+    return mean_over(waves("image gradients", cells, GRADIENT_WIDTHS, GRADIENT_WAVES).mean(axis=2), live)
+
+
+COLOUR_BINS: Final = 5
+TEXTURE_BINS: Final = 7
+
+
+def colours(pixels: NDArray[np.uint8]) -> Array:
+    """A soft histogram of colours at half resolution, and one of roughness at three scales: -> [n, 251]."""
+    units, live = _units(pixels)
+    half = _halved(units)  # [n, units, 8, 8, 3]
+    n, count = half.shape[:2]
+    grid = np.linspace(-2, 2, COLOUR_BINS, dtype=np.float32)
+    spread = np.clip(half * np.array([1, 2, 2], np.float32), -2, 2).reshape(n, count, 64, 3)
+    bins = np.maximum(0, 1 - np.abs(spread[..., None] - grid) / (grid[1] - grid[0]))
+    pairs = (bins[..., 0, :, None] * bins[..., 1, None, :]).reshape(n, count, 64, -1)
+    joint = pairs.swapaxes(-1, -2) @ bins[..., 2, :] / 64  # [n, units, bins^2, bins]
+    parts = [joint.reshape(n, count, -1)]
+    scale, levels = half, np.linspace(-3, 1, TEXTURE_BINS, dtype=np.float32)
+    for _ in range(3):
+        across = np.abs(np.diff(scale, axis=3)).mean(axis=(2, 3))
+        down = np.abs(np.diff(scale, axis=2)).mean(axis=(2, 3))
+        roughness = np.log(0.05 + np.concatenate([across, down], axis=-1))  # [n, units, 6]
+        soft = np.exp(-np.square((roughness[..., None] - levels) / 0.6) / 2)
+        parts.append(np.float32(0.15) * soft.reshape(n, count, -1))
+        scale = _halved(scale)
+    return mean_over(np.concatenate(parts, axis=-1), live)
+
+
+IMAGE_ENCODERS: Final = (
+    DenseEncoder("image-patches", "image", 640, decode_image, patches, images),
+    DenseEncoder("image-gradients", "image", 384, decode_image, gradients, images),
+    DenseEncoder("image-colours", "image", COLOUR_BINS**3 + 18 * TEXTURE_BINS, decode_image, colours, images),
+)
+
+
+def _units(pixels: NDArray[np.uint8]) -> tuple[Array, NDArray[np.bool_]]:
+    """Units in opponent colours, about -2 to 2, [n, units, 16, 16, 3], and which are not neutral."""
+    n, height, width, _ = pixels.shape
+    rows, columns = height // PATCH_PIXELS, width // PATCH_PIXELS
+    split = pixels.reshape(n, rows, PATCH_PIXELS, columns, PATCH_PIXELS, 3).swapaxes(2, 3)
+    units = split.reshape(n, rows * columns, PATCH_PIXELS, PATCH_PIXELS, 3)
+    live = (units != IMAGE.neutral).any(axis=(2, 3, 4))
+    scaled = (units.astype(np.float32) - IMAGE.neutral) / 64
+    opponent = (scaled.reshape(-1, 3) @ _OPPONENT).astype(np.float32, copy=False)
+    return opponent.reshape(n, -1, PATCH_PIXELS, PATCH_PIXELS, 3), live
+
+
+def _cells(units: Array) -> Array:
+    """Quarters of units: [n, units, s, s, 3] -> [n, units, 4, s/2, s/2, 3]."""
+    n, count, side = units.shape[:3]
+    half = side // 2
+    return units.reshape(n, count, 2, half, 2, half, 3).swapaxes(3, 4).reshape(n, count, 4, half, half, 3)
+
+
+def _halved(pixels: Array) -> Array:
+    """Means of 2 by 2: [..., s, s, 3] -> [..., s/2, s/2, 3]."""
+    rows = pixels[..., ::2, :, :] + pixels[..., 1::2, :, :]
+    return (rows[..., ::2, :] + rows[..., 1::2, :]) * np.float32(0.25)
+
+
+def _frequencies(blocks: Array, slope: float) -> Array:
+    """Cosine transform of [..., 8, 8, 3], higher frequencies raised by a power, as one row: [..., 192]."""
+    return blocks.reshape(*blocks.shape[:-3], -1) @ _transform(slope)
+
+
+@cache
+def _transform(slope: float) -> Array:
+    k, x = np.arange(8)[:, None], np.arange(8)[None]
+    basis = np.cos(np.pi * (x + 0.5) * k / 8) / np.sqrt(4.0)
+    basis[0] /= np.sqrt(2.0)
+    raised = (1.0 + np.add.outer(np.arange(8), np.arange(8))) ** slope / 8
+    flat = np.einsum("ux,vy,uv->xyuv", basis, basis, raised).reshape(64, 64)
+    return np.kron(flat, np.eye(3)).astype(np.float32)
+
+
+def _edges(blocks: Array) -> Array:
+    """Fourier coefficients of a block's edge directions, each channel: [..., s, s, 3] -> [..., 21]."""
+    across = blocks[..., 1:-1, 2:, :] - blocks[..., 1:-1, :-2, :]
+    down = blocks[..., 2:, 1:-1, :] - blocks[..., :-2, 1:-1, :]
+    strength = np.sqrt(across * across + down * down + np.float32(1e-4))
+    direction = (across + 1j * down) / strength
+    root = np.sqrt(strength)
+    parts = [root.mean(axis=(-3, -2))]
+    for order in GRADIENT_ORDERS:
+        coefficient = (root * direction**order).mean(axis=(-3, -2))
+        parts += [coefficient.real, coefficient.imag]
+    return np.concatenate(parts, axis=-1).astype(np.float32)
