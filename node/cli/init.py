@@ -195,7 +195,7 @@ def challenge_items(data: Path | None, modality: Modality) -> list[bytes]:
     from node.modalities import load_challenge_items
 
     note(f"Reading challenge items ({modality.name}) ...")
-    return list(dict.fromkeys(load_challenge_items(modality.name, data)))
+    return list(dict.fromkeys(load_challenge_items(modality.name, data, tell=note)))
 
 
 def _say_what_next(directory: DataDir, card: MemberCard) -> None:

@@ -95,7 +95,7 @@ def _dense_items(source: str, modality: str) -> list[bytes]:
             f"the network embeds {modality}, and standard input is read as text: give a file or folder",
             ExitCode.BAD_INPUT,
         )
-    return list(dict.fromkeys(load_items(modality, Path(source).expanduser())))
+    return list(dict.fromkeys(load_items(modality, Path(source).expanduser(), tell=note)))
 
 
 def _standard_input() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node.modalities.audio_item import BLOCK_FRAMES, FRAMES_MAX, RATE_HZ, encode_audio
-from node.modalities.file_door import FileError, FileKind, kind_of, open_file, read_head
+from node.modalities.file_door import FileError, FileKind, kind_of, open_file, read_head, reason_of
 from node.modalities.mdct import FRAME_SAMPLES
 from node.modalities.resample import resampled
 from node.modalities.wav_header import check_wav_sizes
@@ -57,7 +57,7 @@ def audio_items(path: Path) -> list[bytes]:
                 items = [encode_audio(piece) for piece in _pieces(_blocks(path, sound), sound.samplerate)]
         except soundfile.LibsndfileError as error:
             raise FileError(
-                f"{path} is {kind}, but damaged or cut off ({error}): save or copy it again."
+                f"{path} is {kind}, but damaged or cut off ({reason_of(error)}): save or copy it again."
             ) from error
     if not items:
         raise FileError(f"{path} holds nothing louder than 60 dB below full scale: leave it out.")

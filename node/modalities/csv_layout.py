@@ -13,7 +13,7 @@ TIME_NAMES: Final = frozenset(
     {"", "date", "datetime", "index", "t", "time", "timestamp", "ts", "unnamed: 0", "zeit"}
 )
 """Names of a first column that holds time, in lower case, without a unit after a bracket or underscore."""
-_DELIMITERS: Final = (",", ";", "\t", "|", " ")
+DELIMITERS: Final = (",", ";", "\t", "|", " ")
 _NUMBER: Final = re.compile(
     r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[-+]?\d+)?|[-+]?inf(?:inity)?", re.IGNORECASE
 )
@@ -74,7 +74,7 @@ def layout_of(lines: list[str]) -> CsvLayout:
 
 
 def _split(lines: list[str]) -> tuple[str, list[list[str]]]:
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         rows = [[field.strip() for field in row] for row in csv.reader(lines, delimiter=delimiter) if row]
         if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) for row in rows):
             return delimiter, rows

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from node.modalities.csv_layout import MISSING, CsvLayout, layout_of
-from node.modalities.file_door import FileError
+from node.modalities.csv_layout import DELIMITERS, MISSING, CsvLayout, layout_of
+from node.modalities.file_door import FileError, reason_of
 from node.modalities.npy_array import VALUES_MAX
+from node.modalities.series_item import CHANNELS_MAX
 
 LINE_BYTES_MAX: Final = 1 << 16
 _LINES_LOOKED_AT: Final = 20
+_FIELDS_MAX: Final = 1024
 _BLOCK_BYTES: Final = 1 << 20
 _EVEN: Final = 1e-6
 """Steps of a column that counts differ by a smaller part of themselves."""
@@ -26,15 +29,23 @@ def read_csv(path: Path, file: BinaryIO, size_bytes: int) -> npt.NDArray[np.floa
     The first column is time, and left out, where `layout_of` says so, and where it rises by the same step
     from row to row. Raises FileError, for columns of anything but numbers too.
     """
-    layout = layout_of(_first_lines(path, file))
+    lines = _first_lines(path, file)
+    # Before every field is looked at: there may be thousands.
+    columns = 1 + max(lines[0].count(delimiter) for delimiter in DELIMITERS)
+    if columns > _FIELDS_MAX:
+        raise FileError(f"{path} has {columns:,} columns: keep {CHANNELS_MAX} channels at most.")
+    try:
+        layout = layout_of(lines)
+    except csv.Error as error:
+        raise FileError(f"{path} is no table ({reason_of(error)}): close its quotation marks.") from error
     if layout.not_numbers:
         name, value = layout.not_numbers[0]
         raise FileError(
             f"{path} has columns that are not numbers: {name[:40]!r} holds {value[:40]!r}; drop such "
             "columns, or give numbers for them."
         )
-    columns = range(1 if layout.has_time else 0, len(layout.names))
-    values = _rows(path, file, layout, list(columns))
+    channels = range(1 if layout.has_time else 0, len(layout.names))
+    values = _rows(path, file, layout, list(channels))
     if not layout.has_time and values.shape[1] > 1 and _counts(values[:, 0]):
         return np.ascontiguousarray(values[:, 1:])
     return values
@@ -65,23 +76,23 @@ def _first_lines(path: Path, file: BinaryIO) -> list[str]:
 
 def _rows(path: Path, file: BinaryIO, layout: CsvLayout, columns: list[int]) -> npt.NDArray[np.float64]:
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
     names = [str(column) for column in range(len(layout.names))]
     wanted = [names[column] for column in columns]
     batches: list[npt.NDArray[np.float64]] = []
     count = 0
     try:
-        with csv.open_csv(
+        with arrow_csv.open_csv(
             file,
-            read_options=csv.ReadOptions(
+            read_options=arrow_csv.ReadOptions(
                 use_threads=False,
                 block_size=_BLOCK_BYTES,
                 column_names=names,
                 skip_rows=1 if layout.has_header else 0,
             ),
-            parse_options=csv.ParseOptions(delimiter=layout.delimiter),
-            convert_options=csv.ConvertOptions(
+            parse_options=arrow_csv.ParseOptions(delimiter=layout.delimiter),
+            convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(wanted, pa.float64()),
                 include_columns=wanted,
                 null_values=_NULLS,
@@ -96,9 +107,8 @@ def _rows(path: Path, file: BinaryIO, layout: CsvLayout, columns: list[int]) -> 
                     np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
                 )
     except pa.ArrowException as error:
-        reason = str(error).splitlines()[0][:200]
         raise FileError(
-            f"{path} is no table of numbers ({reason}): give each line the same columns of numbers."
+            f"{path} is no table of numbers ({reason_of(error)}): give each line the same columns of numbers."
         ) from error
     return np.concatenate(batches) if batches else np.empty((0, len(wanted)))
 

@@ -16,6 +16,9 @@ HEAD_BYTES: Final = 4096
 """Enough of a file to tell its kind."""
 
 
+_REASON_CHARACTERS_MAX: Final = 200
+
+
 class FileError(CorpusError):
     """A file cannot become items; the message says what it is, why not, and what to do."""
 
@@ -65,6 +68,12 @@ def open_file(path: Path, size_bytes_max: int) -> Iterator[tuple[BinaryIO, int]]
         if "null" not in str(error):
             raise
         raise FileError(f"{str(path)!r} is no path: it has a null character.") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library says of a file, as a part of a sentence: one line, bounded, without its full stop."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:_REASON_CHARACTERS_MAX].rstrip(". ")
 
 
 def kind_of(head: bytes) -> FileKind:

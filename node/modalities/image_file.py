@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node.modalities.area import average_areas
-from node.modalities.file_door import FileError, FileKind, kind_of, open_file, read_head
+from node.modalities.file_door import FileError, FileKind, kind_of, open_file, read_head, reason_of
 from node.modalities.image_item import NEUTRAL, PATCH_PIXELS, SIDE_PIXELS_MAX, encode_image
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def _pixels(path: Path, file: BinaryIO, kind: FileKind) -> npt.NDArray[np.uint8]
                 _insist_on_size(path, *image.size)
                 return _averaged(image)
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise FileError(f"{path} is too large to decode ({error}): scale it down.") from error
+        raise FileError(f"{path} is too large to decode ({reason_of(error)}): scale it down.") from error
     except _DAMAGE as error:
         if isinstance(error, FileError):
             raise
         raise FileError(
-            f"{path} is {kind}, but damaged or cut off ({error}): save or copy it again."
+            f"{path} is {kind}, but damaged or cut off ({reason_of(error)}): save or copy it again."
         ) from error
 
 

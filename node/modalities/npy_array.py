@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from node.modalities.file_door import FileError
+from node.modalities.file_door import FileError, reason_of
 
 VALUES_MAX: Final = 8 << 20
 """64 MiB as float64."""
-_HEADER_CHARACTERS_MAX: Final = 4096
+_HEADER_BYTES_MAX: Final = 4096
 _NUMBERS: Final = "fiub"
 
 
@@ -29,7 +31,9 @@ def read_npy(path: Path, file: BinaryIO, size_bytes: int) -> npt.NDArray[np.floa
     if not 1 <= len(shape) <= 3:
         raise FileError(f"{path} has {len(shape)} dimensions: save it as [steps, channels].")
     if count > VALUES_MAX:
-        raise FileError(f"{path} says that it has {count:,} values, {VALUES_MAX:,} are read at most: cut it.")
+        raise FileError(
+            f"{path} says that it has {count:,} values, {VALUES_MAX:,} are read at most: cut it into parts."
+        )
     if count * kind.itemsize != size_bytes - file.tell():
         raise FileError(
             f"{path} says that it has {count * kind.itemsize:,} bytes of values and has "
@@ -46,15 +50,20 @@ def read_npy(path: Path, file: BinaryIO, size_bytes: int) -> npt.NDArray[np.floa
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    # A header may say that it is gigabytes long: numpy is shown no more than a sound one has.
+    head = io.BytesIO(file.read(_HEADER_BYTES_MAX))
     try:
-        version = np.lib.format.read_magic(file)
+        version = np.lib.format.read_magic(head)
         if version not in _READERS:
             raise FileError(f"{path} is an NPY file of version {version}: save it with numpy.save.")
-        shape, fortran, kind = _READERS[version](file, max_header_size=_HEADER_CHARACTERS_MAX)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise FileError(f"{path} has a damaged NPY header ({error}): save it with numpy.save.") from error
+        shape, fortran, kind = _READERS[version](head, max_header_size=_HEADER_BYTES_MAX)
+    except (ValueError, TypeError, SyntaxError, TokenError, MemoryError, RecursionError) as error:
+        raise FileError(
+            f"{path} has a damaged NPY header ({reason_of(error)}): save it with numpy.save."
+        ) from error
     if any(side < 0 for side in shape):
         raise FileError(f"{path} says that it has the shape {shape}: save it again.")
+    file.seek(head.tell())
     return shape, fortran, kind
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from node.modalities.file_door import FileError
+from node.modalities.file_door import FileError, reason_of
 from node.modalities.npy_array import VALUES_MAX
 from node.modalities.parquet_pages import PageError, check_pages
 
@@ -43,7 +43,7 @@ def read_parquet(path: Path, file: BinaryIO, size_bytes: int) -> npt.NDArray[np.
             if rows * len(channels) > VALUES_MAX:
                 raise FileError(
                     f"{path} says that it has {rows:,} rows of {len(channels)} channels, {VALUES_MAX:,} "
-                    "values are read at most: cut it."
+                    "values are read at most: cut it into parts."
                 )
             _check_columns(file, size_bytes, table, channels)
             values = np.full((rows, len(channels)), np.nan)
@@ -55,9 +55,13 @@ def read_parquet(path: Path, file: BinaryIO, size_bytes: int) -> npt.NDArray[np.
                     values[done : done + len(batch), place] = numbers.to_numpy(zero_copy_only=False)
                 done += len(batch)
     except PageError as error:
-        raise FileError(f"{path} is a Parquet file of absurd sizes ({error}): write it again.") from error
+        raise FileError(
+            f"{path} is a Parquet file of absurd sizes ({reason_of(error)}): write it again."
+        ) from error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise FileError(f"{path} is not a sound Parquet file ({error}): write it again.") from error
+        raise FileError(
+            f"{path} is not a sound Parquet file ({reason_of(error)}): write it again."
+        ) from error
     if done != rows:
         raise FileError(f"{path} ends after {done:,} of {rows:,} rows: write it again.")
     return values

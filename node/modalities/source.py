@@ -69,18 +69,18 @@ def items_of_source(
     items_bytes = other_kinds = refused = 0
     reasons: list[str] = []
     for done, path in enumerate(paths, start=1):
+        found: list[bytes] = []
         try:
-            if not alone and not _is_of(reader, path):
+            if alone or _is_of(reader, path):
+                found = reader.items(path)
+            else:
                 other_kinds += 1
-                continue
-            found = reader.items(path)
         except FileError as error:
             if alone:
                 raise
             refused += 1
             if refused <= REASONS_KEPT:
                 reasons.append(str(error))
-            continue
         for item in found:
             if item not in items:
                 items[item] = None

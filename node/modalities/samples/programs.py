@@ -6,6 +6,7 @@ import marshal
 import os
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,11 @@ def program_items(part: Part) -> Iterator[bytes]:
 
     Raises CorpusError where the standard library came without its sources.
     """
+    yield from _pieces(part)
+
+
+@cache  # two parts of 4 MB at most
+def _pieces(part: Part) -> list[bytes]:
     pieces: list[bytes] = []
     for index, path in enumerate(sorted(Path(os.__file__).parent.glob("*.py"))):
         if (index % 3 == 0) == (part == "anchors"):
@@ -37,4 +43,4 @@ def program_items(part: Part) -> Iterator[bytes]:
             "needed: install a Python that comes with its source files, or point to files of your own."
         )
     random.Random(f"deltamesh programs {SEEDS[part]}").shuffle(pieces)
-    yield from pieces[: PIECES_MAX[part]]
+    return pieces[: PIECES_MAX[part]]
