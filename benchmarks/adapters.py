@@ -1,7 +1,7 @@
-"""Views a second of every adapter, and what the node adds: `python benchmarks/adapters.py [MODEL ...] [--json]`.
+"""Views a second of every adapter, and what the node adds: `python benchmarks/adapters.py [MODEL ...]`.
 
-Without names: the built-in models, a user's function, a torch module, two servers with OpenAI's /v1/embeddings
-on loopback backed by a built-in model, and sentence-transformers with the offline wheel where it is installed.
+Without names: the built-in models, a user's function, a torch module, a server on loopback with OpenAI's
+/v1/embeddings backed by a built-in model, and sentence-transformers with the offline wheel where it is there.
 Each as `deltamesh models bench` times it, on one thread, at batches of 64.
 """
 
@@ -26,6 +26,8 @@ from node.models_bench import BatchSpeed, bench_model
 
 BATCH = 64
 OWN = """
+import numpy as np
+import torch
 from zlib import crc32
 
 ROWS = np.random.default_rng(0).normal(size=(4096, 256)).astype(np.float32)
@@ -37,7 +39,8 @@ class Module(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.table = torch.nn.EmbeddingBag(4096, 256)
-        self.layers = torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.GELU(), torch.nn.Linear(1024, 384))
+        wide, out = torch.nn.Linear(256, 1024), torch.nn.Linear(1024, 384)
+        self.layers = torch.nn.Sequential(wide, torch.nn.GELU(), out)
 
     def forward(self, views):
         words = [[crc32(word.encode()) % 4096 for word in view.split()] for view in views]
