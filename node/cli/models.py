@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from statistics import median
-from time import perf_counter
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +12,6 @@ from node.cli.load_bar import load_bar
 from node.cli.options import JsonOption
 from node.cli.output import (
     counted,
-    note,
     number,
     print_facts,
     print_json,
@@ -35,7 +32,6 @@ ThreadsOption = Annotated[int, typer.Option("--threads", metavar="N", help="Thre
 ReferenceOption = Annotated[
     str, typer.Option("--reference", metavar="NAME", help="Whose space to align to: the network's reference.")
 ]
-BATCHES = (1, 16, 64, 256)
 
 
 @app.command("list")
@@ -91,42 +87,38 @@ def bench(
     json_: JsonOption = False,
 ) -> None:
     """Time a model: views a second by batch, called directly and through the node's process for it."""
-    from node.encoders import DEFAULT_REFERENCE, load_encoder
-    from node.encoders.anchors import anchor_texts
-    from node.model_process.client import ModelProcess, ModelSettings
+    from node.models_bench import BATCHES, bench_model
 
-    texts = anchor_texts()[: max(BATCHES)]
-    with load_bar(model) or nullcontext(_unseen) as on_anchors:
-        direct = load_encoder(model, DEFAULT_REFERENCE, threads=threads, on_anchors=on_anchors)
-    rows = []
-    settings = ModelSettings(model, DEFAULT_REFERENCE, threads=threads, answer_within_s=600.0)
-    with ModelProcess(settings) as process, progress("timing", len(BATCHES) * repeat) as bar:
-        note(f"Starting {model} in a process of its own ...")
-        process.start()
-        for size in BATCHES:
-            times: dict[str, list[float]] = {"direct": [], "process": []}
-            for _ in range(repeat):
-                # In turns: what else the machine does falls on both.
-                for name, encoder in (("direct", direct), ("process", process)):
-                    began = perf_counter()
-                    encoder.encode(texts[:size])
-                    times[name].append(perf_counter() - began)
-                bar.step()
-            one, other = median(times["direct"]), median(times["process"])
-            rows.append(
-                {"batch": size, "direct": size / one, "process": size / other, "overhead": other / one - 1}
-            )
+    with ExitStack() as stack:
+        on_anchors = stack.enter_context(load_bar(model) or nullcontext(_unseen))
+        bar = stack.enter_context(progress("timing", len(BATCHES)))
+        found = bench_model(model, threads, repeat, on_anchors=on_anchors, on_batch=bar.step)
     if json_:
-        print_json({"model": model, "threads": threads, "batches": rows})
+        print_json(found.document())
         return
+    columns = [
+        "batch",
+        "the model alone",
+        "aligned",
+        "through the node",
+        "overhead",
+        "in CPU",
+        "with alignment",
+    ]
     print_table(
-        f"{model}: views a second, medians of {counted(repeat, 'run')}",
-        ["batch", "called directly", "through the node", "overhead"],
+        f"{model}: views a second, medians of {counted(repeat, 'run')} or more",
+        columns,
         [
-            [f"{row['batch']}", f"{row['direct']:,.0f}", f"{row['process']:,.0f}", f"{row['overhead']:+.1%}"]
-            for row in rows
+            [
+                f"{row.batch}",
+                *(f"{speed:,.0f}" for speed in (row.model, row.aligned, row.process)),
+                f"{row.overhead:+.1%}",
+                "-" if row.cpu_overhead is None else f"{row.cpu_overhead:+.1%}",
+                f"{row.overhead_with_alignment:+.1%}",
+            ]
+            for row in found.batches
         ],
-        right=frozenset({"batch", "called directly", "through the node", "overhead"}),
+        right=frozenset(columns),
     )
 
 

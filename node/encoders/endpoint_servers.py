@@ -12,7 +12,7 @@ from typing import Final
 
 AT_ONCE_PER_SERVER: Final = 4
 PAUSE_S: Final = 0.25
-"""Until a server that failed is asked again where no other is left; doubled by each failure to PAUSE_S_MAX."""
+"""Until a server that failed is asked again where no other is left; doubled each time to PAUSE_S_MAX."""
 PAUSE_S_MAX: Final = 2.0
 REST_S: Final = 2.0
 """Until it is asked again where others answer; doubled likewise to REST_S_MAX."""

@@ -66,6 +66,11 @@ class ModelProcess:
         """The name it is loaded by."""
         return self._settings.model
 
+    @property
+    def pid(self) -> int:
+        """Of the process; 0 while none runs."""
+        return 0 if self._process is None else self._process.pid
+
     def __enter__(self) -> Self:
         return self
 

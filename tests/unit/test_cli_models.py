@@ -70,4 +70,4 @@ def test_bench__times_both_ways(file: Path) -> None:
     ended = deltamesh("models", "bench", f"{file}:words", "--repeat", 1, "--json")
     assert ended.code == 0, ended.err
     assert [row["batch"] for row in ended.json["batches"]] == [1, 16, 64, 256]
-    assert all(row["direct"] > 0 and row["process"] > 0 for row in ended.json["batches"])
+    assert all(row["model"] > 0 and row["aligned"] > 0 and row["process"] > 0 for row in ended.json["batches"])

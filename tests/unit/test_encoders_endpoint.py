@@ -208,7 +208,7 @@ def test_server_that_asks_to_wait_for_long__is_not_waited_for() -> None:
     with embedding_server(status=429, retry_after="300") as server:
         model = EndpointModel(f"bge@{server.url}")
         with pytest.raises(
-            EncoderError, match=r"has no server to ask: .* answers 429 and asks to wait 300 s"
+            EncoderError, match=r"has no server to ask: .* 429 and asks to wait 300 s"
         ):
             model.embed(["a"])
         with pytest.raises(EncoderError, match="asks to wait 300 s"):
