@@ -25,7 +25,7 @@ def places_of(data: TrainingSet, mixture: Mixture, source: Positives) -> NDArray
 
 
 def epoch_batches(
-    data: TrainingSet, places: NDArray[np.int64], batch_items: int, seed: int, epoch: int
+    places: NDArray[np.int64], batch_items: int, seed: int, epoch: int
 ) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
     """(places of a batch, its own randomness); a remainder joins the last batch, no batch is of one item."""
     draw = np.random.default_rng((seed, epoch))

@@ -113,7 +113,7 @@ def _epoch(
 ) -> tuple[float, dict[str, float]]:
     losses: list[float] = []
     parts: dict[str, list[float]] = {name: [] for name in options.mixture.names}
-    for of_batch, draw in epoch_batches(data, places, options.batch_items, options.seed, epoch):
+    for of_batch, draw in epoch_batches(places, options.batch_items, options.seed, epoch):
         batch = embed_batch(model, data, of_batch, options.mixture, options.positives, draw)
         loss, of_names = options.mixture(batch)
         if not bool(torch.isfinite(loss)):
