@@ -1,7 +1,7 @@
 """What trained models are worth on data they have not seen: digits of new classes, series with few labels.
 
-    python -m benchmarks.training_shows digits --seeds 5
-    python -m benchmarks.training_shows series --seeds 5
+python -m benchmarks.training_shows digits --seeds 5
+python -m benchmarks.training_shows series --seeds 5
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ def digits(seed: int, epochs: int) -> dict[str, float]:
     for each in GALLERY_EACH:
         for _ in range(DRAWS):
             gallery = np.concatenate(
-                [draw.permutation(np.flatnonzero(test.labels == one))[:each] for one in np.unique(test.labels)]
+                [
+                    draw.permutation(np.flatnonzero(test.labels == one))[:each]
+                    for one in np.unique(test.labels)
+                ]
             )
             probes = np.setdiff1d(np.arange(len(test)), gallery)
             for name, rows in spaces.items():

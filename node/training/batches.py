@@ -63,9 +63,7 @@ def embed_batch(
         targets = torch.from_numpy(data.targets[places]).to(device)
     rows = model([view for views in groups.values() for view in views])
     embedded = dict(zip(groups, rows.split([len(views) for views in groups.values()]), strict=True))
-    return Embedded(
-        **embedded, negatives=negatives, drawn_negative=drawn, share=share, targets=targets
-    )
+    return Embedded(**embedded, negatives=negatives, drawn_negative=drawn, share=share, targets=targets)
 
 
 def _one_negative(negatives: NDArray[np.bool_], draw: np.random.Generator) -> NDArray[np.int64]:

@@ -88,7 +88,9 @@ def _by_labels(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Gen
 
 def _by_masks(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Generator) -> PositivePairs:
     split = [split_of(data.modality, data.items[place], draw) for place in places]
-    return PositivePairs([one.mask for one in split], [one.inverse for one in split], _all_others(len(places)))
+    return PositivePairs(
+        [one.mask for one in split], [one.inverse for one in split], _all_others(len(places))
+    )
 
 
 def _by_windows(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Generator) -> PositivePairs:

@@ -80,9 +80,7 @@ def train(
         progress = read_checkpoint(folder, model, optimiser, named)
     elif (folder / CHECKPOINT_NAME).exists():
         raise TrainingError(f"{folder} holds a training: go on with --resume, or choose another folder")
-    log = TrainingLog(
-        folder, options.mixture.names, metric_of(options.mixture).value, progress.epochs_done
-    )
+    log = TrainingLog(folder, options.mixture.names, metric_of(options.mixture).value, progress.epochs_done)
     while progress.epochs_done < options.epochs and not _is_over(progress, options):
         epoch = progress.epochs_done + 1
         loss, parts = _epoch(model, learning, places, options, optimiser, epoch)

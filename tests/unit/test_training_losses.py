@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -99,8 +99,7 @@ def test_differential__is_what_the_rule_scores() -> None:
 
 
 def test_differential__of_a_collapsed_space_is_no_better_than_chance() -> None:
-    one = torch.ones(6, 4, dtype=torch.float64) + 1e-4 * drawn(4, 6, 4)
-    other, third = one + 1e-4 * drawn(5, 6, 4), one + 1e-4 * drawn(6, 6, 4)
+    one, other, third = (1 + 1e-4 * drawn(seed, 6, 4) for seed in (4, 5, 6))
     assert differential(one, other, third, torch.full((6,), 0.5)).item() > 0.5
     assert differential_literal(0 * one, 0 * other, 0 * third).item() < 1e-9
 
@@ -109,6 +108,7 @@ def test_distillation__is_one_less_the_cosine() -> None:
     assert distillation(rows((1, 0), (0, 2)), rows((3, 4), (0, 5))).item() == pytest.approx((0.4 + 0) / 2)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1_000), st.integers(2, 6), st.floats(0.1, 10.0))
 def test_losses_of_directions__do_not_depend_on_norms(seed: int, count: int, scale: float) -> None:
     a, b, c = (drawn(seed + part, count, 4) for part in range(3))
