@@ -85,7 +85,8 @@ def digits(seed: int, epochs: int) -> dict[str, float]:
 def series(seed: int, epochs: int) -> dict[str, float]:
     """Accuracy on recordings never seen, with a tenth of the labels of those trained on."""
     data = sample_series(seed)
-    assert data.labels is not None and data.recordings is not None
+    assert data.labels is not None
+    assert data.recordings is not None
     last = data.recordings.max()
     learning = np.flatnonzero(data.recordings <= last - 3)
     tested = np.flatnonzero(data.recordings > last - 3)

@@ -1,4 +1,4 @@
-"""The batches of an epoch: a pure function of the seed and the epoch, so that training can be taken up again."""
+"""The batches of an epoch: a pure function of the seed and the epoch, so that training can resume."""
 
 from __future__ import annotations
 

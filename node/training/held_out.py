@@ -67,7 +67,9 @@ def agreement(rows: NDArray[np.float32], targets: NDArray[np.float32] | None) ->
 
 
 def _reciprocal_rank(batch: Embedded) -> float:
-    assert batch.anchor is not None and batch.positive is not None and batch.negatives is not None
+    assert batch.anchor is not None
+    assert batch.positive is not None
+    assert batch.negatives is not None
     cosines: Tensor = normalize(batch.anchor, dim=1) @ normalize(batch.positive, dim=1).T  # [n, n]
     # Ties count against the model: one that gives everything the same vector finds nothing.
     before = (cosines >= cosines.diagonal()[:, None]) & batch.negatives

@@ -47,7 +47,7 @@ class PositivePairs:
 def draw_pairs(
     data: TrainingSet, places: NDArray[np.int64], source: Positives, draw: np.random.Generator
 ) -> PositivePairs:
-    """Pairs of the items at `places`. Raises TrainingError where the data do not have what they are made of."""
+    """Pairs of the items at `places`. Raises TrainingError where the data do not have them."""
     return _SOURCES[source](data, places, draw)
 
 

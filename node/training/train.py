@@ -18,8 +18,13 @@ from node.training.batches import embed_batch, epoch_batches, places_of
 from node.training.checkpoint import NAME as CHECKPOINT_NAME
 from node.training.checkpoint import Progress, read_checkpoint, write_checkpoint
 from node.training.errors import TrainingError
-from node.training.folder import WEIGHTS_NAME, load_weights, read_tensors, save_model
-from node.training.folder import WEIGHTS_BYTES_MAX as _BYTES_MAX
+from node.training.folder import (
+    WEIGHTS_BYTES_MAX,
+    WEIGHTS_NAME,
+    load_weights,
+    read_tensors,
+    save_model,
+)
 from node.training.held_out import measure, metric_of
 from node.training.log import EpochLine, TrainingLog
 from node.training.mixture import Mixture, Need
@@ -97,7 +102,7 @@ def train(
         on_epoch(line)
     if progress.best_epoch:
         path = folder / WEIGHTS_NAME
-        load_weights(model, read_tensors(path, _BYTES_MAX), path)
+        load_weights(model, read_tensors(path, WEIGHTS_BYTES_MAX), path)
     return progress
 
 

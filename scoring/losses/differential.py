@@ -43,7 +43,7 @@ def differential(full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor) -> 
     part = share.to(full.dtype)[:, None]
     recomposed = normalize(part * normalize(mask, dim=1) + (1 - part) * normalize(inverse, dim=1), dim=1)
     own = squared_distance(whole, recomposed)
-    # Around the mean, where sum_j f_j = 0: sum_j ||f_j - r_i||^2 = sum_j ||f_j||^2 + n ||r_i||^2 loses no digits.
+    # Around the mean sum_j f_j = 0: sum_j ||f_j - r_i||^2 = sum_j ||f_j||^2 + n ||r_i||^2 loses no digits.
     mean = whole.mean(dim=0)
     sums = (whole - mean).square().sum() + count * (recomposed - mean).square().sum(dim=1)
     foreign = (sums - own) / (count - 1)
