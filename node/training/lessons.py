@@ -1,4 +1,4 @@
-"""The lessons of an encoder that runs: in its model's process, a little at a time: a wave never waits long."""
+"""The lessons of an encoder that runs: in its model's process, a little at a time."""
 
 from __future__ import annotations
 
