@@ -4,7 +4,7 @@ The machines, audits, scoring rule and epoch records of the node over simulated 
 real encoders. Both twins start from the same weights. The learner is given what every encoder can fetch: the
 items and consensus vectors of the rounds certified so far, after each round.
 
-    python -m benchmarks.learning_encoder --rounds 24 --seeds 5
+    python -m benchmarks.learning_encoder --rounds 22 --seeds 5
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from protocol.rounds import effects as fx
 from protocol.schedule import slot_start_ms
 
 STATIC = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
-BUCKETS, WIDTH = 1 << 14, 128
+BUCKETS, WIDTH = 1 << 15, 256
 START_TEXTS, START_EPOCHS = 600, 3
 RESAMPLES = 10_000
 WAVES_KEPT = 16
@@ -214,7 +214,7 @@ def print_run(one: dict[str, Any]) -> None:
 def main() -> None:
     """Run and print; `--json FILE` keeps everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=22)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--split", default="final")
     parser.add_argument("--cache", type=Path, required=True, help="keeps the alignments")

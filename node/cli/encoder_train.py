@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, genesis_of, settings_of
+from node.cli.options import (
+    HomeOption,
+    JsonOption,
+    NetworkOption,
+    existing_directory,
+    genesis_of,
+    settings_of,
+)
 from node.cli.output import counted, note, number, print_facts, print_json, progress
 
 if TYPE_CHECKING:
@@ -58,7 +65,9 @@ def train(
     epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1)] = 20,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=2, help="Items of a batch.")] = 64,
     rate: Annotated[float, typer.Option("--rate", metavar="X", help="Of Adam.")] = 0.002,
-    margin: Annotated[float, typer.Option("--margin", metavar="X", help="Of the losses that have one.")] = 0.2,
+    margin: Annotated[
+        float, typer.Option("--margin", metavar="X", help="Of the losses that have one.")
+    ] = 0.2,
     temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of infonce.")] = 0.1,
     patience: Annotated[
         int, typer.Option("--patience", metavar="N", min=1, help="End after so many epochs without progress.")
@@ -112,7 +121,9 @@ def train(
     )
     model = (load_model(start) if start else build_model(architecture_for(found), seed)).to(place)
     if model.modality != found.modality:
-        raise CommandError(f"{start} embeds {model.modality}, the data are {found.modality}", ExitCode.BAD_INPUT)
+        raise CommandError(
+            f"{start} embeds {model.modality}, the data are {found.modality}", ExitCode.BAD_INPUT
+        )
     if from_consensus:
         lift_onto(model, found)
     _train(model, found, options, out, resume, json_)

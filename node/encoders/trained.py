@@ -79,7 +79,7 @@ class TrainedModel:
                 raise EncoderError(str(error)) from error
             if self._model.modality != self._modality:
                 raise EncoderError(
-                    f"{self.name} embeds {self._model.modality}, and {self._modality} is asked of it: train one "
-                    f"with `deltamesh encoder train --modality {self._modality}`"
+                    f"{self.name} embeds {self._model.modality}, and {self._modality} is asked of it: "
+                    f"train one with `deltamesh encoder train --modality {self._modality}`"
                 )
         return self._model

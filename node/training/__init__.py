@@ -1,1 +1,1 @@
-"""Small encoders of one's own: what they are, what they learn from, and how. Everything here imports torch."""
+"""Small encoders of one's own: what they are, what they learn from, and how. All of it imports torch."""

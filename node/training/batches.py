@@ -1,4 +1,4 @@
-"""The batches of an epoch: a pure function of the seed and the epoch, so that training can be taken up again."""
+"""The batches of an epoch: a pure function of the seed and the epoch, so that training can resume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def places_of(data: TrainingSet, mixture: Mixture, source: Positives) -> NDArray
 
 
 def epoch_batches(
-    data: TrainingSet, places: NDArray[np.int64], batch_items: int, seed: int, epoch: int
+    places: NDArray[np.int64], batch_items: int, seed: int, epoch: int
 ) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
     """(places of a batch, its own randomness); a remainder joins the last batch, no batch is of one item."""
     draw = np.random.default_rng((seed, epoch))
@@ -63,9 +63,7 @@ def embed_batch(
         targets = torch.from_numpy(data.targets[places]).to(device)
     rows = model([view for views in groups.values() for view in views])
     embedded = dict(zip(groups, rows.split([len(views) for views in groups.values()]), strict=True))
-    return Embedded(
-        **embedded, negatives=negatives, drawn_negative=drawn, share=share, targets=targets
-    )
+    return Embedded(**embedded, negatives=negatives, drawn_negative=drawn, share=share, targets=targets)
 
 
 def _one_negative(negatives: NDArray[np.bool_], draw: np.random.Generator) -> NDArray[np.int64]:

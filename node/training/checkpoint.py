@@ -53,9 +53,7 @@ def write_checkpoint(
     write_atomically(folder / NAME, save(tensors, metadata))
 
 
-def read_checkpoint(
-    folder: Path, model: EmbeddingModel, optimiser: Optimiser, options: str
-) -> Progress:
+def read_checkpoint(folder: Path, model: EmbeddingModel, optimiser: Optimiser, options: str) -> Progress:
     """Take a training up where it was. Raises TrainingError for another training's checkpoint, or none."""
     path = folder / NAME
     tensors = read_tensors(path, 4 * WEIGHTS_BYTES_MAX)

@@ -65,7 +65,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def load_weights(model: EmbeddingModel, tensors: dict[str, Tensor], source: Path) -> None:
-    """Put tensors into a model. Raises TrainingError, naming `source`, where they do not fit or are no numbers."""
+    """Put the tensors of `source` into a model. Raises TrainingError where they do not fit."""
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if wanted != found:

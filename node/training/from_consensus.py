@@ -20,15 +20,15 @@ def consensus_set(directory: DataDir, modality: str) -> TrainingSet:
         items, vectors = pairs.newest(PAIRS_MAX)
     if len(items) < PAIRS_MIN:
         raise TrainingError(
-            f"{directory.root} holds {len(items)} pairs, {PAIRS_MIN} are needed: let the encoder run for more "
-            "rounds"
+            f"{directory.root} holds {len(items)} pairs, {PAIRS_MIN} are needed: let the encoder run for "
+            "more rounds"
         )
     views = tuple(item.decode() if modality == "text" else item for item in items)
     return TrainingSet(modality, views, targets=vectors)
 
 
 def lift_onto(model: EmbeddingModel, data: TrainingSet) -> None:
-    """Give a model without one the rotation of its space onto the consensus (Procrustes). Raises TrainingError."""
+    """Give a model that has none the rotation of its space onto the consensus. Raises TrainingError."""
     if model.lift is not None:
         return
     if data.targets is None:

@@ -39,7 +39,9 @@ def metric_of(mixture: Mixture) -> Metric:
 
 
 @torch.no_grad()
-def measure(model: EmbeddingModel, data: TrainingSet, mixture: Mixture, source: Positives, seed: int) -> float:
+def measure(
+    model: EmbeddingModel, data: TrainingSet, mixture: Mixture, source: Positives, seed: int
+) -> float:
     """The metric over all items of `data`; masks and pairs are the same at every call with the same seed."""
     metric = metric_of(mixture)
     if metric is Metric.AGREEMENT:
@@ -49,7 +51,9 @@ def measure(model: EmbeddingModel, data: TrainingSet, mixture: Mixture, source: 
     for index, part in enumerate(np.split(places, range(AT_ONCE, len(places), AT_ONCE))):
         draw = np.random.default_rng((seed, HELD_OUT_EPOCH, index))
         batch = embed_batch(model, data, part, mixture, source, draw)
-        found.append(_reciprocal_rank(batch) if metric is Metric.RECIPROCAL_RANK else -float(mixture(batch)[0]))
+        found.append(
+            _reciprocal_rank(batch) if metric is Metric.RECIPROCAL_RANK else -float(mixture(batch)[0])
+        )
         counts.append(len(part))
     return float(np.average(found, weights=counts))
 
@@ -63,7 +67,9 @@ def agreement(rows: NDArray[np.float32], targets: NDArray[np.float32] | None) ->
 
 
 def _reciprocal_rank(batch: Embedded) -> float:
-    assert batch.anchor is not None and batch.positive is not None and batch.negatives is not None
+    assert batch.anchor is not None
+    assert batch.positive is not None
+    assert batch.negatives is not None
     cosines: Tensor = normalize(batch.anchor, dim=1) @ normalize(batch.positive, dim=1).T  # [n, n]
     # Ties count against the model: one that gives everything the same vector finds nothing.
     before = (cosines >= cosines.diagonal()[:, None]) & batch.negatives

@@ -96,18 +96,24 @@ def _info_nce(batch: Embedded, constants: Constants) -> Tensor:
 
 def _differential(batch: Embedded, constants: Constants) -> Tensor:
     full, mask, inverse, share = batch.full, batch.mask, batch.inverse, batch.share
-    assert full is not None and mask is not None and inverse is not None and share is not None
+    assert full is not None
+    assert mask is not None
+    assert inverse is not None
+    assert share is not None
     return differential(full, mask, inverse, share)
 
 
 def _literal(batch: Embedded, constants: Constants) -> Tensor:
     full, mask, inverse = batch.full, batch.mask, batch.inverse
-    assert full is not None and mask is not None and inverse is not None
+    assert full is not None
+    assert mask is not None
+    assert inverse is not None
     return differential_literal(full, mask, inverse)
 
 
 def _distillation(batch: Embedded, constants: Constants) -> Tensor:
-    assert batch.full is not None and batch.targets is not None
+    assert batch.full is not None
+    assert batch.targets is not None
     rows = normalize(batch.full, dim=1)
     # The network takes an encoder's mean off its answers before it compares: so does this.
     return distillation(rows - rows.mean(dim=0), batch.targets)
@@ -176,7 +182,8 @@ class Mixture:
 
 
 def _pair(batch: Embedded) -> tuple[Tensor, Tensor]:
-    assert batch.anchor is not None and batch.positive is not None
+    assert batch.anchor is not None
+    assert batch.positive is not None
     return batch.anchor, batch.positive
 
 
@@ -184,6 +191,7 @@ def _triplets(batch: Embedded) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Unit rows of anchor, positive and negative, and which anchors have one."""
     anchor, positive = (normalize(rows, dim=1) for rows in _pair(batch))
     drawn = batch.drawn_negative
-    assert drawn is not None and batch.negatives is not None
+    assert drawn is not None
+    assert batch.negatives is not None
     has = batch.negatives.gather(1, drawn[:, None])[:, 0]
     return anchor, positive, positive[drawn], has

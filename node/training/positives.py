@@ -47,7 +47,7 @@ class PositivePairs:
 def draw_pairs(
     data: TrainingSet, places: NDArray[np.int64], source: Positives, draw: np.random.Generator
 ) -> PositivePairs:
-    """Pairs of the items at `places`. Raises TrainingError where the data do not have what they are made of."""
+    """Pairs of the items at `places`. Raises TrainingError where the data do not have them."""
     return _SOURCES[source](data, places, draw)
 
 
@@ -88,7 +88,9 @@ def _by_labels(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Gen
 
 def _by_masks(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Generator) -> PositivePairs:
     split = [split_of(data.modality, data.items[place], draw) for place in places]
-    return PositivePairs([one.mask for one in split], [one.inverse for one in split], _all_others(len(places)))
+    return PositivePairs(
+        [one.mask for one in split], [one.inverse for one in split], _all_others(len(places))
+    )
 
 
 def _by_windows(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Generator) -> PositivePairs:

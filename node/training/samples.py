@@ -42,8 +42,8 @@ def sample_series(seed: int = 0) -> TrainingSet:
     """Generated recordings of someone who changes between activities: three channels, labelled by activity.
 
     An activity is a rhythm of two frequencies with its own share in each channel. Who records has their own
-    pace and strength, phases run on, and there is noise: two windows of one activity look alike in rhythm, not
-    step by step. It lasts 4 to 12 windows, so that a window's neighbours mostly are of the same activity.
+    pace and strength, phases run on, and there is noise: two windows of one activity look alike in rhythm,
+    not step by step. It lasts 4 to 12 windows, so that a window's neighbours mostly are of the same activity.
     """
     draw = np.random.default_rng((seed, 0x5E))
     rhythms = draw.uniform(0.02, 0.2, (ACTIVITIES, 2))  # cycles a step
@@ -85,4 +85,5 @@ def _recorded(
     phases = 2 * np.pi * np.cumsum(rhythms[of_step] * pace, axis=0)  # [steps, 2]
     phases += draw.uniform(0, 2 * np.pi, 2)
     signal = np.einsum("sk,skc->sc", np.sin(phases), shares[of_step])
-    return signal * strength + draw.normal(0, 0.8, signal.shape)
+    noisy: NDArray[np.float64] = signal * strength + draw.normal(0, 0.8, signal.shape)
+    return noisy

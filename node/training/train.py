@@ -18,8 +18,13 @@ from node.training.batches import embed_batch, epoch_batches, places_of
 from node.training.checkpoint import NAME as CHECKPOINT_NAME
 from node.training.checkpoint import Progress, read_checkpoint, write_checkpoint
 from node.training.errors import TrainingError
-from node.training.folder import WEIGHTS_NAME, load_weights, read_tensors, save_model
-from node.training.folder import WEIGHTS_BYTES_MAX as _BYTES_MAX
+from node.training.folder import (
+    WEIGHTS_BYTES_MAX,
+    WEIGHTS_NAME,
+    load_weights,
+    read_tensors,
+    save_model,
+)
 from node.training.held_out import measure, metric_of
 from node.training.log import EpochLine, TrainingLog
 from node.training.mixture import Mixture, Need
@@ -80,9 +85,7 @@ def train(
         progress = read_checkpoint(folder, model, optimiser, named)
     elif (folder / CHECKPOINT_NAME).exists():
         raise TrainingError(f"{folder} holds a training: go on with --resume, or choose another folder")
-    log = TrainingLog(
-        folder, options.mixture.names, metric_of(options.mixture).value, progress.epochs_done
-    )
+    log = TrainingLog(folder, options.mixture.names, metric_of(options.mixture).value, progress.epochs_done)
     while progress.epochs_done < options.epochs and not _is_over(progress, options):
         epoch = progress.epochs_done + 1
         loss, parts = _epoch(model, learning, places, options, optimiser, epoch)
@@ -99,7 +102,7 @@ def train(
         on_epoch(line)
     if progress.best_epoch:
         path = folder / WEIGHTS_NAME
-        load_weights(model, read_tensors(path, _BYTES_MAX), path)
+        load_weights(model, read_tensors(path, WEIGHTS_BYTES_MAX), path)
     return progress
 
 
@@ -113,7 +116,7 @@ def _epoch(
 ) -> tuple[float, dict[str, float]]:
     losses: list[float] = []
     parts: dict[str, list[float]] = {name: [] for name in options.mixture.names}
-    for of_batch, draw in epoch_batches(data, places, options.batch_items, options.seed, epoch):
+    for of_batch, draw in epoch_batches(places, options.batch_items, options.seed, epoch):
         batch = embed_batch(model, data, of_batch, options.mixture, options.positives, draw)
         loss, of_names = options.mixture(batch)
         if not bool(torch.isfinite(loss)):

@@ -34,7 +34,9 @@ class TrainingSet:
         for name in ("labels", "recordings", "targets"):
             known = getattr(self, name)
             if known is not None and len(known) != len(self.items):
-                raise TrainingError(f"{len(self.items)} items and {len(known)} {name}: give one for each item")
+                raise TrainingError(
+                    f"{len(self.items)} items and {len(known)} {name}: give one for each item"
+                )
 
     def __len__(self) -> int:
         return len(self.items)
@@ -52,20 +54,22 @@ class TrainingSet:
 
 
 def held_out(data: TrainingSet, seed: int) -> tuple[TrainingSet, TrainingSet]:
-    """(to train on, held out): a tenth, HELD_OUT_MAX at most, drawn by the seed.
+    """(to train on, held out): a tenth, about HELD_OUT_MAX at most, drawn by the seed.
 
-    Of series a tenth of the time in one piece at the end of each recording, since a window is much like its
-    neighbours. Raises TrainingError for too few items.
+    Of each class two or more, so that they have positives. Of series a tenth of the time in one piece at the
+    end of each recording, since a window is much like its neighbours. Raises TrainingError for too few items.
     """
     if len(data) < ITEMS_MIN:
         raise TrainingError(f"{len(data)} items are too few to train on: give {ITEMS_MIN} or more")
-    count = min(HELD_OUT_MAX, max(4, int(len(data) * HELD_OUT_SHARE)))
+    draw = np.random.default_rng((seed, 0x686F))
+    groups = [np.arange(len(data))]
     if data.recordings is not None:
-        kept_out = np.zeros(len(data), bool)
-        for recording in np.unique(data.recordings):
-            places = np.flatnonzero(data.recordings == recording)
-            kept_out[places[len(places) - max(2, round(len(places) * HELD_OUT_SHARE)) :]] = True
-    else:
-        kept_out = np.zeros(len(data), bool)
-        kept_out[np.random.default_rng((seed, 0x686F)).permutation(len(data))[:count]] = True
-    return data.part(np.flatnonzero(~kept_out)), data.part(np.flatnonzero(kept_out))
+        groups = [np.flatnonzero(data.recordings == one) for one in np.unique(data.recordings)]
+    elif data.labels is not None:
+        groups = [np.flatnonzero(data.labels == one) for one in np.unique(data.labels)]
+    share = min(HELD_OUT_SHARE, HELD_OUT_MAX / len(data))
+    chosen = np.zeros(len(data), bool)
+    for places in groups:
+        ordered = places if data.recordings is not None else draw.permutation(places)
+        chosen[ordered[len(places) - min(len(places) // 2, max(2, round(len(places) * share))) :]] = True
+    return data.part(np.flatnonzero(~chosen)), data.part(np.flatnonzero(chosen))

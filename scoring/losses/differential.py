@@ -10,8 +10,9 @@ from torch.nn.functional import normalize
 from scoring.errors import ScoringError
 from scoring.losses.shapes import checked, distance, squared_distance
 
-FOREIGN_MIN: Final = 1e-6
-"""As in the rule: below it all items are one."""
+FOREIGN_MIN: Final = 1e-12
+"""Below it all items are one. The rule stops at 1e-6, where other gates have closed: here a model that
+collapses must not have won."""
 
 
 def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor) -> Tensor:
@@ -42,7 +43,8 @@ def differential(full: Tensor, mask: Tensor, inverse: Tensor, share: Tensor) -> 
     part = share.to(full.dtype)[:, None]
     recomposed = normalize(part * normalize(mask, dim=1) + (1 - part) * normalize(inverse, dim=1), dim=1)
     own = squared_distance(whole, recomposed)
-    # Of unit rows ||f_j - r_i||^2 = 2 - 2 f_j . r_i: the mean over j needs their sum alone.
-    sums = 2.0 * count - 2.0 * (recomposed @ whole.sum(dim=0))
+    # Around the mean sum_j f_j = 0: sum_j ||f_j - r_i||^2 = sum_j ||f_j||^2 + n ||r_i||^2 loses no digits.
+    mean = whole.mean(dim=0)
+    sums = (whole - mean).square().sum() + count * (recomposed - mean).square().sum(dim=1)
     foreign = (sums - own) / (count - 1)
     return (own / foreign.clamp_min(FOREIGN_MIN)).mean()

@@ -44,10 +44,11 @@ def generalized_triplet(
     margin: float = 0.2,
     form: Distance = Distance.SQUARED,
 ) -> Tensor:
-    """L = (1 / N) sum_i max(0, ||f(a_i) - f(p_i)||^2 - min_j ||f(a_i) - f(n_j)||^2 + m): the hardest negative.
+    """L = (1 / N) sum_i max(0, ||f(a_i) - f(p_i)||^2 - min_j ||f(a_i) - f(n_j)||^2 + m).
 
-    Rows [n, d]; the negatives of i are the positives of the other items j, or of those where `negatives`
-    [n, n] is True. An anchor without a negative costs nothing. Raises ScoringError when shapes disagree.
+    The hardest negative counts. Rows [n, d]; the negatives of i are the positives of the other items j, or of
+    those where `negatives` [n, n] is True. An anchor without a negative costs nothing. Raises ScoringError
+    when shapes disagree.
     """
     checked(anchor, positive)
     apart = checked_negatives(negatives, anchor)

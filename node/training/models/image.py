@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -31,8 +32,7 @@ class PatchImageNet(nn.Module):
         width = made_of.width
         widths = [6, width, 2 * width, 2 * width, 4 * width]
         self.layers = nn.ModuleList(
-            nn.Conv2d(below, above, 3, stride=2, padding=1)
-            for below, above in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(below, above, 3, stride=2, padding=1) for below, above in pairwise(widths)
         )
         self.head = nn.Linear(4 * width, made_of.dimensions)
 

@@ -12,8 +12,8 @@ from node.encoders.alignment import AffineMap
 class Lift(nn.Module):
     """unit(rows) [n, d] -> (unit(rows) - source_mean) @ matrix + target_mean [n, 1024].
 
-    The map an encoder's alignment has fitted, kept as it is while what lies below it learns: learning must not
-    turn the whole space, for that would be undone by the next alignment.
+    The map an encoder's alignment has fitted, kept as it is while what lies below it learns: learning must
+    not turn the whole space, for that would be undone by the next alignment.
     """
 
     source_mean: Tensor

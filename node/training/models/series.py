@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ SPAN_STEPS: Final = 8
 
 
 class StepSeriesNet(nn.Module):
-    """A block of 8 neutral values of a channel is masked: the network is told, and pools no step all hidden."""
+    """8 neutral values of a channel are a masked block: the network is told, and pools no step all hidden."""
 
     def __init__(self, made_of: StepNet) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class StepSeriesNet(nn.Module):
         widths = [2 * made_of.channels, width, width, width]
         self.layers = nn.ModuleList(
             nn.Conv1d(below, above, 5, stride=1 if index == 0 else 2, padding=2)
-            for index, (below, above) in enumerate(zip(widths, widths[1:], strict=False))
+            for index, (below, above) in enumerate(pairwise(widths))
         )
         self.head = nn.Linear(2 * width, made_of.dimensions)
 
@@ -39,8 +40,8 @@ class StepSeriesNet(nn.Module):
         for one in values:
             if one.shape[1] != self.made_of.channels:
                 raise TrainingError(
-                    f"the model is for series of {self.made_of.channels} channels, this one has {one.shape[1]}: "
-                    "train one for yours"
+                    f"the model is for series of {self.made_of.channels} channels, this one has "
+                    f"{one.shape[1]}: train one for yours"
                 )
         return by_shape(values, self.head.out_features, self.head.weight.device, self._of_a_shape)
 
