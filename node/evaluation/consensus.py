@@ -115,7 +115,8 @@ def _read_safetensors(path: Path, wanted: Collection[str]) -> _Found:
 
 def _read_npz(path: Path, wanted: Collection[str]) -> _Found:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: np.load leaves its file open when what it holds is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names, space = arrays["item_id"], json.loads(str(arrays["metadata"]))["space"]
         # A row at a time: the vectors may be more than memory holds.
         with zipfile.ZipFile(path) as archive, archive.open("vectors.npy") as member:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from statistics import fmean
 from typing import Final
@@ -33,6 +34,31 @@ _STYLE: Final = """
   .small { font-size: 12px; fill: #596273 } .strong { font-weight: bold } .mark { fill-opacity: .5 }
   .mean { stroke: #1d2430; stroke-width: .6 }
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What of a plane a plot shows: as far up as across, so that distances can be compared."""
+
+    middle_x: float
+    middle_y: float
+    reach: float
+    """From the middle to each side."""
+
+    def right_of(self, value: float) -> float:
+        """Pixels from the left side."""
+        return _PLOT * ((value - self.middle_x) / self.reach + 1) / 2
+
+    def below(self, value: float) -> float:
+        """Pixels from the top."""
+        return _PLOT * (1 - (value - self.middle_y) / self.reach) / 2
+
+    def ticks(self, middle: float) -> list[float]:
+        """Four to ten round numbers along a side."""
+        power = 10.0 ** math.floor(math.log10(self.reach))
+        step = next(power * part for part in (5.0, 2.0, 1.0, 0.5) if self.reach / (power * part) >= 2)
+        first, last = math.ceil((middle - self.reach) / step), math.floor((middle + self.reach) / step)
+        return [round(count * step, 12) for count in range(first, last + 1)]
 
 
 def draw_maps(rows: Sequence[Row], labels: Sequence[str], title: str) -> str:
@@ -74,23 +100,23 @@ def _legend(marks: Mapping[str, Mark], width: int) -> tuple[list[str], int]:
 
 def _panel(row: Row, marks: Sequence[Mark], x: int, y: int) -> list[str]:
     left, top = x + _LEFT, y + _HEAD
-    reach = _SPARE * max((abs(value) for place in row.map.places for value in place), default=0.0) or 1.0
+    frame = _frame(row.map)
     name, whole = escape(_short(row.model.rpartition("/")[2])), escape(row.model)
     parts = [
         f'<text class="strong" x="{left}" y="{y + 22}">{name}<title>{whole}</title></text>',
         f'<text class="small" x="{left}" y="{y + 40}">{escape(_subtitle(row))}</text>',
         f'<rect class="plot" x="{left}" y="{top}" width="{_PLOT}" height="{_PLOT}"/>',
-        *_axes(row.map, reach, left, top),
+        *_axes(row.map, frame, left, top),
     ]
     for mark, (across, up) in zip(marks, row.map.places, strict=True):
-        place = mark.path(_at(across, reach, left), _at(-up, reach, top))
+        place = mark.path(left + frame.right_of(across), top + frame.below(up))
         parts.append(
             f'<path class="mark" fill="{mark.colour}" d="{place}"><title>{escape(mark.label)}</title></path>'
         )
-    return parts + _means(row.map, marks, reach, left, top)
+    return parts + _means(row.map, marks, frame, left, top)
 
 
-def _means(drawn: Map, marks: Sequence[Mark], reach: float, left: int, top: int) -> list[str]:
+def _means(drawn: Map, marks: Sequence[Mark], frame: _Frame, left: int, top: int) -> list[str]:
     """The mean of each class, larger and framed: what many marks on one heap hide."""
     places: dict[str, list[tuple[float, float]]] = {}
     for mark, place in zip(marks, drawn.places, strict=True):
@@ -98,7 +124,7 @@ def _means(drawn: Map, marks: Sequence[Mark], reach: float, left: int, top: int)
     parts = []
     for mark in {mark.label: mark for mark in marks}.values():
         across, up = (fmean(values) for values in zip(*places[mark.label], strict=True))
-        x, y = _at(across, reach, left), _at(-up, reach, top)
+        x, y = left + frame.right_of(across), top + frame.below(up)
         parts.append(
             f'<path class="mean" fill="{mark.colour}" transform="translate({x:.1f} {y:.1f}) scale(2)" '
             f'd="{mark.path(0, 0)}"><title>mean of {escape(mark.label)}</title></path>'
@@ -113,18 +139,20 @@ def _subtitle(row: Row) -> str:
     return ", ".join(words)
 
 
-def _axes(drawn: Map, reach: float, left: int, top: int) -> list[str]:
+def _axes(drawn: Map, frame: _Frame, left: int, top: int) -> list[str]:
     """Grid, numbers along both sides, and what the axes are."""
     parts = []
-    step = _step(reach)
-    for count in range(-math.floor(reach / step), math.floor(reach / step) + 1):
-        value = count * step
-        across, down = _at(value, reach, left), _at(-value, reach, top)
-        label = f"{value:.3g}" if count else "0"
+    for value in frame.ticks(frame.middle_x):
+        x = left + frame.right_of(value)
         parts.append(
-            f'<path class="grid" d="M{across:.1f} {top}v{_PLOT}M{left} {down:.1f}h{_PLOT}"/>'
-            f'<text class="small" x="{across:.1f}" y="{top + _PLOT + 16}" text-anchor="middle">{label}</text>'
-            f'<text class="small" x="{left - 6}" y="{down + 4:.1f}" text-anchor="end">{label}</text>'
+            f'<path class="grid" d="M{x:.1f} {top}v{_PLOT}"/><text class="small" x="{x:.1f}" '
+            f'y="{top + _PLOT + 16}" text-anchor="middle">{value:.3g}</text>'
+        )
+    for value in frame.ticks(frame.middle_y):
+        y = top + frame.below(value)
+        parts.append(
+            f'<path class="grid" d="M{left} {y:.1f}h{_PLOT}"/><text class="small" x="{left - 6}" '
+            f'y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>'
         )
     first, second = (f"PC {axis}, {share:.0%} of the variance" for axis, share in enumerate(drawn.shares, 1))
     middle_x, middle_y = left + _PLOT // 2, top + _PLOT // 2
@@ -136,14 +164,11 @@ def _axes(drawn: Map, reach: float, left: int, top: int) -> list[str]:
     return parts
 
 
-def _step(reach: float) -> float:
-    """A round distance of which two or three fit on either side of zero."""
-    power = 10.0 ** math.floor(math.log10(reach))
-    return next(power * part for part in (5.0, 2.0, 1.0, 0.5) if reach / (power * part) >= 2)
-
-
-def _at(value: float, reach: float, start: int) -> float:
-    return start + _PLOT * (value / reach + 1) / 2
+def _frame(drawn: Map) -> _Frame:
+    (low_x, high_x), (low_y, high_y) = ((min(one), max(one)) for one in zip(*drawn.places, strict=True))
+    # All on one point: any frame around it will do.
+    reach = _SPARE * max(high_x - low_x, high_y - low_y) / 2 or 1.0
+    return _Frame((low_x + high_x) / 2, (low_y + high_y) / 2, reach)
 
 
 def _short(name: str) -> str:
