@@ -169,7 +169,7 @@ class ParquetExport:
                 )
             for index in range(part.num_columns):
                 column = part.column(index)
-                # By its place in the schema, as the reader finds it: what a chunk says of its path may be a lie.
+                # By its place in the schema, as the reader finds it: a chunk's own path may be a lie.
                 name = self._table.schema.column(index).path.partition(".")[0]
                 if name in COLUMNS:
                     self._check_column(column, name, part.num_rows, size_bytes)
