@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -34,6 +34,8 @@ class Cache:
     def __init__(self, gallery: Path) -> None:
         self.folder = gallery.with_name(gallery.name + SUFFIX)
         self._temporary = False
+        self.remembered: dict[bytes, Any] = {}
+        """Transforms by space, CACHED_SPACES at most, for who asks often and keeps the cache."""
 
     @contextmanager
     def building(self) -> Iterator[None]:

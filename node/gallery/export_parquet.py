@@ -47,8 +47,11 @@ class ParquetExport:
         self.space = self._head.space
         self.modality = self._head.modality
         self.rows: int | None = int(self._table.metadata.num_rows)
-        self._check_schema()
-        self._check_sizes(size_bytes)
+        try:
+            self._check_schema()
+            self._check_sizes(size_bytes)
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+            raise _unsound(path, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +169,8 @@ class ParquetExport:
                 )
             for index in range(part.num_columns):
                 column = part.column(index)
-                name = column.path_in_schema.partition(".")[0]
+                # By its place in the schema, as the reader finds it: a chunk's own path may be a lie.
+                name = self._table.schema.column(index).path.partition(".")[0]
                 if name in COLUMNS:
                     self._check_column(column, name, part.num_rows, size_bytes)
         self._file.seek(0)

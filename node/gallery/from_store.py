@@ -14,6 +14,7 @@ from node.store import EmbeddingRecord, RoundState, Store
 from protocol.epochs.learnt import LearntError
 from protocol.epochs.record import NOTHING
 from protocol.genesis import Genesis
+from protocol.hashing import content_digest
 
 OnRows = Callable[[int], None]
 """Told how many more are done."""
@@ -29,6 +30,15 @@ class StoreSpaces:
     def newest(self) -> int:
         """The newest epoch whose record is there. Raises StoreError."""
         return self._store.newest_epoch()
+
+    def moments_digest(self, epoch: int) -> bytes | None:
+        """Digest of the moments of an epoch's record; None where they are not kept. Raises StoreError."""
+        known = self._epochs.by_record(epoch)
+        if known is None:
+            return None
+        if known.record.moments == NOTHING:
+            return content_digest(b"")
+        return known.record.moments if self._store.blobs.has(known.record.moments) else None
 
     def moments(self, epoch: int) -> bytes | None:
         """The canonical moments of an epoch's record; None where they are not kept. Raises StoreError."""

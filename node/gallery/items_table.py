@@ -13,7 +13,7 @@ import numpy.typing as npt
 from node.gallery.collections_table import Collections, Taken, keep_taken
 from node.gallery.database import in_batches
 from node.gallery.entries import Added, Entry, Origin, StoredItem, usable
-from node.gallery.errors import GalleryStorageError
+from node.gallery.errors import GalleryStorageError, translated
 from node.gallery.limits import BATCH_ROWS, DIMENSIONS, VECTOR_BYTES
 
 _COLUMNS = "row, item_id, origin, source, round, shard, epoch, space, preview"
@@ -184,8 +184,9 @@ class Items(Collections):
                 _count_again(database, one)
             database.execute("DROP TABLE gone")
             database.execute("UPDATE gallery SET generation = generation + 1")
-        with self._lock:
-            self._all("PRAGMA incremental_vacuum")
+        with self._lock, translated(self.path):
+            # A script runs to its end; a statement would give back one page.
+            self._connection.executescript("PRAGMA incremental_vacuum")
         return count
 
     def drop_collection(self, name: str) -> int:

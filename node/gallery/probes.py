@@ -164,6 +164,11 @@ def make_probe(
                 "probe by "
                 "an item"
             )
+        if not space.takes_raw:
+            raise ProbeError(
+                f"a new text cannot be brought into space {space.name}: its transform is not known here; add "
+                "from a node that has it, or probe by an item"
+            )
         model = load()
         for place, vector in zip(
             unknown, _embedded(gallery, space, affine, model, views, centred), strict=True
@@ -224,12 +229,6 @@ def _embedded(
 
     Centred, they are so on the model's own mean over texts of the gallery.
     """
-    if not space.takes_raw:
-        raise ProbeError(
-            f"a new text cannot be brought into space {space.name}: its transform is not known here; add "
-            "from a "
-            "node that has it, or probe by an item"
-        )
     answers = unit(model.encode(views))
     if centred and gallery.facts().modality != TEXT.name:
         # Only texts are kept here: the best that is known of other answers is what the network's lie around.

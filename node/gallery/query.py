@@ -120,13 +120,15 @@ def query(
     load: LoadModel | None = None,
     node: NodeSpaces | None = None,
     on_work: OnWork | None = None,
+    cache: Cache | None = None,
     index_rows_min: int = INDEX_ROWS_MIN,
 ) -> Answer:
     """Answer a query in one space, which the answer names.
 
-    `load` brings the model for texts that are no items. The first query in a space places all vectors in it,
-    and beyond `index_rows_min` builds an index: `on_work` is told how far that is. Raises ProbeError,
-    MixedSpacesError, GalleryError, SpaceError, LearntError, GalleryStorageError, and what `load` raises.
+    `cache`, kept between queries, saves reading the transform again. `load` brings the model for texts that
+    are no items. The first query in a space places all vectors in it, and beyond `index_rows_min` builds an
+    index: `on_work` is told how far that is. Raises ProbeError, MixedSpacesError, GalleryError, SpaceError,
+    LearntError, GalleryStorageError, and what `load` raises.
     """
     if not 1 <= asked.k <= NEIGHBOURS_MAX:
         raise GalleryError(f"ask for 1 to {NEIGHBOURS_MAX} neighbours, not {asked.k}")
@@ -136,40 +138,59 @@ def query(
             f"nothing of {gallery.path} is selected: `deltamesh gallery list` says what is in it"
         )
     space = choose_space(gallery, kinds, asked.space, node)
-    cache = Cache(gallery.path)
+    held = Cache(gallery.path) if cache is None else cache
     try:
-        with cache.building():
-            affine = affine_of(space.moments, cache, space.fingerprint)
-            probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
-            try:
-                return _answered(gallery, asked, space, affine, cache, probe, on_work, index_rows_min)
-            except DamagedVectorsError:
-                forget_placed(space, cache)
-                return _answered(gallery, asked, space, affine, cache, probe, on_work, index_rows_min)
+        with held.building():
+            affine = affine_of(space.fingerprint, space.moments, held)
+        probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
+        indexed = asked.selection.everything and not asked.exact
+        prepare = _Preparing(gallery, space, affine, held, on_work, index_rows_min if indexed else None)
+        try:
+            return _answered(gallery, asked, space, probe, *prepare())
+        except DamagedVectorsError:
+            with held.building():
+                forget_placed(space, held)
+            return _answered(gallery, asked, space, probe, *prepare())
     finally:
-        cache.close()
+        held.close()
+
+
+@dataclass(frozen=True)
+class _Preparing:
+    """Brings what is kept beside the gallery up to date; the cache is held only for that."""
+
+    gallery: Gallery
+    space: GallerySpace
+    affine: Affine
+    cache: Cache
+    on_work: OnWork | None
+    index_rows_min: int | None
+
+    def __call__(self) -> tuple[Placed, VectorIndex | None]:
+        with self.cache.building():
+            placed = placed_vectors(
+                self.gallery, self.space, self.affine, self.cache, _telling(self.on_work, "placing")
+            )
+            if self.index_rows_min is None or len(placed.rows) <= self.index_rows_min:
+                return placed, None
+            telling = _telling(self.on_work, "indexing")
+            return placed, opened_index(placed, self.space, self.cache, telling)
 
 
 def _answered(
     gallery: Gallery,
     asked: Query,
     space: GallerySpace,
-    affine: Affine,
-    cache: Cache,
     probe: Probe,
-    on_work: OnWork | None,
-    index_rows_min: int,
+    placed: Placed,
+    index: VectorIndex | None,
 ) -> Answer:
-    placed = placed_vectors(gallery, space, affine, cache, _telling(on_work, "placing"))
     allowed = placed.rows >= 0
     if not asked.selection.everything:
         allowed &= placed.places(gallery.rows(asked.selection))
     if not asked.with_probe and probe.rows:
         allowed &= ~placed.places(np.fromiter(probe.rows, np.int64))
     searched = int(allowed.sum())
-    index = None
-    if len(placed.rows) > index_rows_min and asked.selection.everything and not asked.exact:
-        index = opened_index(placed, space, cache, _telling(on_work, "indexing"))
     wanted = min(searched, asked.k * (DISTINCT_CANDIDATES if asked.distinct is not None else 1))
     places, scores = _found(gallery, placed, probe, wanted, allowed, index)
     if asked.distinct is not None:

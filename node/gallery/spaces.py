@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,22 +15,41 @@ from node.gallery.items_table import VectorRows
 from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine
 from node.space import NEWEST, RAW, SpaceError, space_number
-from protocol.hashing import digest
+from protocol.hashing import content_digest, digest
 
 Kind = tuple[int | None, int | None, int]
 """(space, epoch, how many): of a shaped vector the epoch that shaped it, of a raw one that of its round."""
 
 _SHORT: Final = 1e-12
+_NOTHING_LEARNT: Final = content_digest(b"")
 
 
-class NodeSpaces(Protocol):
+class SpaceKind(Enum):
+    """What a space does to raw vectors."""
+
+    PLAIN = "plain"
+    """It takes their lengths out: raw, and epochs that had learnt nothing."""
+    SHAPING = "shaping"
+    """It shapes them by the transform of its epoch."""
+    UNKNOWN = "unknown"
+    """Nothing: its transform is not known here, and vectors that came shaped by it are all it holds."""
+
+
+class KnowsMoments(Protocol):
+    """A gallery, or a node beside it."""
+
+    def moments_digest(self, epoch: int) -> bytes | None:
+        """The content digest of an epoch's canonical moments; None where they are not there."""
+
+    def moments(self, epoch: int) -> bytes | None:
+        """An epoch's canonical moments, 4.2 MB, or b"" before anything was learnt."""
+
+
+class NodeSpaces(KnowsMoments, Protocol):
     """What a node beside the gallery knows of spaces that the gallery may not."""
 
     def newest(self) -> int:
         """The newest epoch whose record is there."""
-
-    def moments(self, epoch: int) -> bytes | None:
-        """The canonical moments of an epoch's record, where they are kept."""
 
     def centred(self, epochs: Sequence[int]) -> Mapping[int, bool]:
         """Which of the epochs' records had means; an unknown epoch is missing."""
@@ -43,8 +63,9 @@ class GallerySpace:
     """Whose transform shapes it; None is raw."""
     fingerprint: bytes
     """Of all that decides where a vector lies: what is cached under another is never used."""
-    moments: bytes | None
-    """Canonical; b"" shapes nothing; None where vectors that come shaped are all there is."""
+    kind: SpaceKind
+    holder: KnowsMoments | None = field(repr=False)
+    """Who has the moments that a shaping one follows from."""
     centred: Mapping[int, bool] = field(repr=False)
     """Of every known epoch whether its vectors are centred."""
 
@@ -56,7 +77,13 @@ class GallerySpace:
     @property
     def takes_raw(self) -> bool:
         """Whether vectors that are not shaped yet can be placed in it."""
-        return self.moments is not None
+        return self.kind is not SpaceKind.UNKNOWN
+
+    def moments(self) -> bytes:
+        """The canonical moments that its transform follows from; b"" where it shapes nothing."""
+        if self.kind is not SpaceKind.SHAPING or self.holder is None or self.epoch is None:
+            return b""
+        return self.holder.moments(self.epoch) or b""
 
     def place(self, part: VectorRows, affine: Affine) -> npt.NDArray[np.float32]:
         """Stored vectors in this space: [n, D] at unit norm, zeros for one that has no place in it."""
@@ -102,7 +129,7 @@ def choose_space(
     for epoch in sorted(known, reverse=True):
         try:
             space = _of_epoch(gallery, epoch, kinds, centred, node)
-            if space.moments != b"" or not _centred_kinds(kinds, centred) - {False}:
+            if space.kind is not SpaceKind.PLAIN or not _centred_kinds(kinds, centred) - {False}:
                 return _fitting(space, kinds)
         except SpaceError:
             continue
@@ -117,7 +144,7 @@ def choose_space(
 
 
 def _raw(centred: Mapping[int, bool]) -> GallerySpace:
-    return GallerySpace(None, digest("gallery-space", RAW.encode()), b"", centred)
+    return GallerySpace(None, digest("gallery-space", RAW.encode()), SpaceKind.PLAIN, None, centred)
 
 
 def _of_epoch(
@@ -127,18 +154,21 @@ def _of_epoch(
     centred: Mapping[int, bool],
     node: NodeSpaces | None,
 ) -> GallerySpace:
-    moments = b"" if epoch == 0 else gallery.moments(epoch)
-    if moments is None and node is not None:
-        moments = node.moments(epoch)
-    if moments is None and all(space != epoch for space, _, _ in kinds):
+    named = _NOTHING_LEARNT if epoch == 0 else gallery.moments_digest(epoch)
+    holder: KnowsMoments | None = gallery
+    if named is None and node is not None:
+        named, holder = node.moments_digest(epoch), node
+    if named is None and all(space != epoch for space, _, _ in kinds):
         have = ", ".join(map(str, gallery.spaces())) or "none"
         raise SpaceError(
             f"the transform of epoch {epoch} is not known here (known: {have}): add from a node that has "
             "it with "
             f"`deltamesh gallery add`, or take --space {RAW}"
         )
-    parts = (epoch.to_bytes(8, "big"), b"shaped" if moments is None else moments)
-    return GallerySpace(epoch, digest("gallery-space", *parts), moments, centred)
+    kind = SpaceKind.UNKNOWN if named is None else SpaceKind.SHAPING
+    kind = SpaceKind.PLAIN if named == _NOTHING_LEARNT else kind
+    fingerprint = digest("gallery-space", epoch.to_bytes(8, "big"), named or b"")
+    return GallerySpace(epoch, fingerprint, kind, holder, centred)
 
 
 def _fitting(space: GallerySpace, kinds: Sequence[Kind]) -> GallerySpace:
@@ -159,14 +189,14 @@ def _fitting(space: GallerySpace, kinds: Sequence[Kind]) -> GallerySpace:
             "from a node that has it, or search the others by themselves with --collection"
         )
     around = _centred_kinds(kinds, space.centred)
-    if space.moments == b"" and len(around) > 1:
+    if space.kind is SpaceKind.PLAIN and len(around) > 1:
         raise MixedSpacesError(
             f"the vectors were centred differently, before and since epoch 2, and space {space.name} takes "
             "nothing "
             "off: take the space of a later epoch, or only rounds of one kind (`deltamesh gallery remove "
             "--to-round`)"
         )
-    if space.moments and None in around:
+    if space.kind is SpaceKind.SHAPING and None in around:
         unknown = sorted({epoch for _, epoch, _ in kinds if epoch is not None and epoch not in space.centred})
         raise MixedSpacesError(
             f"the records of epochs {', '.join(map(str, unknown[:8]))} are not known here, and with them "

@@ -42,6 +42,11 @@ class Spaces(Items):
         """The epochs whose moments are here, newest first."""
         return [row[0] for row in self._all("SELECT epoch FROM spaces ORDER BY epoch DESC")]
 
+    def moments_digest(self, epoch: int) -> bytes | None:
+        """The content digest of an epoch's canonical moments; None where they are not here."""
+        row = self._one("SELECT digest FROM spaces WHERE epoch = ?", (epoch,))
+        return None if row is None else bytes(row[0])
+
     def moments(self, epoch: int) -> bytes | None:
         """The canonical moments of an epoch. Raises GalleryStorageError when they are damaged."""
         row = self._one("SELECT digest, moments FROM spaces WHERE epoch = ?", (epoch,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from node.gallery.cache import Cache
 from node.gallery.errors import translated
-from node.gallery.limits import DIMENSIONS
+from node.gallery.limits import CACHED_SPACES, DIMENSIONS
 from node.space import transform_of
 from protocol.epochs.learnt import moments_from
 
@@ -47,26 +48,40 @@ def identity() -> Affine:
     return Affine(zero, zero, None)
 
 
-def affine_of(moments: bytes | None, cache: Cache, space: bytes) -> Affine:
-    """The transform that follows from an epoch's canonical moments. Raises LearntError when they are damaged.
+def affine_of(space: bytes, moments: Callable[[], bytes], cache: Cache) -> Affine:
+    """The transform that follows from an epoch's canonical moments, b"" for none.
 
-    Kept in the cache under the space's fingerprint; call it while the cache is held.
+    Kept in the cache under the space's fingerprint; call it while the cache is held. Raises LearntError when
+    the moments are damaged, GalleryStorageError.
     """
-    if not moments:
-        return identity()
+    found: Affine | None = cache.remembered.get(space)
+    if found is None:
+        found = _read(cache, space) or _made(cache, space, moments())
+        while len(cache.remembered) >= CACHED_SPACES:
+            cache.remembered.pop(next(iter(cache.remembered)))
+        cache.remembered[space] = found
+    return found
+
+
+def _read(cache: Cache, space: bytes) -> Affine | None:
     path = cache.path(space, SUFFIX)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = Affine(arrays["mean"], arrays["uncentred"], arrays["matrix"])
-        if _sound(found):
-            return found
     except _DAMAGE:
-        pass
+        return None
+    return found if _sound(found) else None
+
+
+def _made(cache: Cache, space: bytes, moments: bytes) -> Affine:
+    if not moments:
+        return identity()
     transform = transform_of(moments_from(moments))
     matrix = transform.shaping.transform.numpy().astype(np.float32)
     made = Affine(transform.shaping.mean.numpy(), transform.uncentred, matrix)
     buffer = io.BytesIO()
     np.savez(buffer, mean=made.mean, uncentred=made.uncentred, matrix=matrix)
+    path = cache.path(space, SUFFIX)
     with translated(path):
         cache.replace(path, buffer.getvalue())
     return made
