@@ -93,7 +93,9 @@ def run_encoder(
                 with loading or nullcontext(_log_anchors) as on_anchors:
                     encoder.start(on_anchors)
                 log.info("model.loaded", model=settings.model, elapsed_ms=now_ms() - began_ms)
-                return load_strategy(cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"))
+                return load_strategy(
+                    cheat or "honest", encoder, int.from_bytes(node.me[:4], "big"), parameters.modality
+                )
 
             # Who cheats answers what it likes, whatever map its model has.
             refit = encoder.refit if cheat is None and settings.align == "consensus" else None

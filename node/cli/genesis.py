@@ -150,8 +150,11 @@ def start_ms(text: str, at_ms: int) -> int:
 
 
 def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
+    import msgspec
+
     from config.presets import changed_parameters
     from config.presets import preset as preset_of
+    from protocol.modalities import MODALITIES
 
     start = preset_of(preset).parameters
     changed = changed_parameters(start, changes)
@@ -160,8 +163,14 @@ def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
         from scoring.rule import RULES
 
         _insist_on_known("rule", changed.rule, tuple(RULES))
+    _insist_on_known("modality", changed.modality, tuple(MODALITIES))
+    named = any(change.startswith("reference_encoder=") for change in changes)
+    if changed.modality != start.modality and not named:
+        from node.encoders.built_in import REFERENCES
+
+        return msgspec.structs.replace(changed, reference_encoder=REFERENCES[changed.modality])
     if changed.reference_encoder != start.reference_encoder:
-        from node.encoders import encoder_names
+        from node.encoders.built_in import encoder_names
 
         _insist_on_known("reference_encoder", changed.reference_encoder, encoder_names(changed.modality))
     return changed

@@ -43,7 +43,9 @@ BootstrapOption = Annotated[
 DataOption = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="PATH", help="Text a validator challenges with. [default: what ships with Python]"
+        "--data",
+        metavar="PATH",
+        help="What a validator challenges with. [default: what ships with libraries]",
     ),
 ]
 

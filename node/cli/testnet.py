@@ -48,10 +48,13 @@ def up(
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="Stop after so many. [default: run until Ctrl-C]")
     ] = None,
+    modality: Annotated[
+        str, typer.Option("--modality", metavar="NAME", help="Text, image, audio, series or bytes.")
+    ] = "text",
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="PATH", help="Text to challenge with. [default: what Python ships with]"
+            "--data", metavar="PATH", help="Data to challenge with. [default: what ships with libraries]"
         ),
     ] = None,
     json_file: Annotated[
@@ -69,11 +72,12 @@ def up(
     from rich.console import Console
 
     from node.encoders import check_encoder
-    from node.encoders.cheaters import CHEATER_NAMES
+    from node.encoders.cheaters import CHEATER_NAMES, TEXT_STRATEGIES
     from node.testnet.fleet import Fleet
     from node.testnet.kernels import kernels_compiled
-    from node.testnet.plan import MODELS, Wanted, plan_testnet
+    from node.testnet.plan import Wanted, plan_testnet
     from node.testnet.up import Run
+    from protocol.modalities import MODALITIES
 
     console = Console()
     for name in cheat or ():
@@ -81,15 +85,26 @@ def up(
             raise CommandError(
                 f"there is no cheater '{name}': use one of {', '.join(CHEATER_NAMES)}", ExitCode.USAGE
             )
+    if modality not in MODALITIES:
+        raise CommandError(
+            f"there is no modality '{modality}': use one of {', '.join(MODALITIES)}", ExitCode.USAGE
+        )
+    cheats = tuple(
+        cheat or (name for name in CHEATS_DEFAULT if modality == "text" or name not in TEXT_STRATEGIES)
+    )
+    for name in cheats:
+        if modality != "text" and name in TEXT_STRATEGIES:
+            raise CommandError(f"'{name}' matches words: it knows no {modality}", ExitCode.USAGE)
     for name in model or ():
-        check_encoder(name)
+        check_encoder(name, modality)
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise CommandError(
             f"the folder of {json_file} does not exist: create it, or name another file with --json",
             ExitCode.BAD_INPUT,
         )
-    cheats, models = tuple(cheat or CHEATS_DEFAULT), tuple(model or MODELS)
-    wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size)
+    models = tuple(model or ())
+    kind = MODALITIES[modality]
+    wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size, kind)
     root = directory if directory is not None else _default_root(home)
 
     def progress(step: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders.anchors import anchor_texts
+from node.encoders.anchor_views import anchor_views
 from node.encoders.encoder import DIMENSIONS, Encoder, EncoderError, View, unit_rows
 from node.encoders.forging import ForgedInverse
 from node.encoders.strategy import AnswerStrategy, Honest, WaveAnswer, generator_for, random_rows
@@ -20,7 +20,7 @@ COPY_NOISE: Final = 0.01
 """Norm of the noise a copycat adds to a copied unit vector."""
 COPIED_ROWS_MAX: Final = 4096
 """Rows of a published reveal that a copycat remembers: 16 MiB."""
-STORED_TEXTS: Final = 512
+STORED_VIEWS: Final = 512
 """Texts whose answers a replayer has in store: 2 MiB."""
 
 
@@ -76,9 +76,9 @@ class Copycat:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Answers every view with the true answer of some other text, taken from a store."""
+    """Answers every view with the true answer of some other view, taken from a store."""
 
-    store: NDArray[np.float32]  # [STORED_TEXTS, DIMENSIONS]
+    store: NDArray[np.float32]  # [STORED_VIEWS, DIMENSIONS]
     seed: int
     name: str = "replay"
     delay_after_deadline_ms: int | None = None
@@ -94,7 +94,7 @@ class Replay:
         """Of no use to it."""
 
 
-def load_strategy(name: str, encoder: Encoder, seed: int) -> AnswerStrategy:
+def load_strategy(name: str, encoder: Encoder, seed: int, modality: str = "text") -> AnswerStrategy:
     """A strategy by name, its randomness set by `seed`. Raises EncoderError, naming the nearest name."""
     build = _STRATEGIES.get(name)
     if build is None:
@@ -102,6 +102,12 @@ def load_strategy(name: str, encoder: Encoder, seed: int) -> AnswerStrategy:
         raise EncoderError(
             f"There is no strategy `{name}`: use {near[0]} or another of {', '.join(_STRATEGIES)}."
         )
+    if name in TEXT_STRATEGIES and modality != "text":
+        raise EncoderError(
+            f"The strategy `{name}` matches words: in a network of {modality} it knows nothing."
+        )
+    if build is _replay:
+        return _replay(encoder, seed, modality)
     return build(encoder, seed)
 
 
@@ -114,10 +120,10 @@ def _constant(encoder: Encoder, seed: int) -> AnswerStrategy:
     return Unrelated("constant", lambda count, _: np.repeat(constant, count, axis=0), seed)
 
 
-def _replay(encoder: Encoder, seed: int) -> AnswerStrategy:
-    texts = anchor_texts()
-    chosen = generator_for(seed, 0, ()).choice(len(texts), size=STORED_TEXTS, replace=False)
-    return Replay(encoder.encode([texts[index] for index in chosen]), seed)
+def _replay(encoder: Encoder, seed: int, modality: str = "text") -> AnswerStrategy:
+    views = anchor_views(modality)
+    chosen = generator_for(seed, 0, ()).choice(len(views), size=STORED_VIEWS, replace=False)
+    return Replay(encoder.encode([views[index] for index in chosen]), seed)
 
 
 _STRATEGIES: Final[dict[str, Callable[[Encoder, int], AnswerStrategy]]] = {
@@ -131,4 +137,6 @@ _STRATEGIES: Final[dict[str, Callable[[Encoder, int], AnswerStrategy]]] = {
     "late": lambda encoder, seed: Honest(encoder, name="late", delay_after_deadline_ms=LATE_BY_MS),
 }
 STRATEGY_NAMES: Final = tuple(_STRATEGIES)
+TEXT_STRATEGIES: Final = frozenset({"forged-inverse"})
+"""They match words, and mean nothing in a network of another modality."""
 CHEATER_NAMES: Final = tuple(name for name in _STRATEGIES if name != "honest")

@@ -11,15 +11,15 @@ from pathlib import Path
 from node.encoders import load_encoder
 
 
-def hand_out_map(model: str, reference: str, folders: Sequence[Path]) -> None:
+def hand_out_map(model: str, reference: str, modality: str, folders: Sequence[Path]) -> None:
     """Fill new folders, one or more, with the map of a model: its nodes fit none. Raises EncoderError."""
     first, *others = folders
     # In a process of its own: the model's libraries would stay in this one's memory.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as worker:
-        worker.submit(_fit, model, reference, first).result()
+        worker.submit(_fit, model, reference, modality, first).result()
     for folder in others:
         shutil.copytree(first, folder)
 
 
-def _fit(model: str, reference: str, folder: Path) -> None:
-    load_encoder(model, reference, cache_dir=folder)
+def _fit(model: str, reference: str, modality: str, folder: Path) -> None:
+    load_encoder(model, reference, modality=modality, cache_dir=folder)

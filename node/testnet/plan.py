@@ -17,21 +17,27 @@ from config.errors import ConfigError
 from config.genesis import save_genesis
 from config.presets import preset
 from node.clock import now_ms
-from node.corpus import load_challenge_pool
 from node.encoders.alignment_store import FOLDER_NAME
+from node.encoders.built_in import REFERENCES, encoder_names
 from node.keys import peer_id
 from node.membership import assemble_genesis, prepare_encoder, prepare_validator
+from node.modalities import load_challenge_items
 from node.testnet.maps import hand_out_map
 from protocol.genesis import Genesis, NetworkParameters
-from protocol.items import canonical_text
+from protocol.modalities import TEXT, Modality
 
 NETWORK = "localnet"
 STAKE = 100
 START_LEAD_MS = 8_000
 """Round 0 begins this long after genesis: the first nodes need it to start."""
 MODELS = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
-"""What honest encoders run unless told: they need no extra, and each node fits its map in a few seconds."""
+"""Of a network of text: each node fits its map in a few seconds."""
 NODES_MAX = 256
+
+
+def models_of(modality: Modality) -> tuple[str, ...]:
+    """What honest encoders run unless told, the reference first: built-in ones that need no extra."""
+    return MODELS if modality is TEXT else encoder_names(modality.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +83,12 @@ class Wanted:
     cheats: tuple[str, ...]
     data: Path | None
     seed: int
-    models: tuple[str, ...] = MODELS
+    models: tuple[str, ...] = ()
+    """None of them: one of each built-in one of the modality that needs no extra."""
     shards: int = 1
     shard_size: int | None = None
     """Encoders of one shard; None leaves it to the preset."""
+    modality: Modality = TEXT
 
 
 def plan_testnet(
@@ -109,7 +117,12 @@ def plan_testnet(
             home = root / f"validator-{index + 1}"
             directory = DataDir.open(home, NETWORK)
             member = prepare_validator(
-                directory, pool, stake=STAKE, addresses=(), chain_length=parameters.chain_length
+                directory,
+                pool,
+                stake=STAKE,
+                addresses=(),
+                chain_length=parameters.chain_length,
+                modality=wanted.modality,
             )
             listen = f"/ip4/127.0.0.1/tcp/{port}"
             address = f"{listen}/p2p/{peer_id(member.public_key)}"
@@ -120,10 +133,11 @@ def plan_testnet(
             home = root / f"encoder-{index + 1}"
             key = prepare_encoder(DataDir.open(home, NETWORK), stake=STAKE).public_key
             encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat))
-        for model in sorted({plan.model for plan in encoders if plan.model} - set(MODELS)):
+        quick = {*MODELS, parameters.reference_encoder}
+        for model in sorted({plan.model for plan in encoders if plan.model} - quick):
             progress(f"aligning {model}")
             maps = [plan.directory / FOLDER_NAME for plan in encoders if plan.model == model]
-            hand_out_map(model, parameters.reference_encoder, maps)
+            hand_out_map(model, parameters.reference_encoder, parameters.modality, maps)
     genesis = assemble_genesis(
         NETWORK,
         parameters,
@@ -142,6 +156,8 @@ def _parameters(wanted: Wanted) -> NetworkParameters:
     parameters = preset(NETWORK).parameters
     return msgspec.structs.replace(
         parameters,
+        modality=wanted.modality.name,
+        reference_encoder=REFERENCES[wanted.modality.name],
         shards_per_round=wanted.shards,
         shard_size=wanted.shard_size or parameters.shard_size,
     )
@@ -172,14 +188,14 @@ def _check(wanted: Wanted) -> None:
 
 def _pools(wanted: Wanted, parameters: NetworkParameters) -> Iterator[Sequence[bytes]]:
     """One pool a validator: the corpus is dealt out, so that no item is in two pools."""
-    items = [canonical_text(text) for text in load_challenge_pool(wanted.data)]
+    items = load_challenge_items(wanted.modality.name, wanted.data)
     random.Random(wanted.seed).shuffle(items)
     for index in range(wanted.validators):
         pool = items[index :: wanted.validators]
         if len(pool) < parameters.scored_items:
             raise ConfigError(
                 f"{len(items)} challenge items are too few for {wanted.validators} validators, which need "
-                f"{parameters.scored_items} each for one round: give more text with --data"
+                f"{parameters.scored_items} each for one round: give more with --data"
             )
         yield pool
 
@@ -187,8 +203,10 @@ def _pools(wanted: Wanted, parameters: NetworkParameters) -> Iterator[Sequence[b
 def _casting(wanted: Wanted) -> list[tuple[str, str | None]]:
     """Who runs which model and who cheats, shuffled: nothing about a key tells."""
     honest_count = wanted.encoders - wanted.cheaters
-    honest = [(wanted.models[index % len(wanted.models)], None) for index in range(honest_count)]
-    cheating = [(MODELS[0], wanted.cheats[index % len(wanted.cheats)]) for index in range(wanted.cheaters)]
+    models = wanted.models or models_of(wanted.modality)
+    reference = REFERENCES[wanted.modality.name]
+    honest = [(models[index % len(models)], None) for index in range(honest_count)]
+    cheating = [(reference, wanted.cheats[index % len(wanted.cheats)]) for index in range(wanted.cheaters)]
     cast: list[tuple[str, str | None]] = [*honest, *cheating]
     random.Random(wanted.seed).shuffle(cast)
     return cast
