@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from node.encoders.word_vectors import WordVectors
+from tests.support.certified_testnet import assert_each_has_weight, certified
 from tests.support.embedding_server import Server, embedding_server
-from tests.support.testnet_process import assert_nothing_runs, end, start
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
 ROUNDS = 2
-FAULTS = ("model.failed", "wave.unanswered", "wave.skipped", "wave.refused", "Traceback")
-"""What no log of an encoder may hold."""
 MODELS = """
 import numpy as np
 import torch
@@ -60,46 +56,6 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-def certified(folder: Path, models: list[str]) -> Any:
-    """The summary of a network with one encoder of each model, in which nothing went wrong."""
-    asked = [argument for model in models for argument in ("--model", model)]
-    ended = end(
-        start(
-            folder,
-            *("--validators", "3", "--encoders", str(len(models)), "--cheaters", "0"),
-            *("--rounds", str(ROUNDS), "--json", str(folder / "summary.json"), *asked),
-        )
-    )
-    logs = {
-        path: path.read_text(errors="replace")
-        for encoder in (folder / "net").glob("encoder-*")
-        for path in encoder.rglob("*.log*")
-    }
-    faults = [
-        f"{path}: {line}"
-        for path, text in logs.items()
-        for line in text.splitlines()
-        if any(fault in line for fault in FAULTS)
-    ]
-    assert faults == []
-    assert len({path.parents[2] for path in logs}) == len(models)
-    assert sum("wave.encoded" in text for text in logs.values()) >= len(models)
-    assert (folder / "summary.json").exists(), ended.out + ended.err
-    assert_nothing_runs(folder)
-    return json.loads((folder / "summary.json").read_text())
-
-
-def assert_each_has_weight(summary: Any, models: list[str]) -> None:
-    """Fail unless every encoder has a part in the consensus of a certified round."""
-    # All of them on a machine of its own (`test_testnet_up`); a busy one may make attesters late for one.
-    assert summary["rounds_certified"] >= 1, summary["rounds"]
-    most: dict[str, float] = dict.fromkeys(models, 0.0)
-    for round_ in summary["rounds"]:
-        for encoder in round_["encoders"]:
-            most[encoder["runs"]] = max(most[encoder["runs"]], encoder["weight"] or 0.0)
-    assert all(weight > 0 for weight in most.values()), most
-
-
 def test_mixed_network__certifies_rounds_in_which_each_model_has_weight(
     tmp_path: Path, own: Path, server: Server
 ) -> None:
@@ -110,7 +66,7 @@ def test_mixed_network__certifies_rounds_in_which_each_model_has_weight(
         f"torch:{own}:Stems",
         "ngram",
     ]
-    assert_each_has_weight(certified(tmp_path, models), models)
+    assert_each_has_weight(certified(tmp_path, models, ROUNDS), models)
     assert len(server.asked) > 2 * ROUNDS
 
 
@@ -126,4 +82,4 @@ def test_mixed_network_with_a_transformer__certifies_rounds_in_which_each_model_
         f"openai:wordllama-128@{server.url}",
         f"{own}:encode",
     ]
-    assert_each_has_weight(certified(tmp_path, models), models)
+    assert_each_has_weight(certified(tmp_path, models, ROUNDS), models)
