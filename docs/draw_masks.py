@@ -1,4 +1,4 @@
-"""Draws docs/images/masks.png, an image and a sound with a mask and its inverse: `python docs/draw_masks.py`."""
+"""Draws docs/images/masks.png, an image and a sound under a mask and its inverse."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def image_items(path: Path) -> list[bytes]:
     """The image of a file as one item. Raises FileError.
 
     It is turned as its EXIF orientation says, laid over the neutral grey where it is transparent, and
-    averaged over areas (`area`) to `item_sides`. A JPEG far larger than that is decoded at a
-    half, quarter or eighth.
+    averaged over areas (`area`) to `item_sides`. A JPEG of 1,024 pixels or more on both sides is
+    decoded at a half, quarter or eighth.
     """
     with open_file(path, FILE_BYTES_MAX) as (file, _):
         kind = kind_of(read_head(file))
