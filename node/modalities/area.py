@@ -29,21 +29,19 @@ def average_areas(
     whose products are fast, adds them exactly and in any order.
     """
     (old_height, old_width), (new_height, new_width) = old, new
-    across = _overlaps(old_width, new_width)  # [old_width, new_width]
-    sums: npt.NDArray[np.float64] | None = None
+    sums: npt.NDArray[np.float64] | None = None  # [new_height, old_width * channels]
     for first, last in _bands(old_height, old_width):
-        rows = rows_between(first, last).astype(np.float64)
-        narrow = rows.transpose(0, 2, 1) @ across  # [rows, channels, new_width]
-        flat = narrow.reshape(last - first, -1)
+        rows = rows_between(first, last).reshape(last - first, -1).astype(np.float64)
         if sums is None:
-            sums = np.zeros((new_height, flat.shape[1]))
+            sums = np.zeros((new_height, rows.shape[1]))
         first_new, last_new = first * new_height // old_height, -(-last * new_height // old_height)
-        down = _overlaps_between(first, last, first_new, last_new, old_height, new_height)
-        sums[first_new:last_new] += down @ flat
+        down = _overlaps(first, last, first_new, last_new, old_height, new_height)  # [new rows, rows]
+        sums[first_new:last_new] += down @ rows
     assert sums is not None
+    across = _overlaps(0, old_width, 0, new_width, old_width, new_width)  # [new_width, old_width]
+    narrow = across @ sums.reshape(new_height, old_width, -1)  # [new_height, new_width, channels]
     divisor = old_height * old_width * scale
-    whole = (2 * sums.astype(np.int64) + divisor) // (2 * divisor)
-    return whole.reshape(new_height, -1, new_width).transpose(0, 2, 1).astype(np.uint8)
+    return ((2 * narrow.astype(np.int64) + divisor) // (2 * divisor)).astype(np.uint8)
 
 
 def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
@@ -52,14 +50,13 @@ def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + rows, height)
 
 
-def _overlaps(old: int, new: int) -> npt.NDArray[np.float64]:
-    """How much of each old pixel lies in each new one, [old, new]; a new one is `old` units wide."""
-    return _overlaps_between(0, old, 0, new, old, new).T
-
-
-def _overlaps_between(
+def _overlaps(
     first: int, last: int, first_new: int, last_new: int, old: int, new: int
 ) -> npt.NDArray[np.float64]:
+    """How much of old lines first to last - 1 lies in each new one of a range, [new, old].
+
+    Of `old` lines that become `new`; in units that make an old line `new` wide and a new one `old`.
+    """
     begins = np.arange(first, last)[None, :] * new
     new_begins = np.arange(first_new, last_new)[:, None] * old
     shared = np.minimum(begins + new, new_begins + old) - np.maximum(begins, new_begins)

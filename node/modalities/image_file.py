@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FILE_BYTES_MAX: Final = 64 << 20
-PIXELS_MAX: Final = 50_000_000
-"""Pillow holds 4 bytes a pixel: 200 MB at most."""
+PIXELS_MAX: Final = {
+    FileKind.PNG: 50_000_000,
+    FileKind.JPEG: 50_000_000,
+    FileKind.GIF: 50_000_000,
+    FileKind.WEBP: 12_000_000,
+}
+"""Pillow holds 4 bytes a pixel, 200 MB at most; of WebP it holds 16."""
 SIDE_MAX: Final = 32_768
 ASPECT_MAX: Final = 12
 """Of the longer side to the shorter; an item has 8 to 1 at most, beyond this it is another picture."""
@@ -51,8 +56,8 @@ def image_items(path: Path) -> list[bytes]:
     """The image of a file as one item. Raises FileError.
 
     It is turned as its EXIF orientation says, laid over the neutral grey where it is transparent, and
-    averaged over areas (`area`) to `item_sides`. A JPEG far larger than that is decoded at a
-    half, quarter or eighth.
+    averaged over areas (`area`) to `item_sides`. A JPEG of 1,024 pixels or more on both sides is
+    decoded at a half, quarter or eighth.
     """
     with open_file(path, FILE_BYTES_MAX) as (file, _):
         kind = kind_of(read_head(file))
@@ -91,7 +96,7 @@ def _pixels(path: Path, file: BinaryIO, kind: FileKind) -> npt.NDArray[np.uint8]
             # Its warnings are of sizes, which are judged below, and of metadata, which are not used.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=[KINDS[kind]]) as image:
-                _insist_on_size(path, *image.size)
+                _insist_on_size(path, PIXELS_MAX[kind], *image.size)
                 return _averaged(image)
     except (Image.DecompressionBombError, MemoryError) as error:
         raise FileError(f"{path} is too large to decode ({reason_of(error)}): scale it down.") from error
@@ -103,10 +108,10 @@ def _pixels(path: Path, file: BinaryIO, kind: FileKind) -> npt.NDArray[np.uint8]
         ) from error
 
 
-def _insist_on_size(path: Path, width: int, height: int) -> None:
-    if max(width, height) > SIDE_MAX or width * height > PIXELS_MAX:
+def _insist_on_size(path: Path, pixels_max: int, width: int, height: int) -> None:
+    if max(width, height) > SIDE_MAX or width * height > pixels_max:
         raise FileError(
-            f"{path} is {width:,} by {height:,} pixels; {SIDE_MAX:,} on a side and {PIXELS_MAX:,} together "
+            f"{path} is {width:,} by {height:,} pixels; {SIDE_MAX:,} on a side and {pixels_max:,} together "
             "are decoded at most: scale it down."
         )
     if max(width, height) > ASPECT_MAX * min(width, height):
