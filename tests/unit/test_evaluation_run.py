@@ -283,12 +283,14 @@ def test_picture__every_item_and_every_word_lies_inside(exam: Exam) -> None:
     root = ElementTree.fromstring(svg)
     space = "{http://www.w3.org/2000/svg}"
     width, height = (float(one) for one in root.attrib["viewBox"].split()[2:])
-    marks = [one for one in root.iter(f"{space}path") if one.attrib.get("class") == "mark"]
+    groups = [one for one in root.iter(f"{space}g") if one.attrib.get("class") == "mark"]
+    assert len(groups) == len(rows) * len(TOPICS)
+    marks = [one for group in groups for one in group.iter(f"{space}use")]
     assert len(marks) == len(rows) * len(exam.data.items)
     plots = [one for one in root.iter(f"{space}rect") if one.attrib.get("class") == "plot"]
     assert len(plots) == len(rows)
     for mark in marks:
-        x, y = (float(value) for value in mark.attrib["d"].partition("m")[0].removeprefix("M").split())
+        x, y = float(mark.attrib["x"]), float(mark.attrib["y"])
         assert any(
             0 <= x - float(plot.attrib["x"]) <= 300 and 0 <= y - float(plot.attrib["y"]) <= 300
             for plot in plots
@@ -305,7 +307,7 @@ def test_picture__every_item_and_every_word_lies_inside(exam: Exam) -> None:
 def test_picture__of_one_point_is_drawn() -> None:
     data = labelled(8)
     row = row_of_vectors("constant", "raw", np.ones((8, 4), np.float32), exam_of(data))
-    assert draw_maps([row], data.labels, "one point").count('class="mark"') == 8
+    assert draw_maps([row], data.labels, "one point").count("<use") == 8 + 2 * len(TOPICS)
 
 
 def test_rows__are_plain_json(exam: Exam, tmp_path: Path) -> None:
