@@ -27,6 +27,8 @@ from node.evaluation.picture import draw_maps
 from node.evaluation.row_store import FILES_MAX, ROWS_MAX, RowStore
 from node.evaluation.run import question_of, row_of, row_of_vectors
 from node.evaluation.samples import audio_sample, image_sample
+from node.gallery.errors import ExportError
+from node.gallery.from_export import OPENERS
 from node.space import open_space
 from tests.support.certified_history import certified_history, open_store, record
 
@@ -195,7 +197,7 @@ def _exported(folder: Path, data: LabelledData, suffix: str) -> tuple[Path, NDAr
     return path, vectors
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", OPENERS)
 def test_consensus__of_an_export_is_matched_by_item(tmp_path: Path, suffix: str) -> None:
     data = labelled()
     part = LabelledData("a part", "text", data.items[:30])
@@ -216,14 +218,15 @@ def test_consensus__of_an_export_is_matched_by_item(tmp_path: Path, suffix: str)
     }
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", OPENERS)
 def test_consensus__a_file_that_is_no_export_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     path.write_bytes(b"PK\x03\x04 or something else" * 40)
-    with pytest.raises(EvaluationError, match="is not an export of embeddings"):
+    with pytest.raises(ExportError):
         published_in_file(path, [bytes(32)])
-    with pytest.raises(EvaluationError, match="cannot be read"):
-        published_in_file(tmp_path / f"none{suffix}", [bytes(32)])
+    for none in (tmp_path / f"none{suffix}", tmp_path / "out.txt"):
+        with pytest.raises(EvaluationError, match="is no export of embeddings"):
+            published_in_file(none, [bytes(32)])
 
 
 def test_consensus__of_a_store_is_what_was_certified(tmp_path: Path) -> None:
@@ -245,7 +248,7 @@ def test_consensus__of_a_store_is_what_was_certified(tmp_path: Path) -> None:
 
 
 def test_consensus__without_any_of_the_items_says_how_to_submit_them(tmp_path: Path) -> None:
-    path, _ = _exported(tmp_path, labelled(), ".npz")
+    path, _ = _exported(tmp_path, labelled(), ".parquet")
     with pytest.raises(EvaluationError, match="--save-items"):
         published_in_file(path, [bytes(32)]).of(labelled())
 
