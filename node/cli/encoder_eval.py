@@ -9,14 +9,10 @@ import typer
 
 from node.cli.errors import CommandError, ExitCode
 from node.cli.options import HomeOption, JsonOption
-from node.cli.output import note, progress
+from node.cli.output import note
 
 if TYPE_CHECKING:
-    from node.cli.encoder_eval_output import Form
-    from node.evaluation.consensus import Published
-    from node.evaluation.data import LabelledData
     from node.evaluation.exam import Exam
-    from node.evaluation.models import Space
     from node.evaluation.row_store import Row
 
 
@@ -42,8 +38,19 @@ def evaluate(
         typer.Option("--native", help="In the models' own spaces, without alignment.", show_default=False),
     ] = False,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="NAME", help="Whose space to align to.")
-    ] = "wordllama-256",
+        str | None,
+        typer.Option("--reference", metavar="NAME", help="Whose space to align to. [default: as nodes do]"),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            metavar="NAME",
+            help="Align as the encoder of this network here does: what `encoder align` or the node itself "
+            "has fitted goes first.",
+            show_default=False,
+        ),
+    ] = None,
     consensus: Annotated[
         str | None,
         typer.Option(
@@ -87,85 +94,43 @@ def evaluate(
     of the scoring rule. Each figure comes with the interval that covers it in 95 % of bootstrap resamples.
     Rows that are done are kept: an evaluation that was stopped goes on where it was.
     """
-    from node.cli.encoder_eval_output import Form
+    from node.bench.views import default_cache_dir
+    from node.cli.encoder_eval_output import Form, print_evaluation
+    from node.cli.encoder_eval_rows import consensus_of, measured, opening_of
     from node.evaluation.exam import exam_of
-    from node.evaluation.models import Space
+    from node.evaluation.models import Opening, Space
     from node.evaluation.own_files import write_rows
+    from node.evaluation.run import row_of_vectors
     from node.evaluation.sources import labelled_data
 
     if json_ and csv_:
         raise CommandError("--json and --csv are two formats: say one of them", ExitCode.USAGE)
+    folder = cache or default_cache_dir()
+    space = Space.NATIVE if native else Space.ALIGNED
+    how = Opening(modality, space, reference, maps=folder, threads=threads)
+    if network is not None:
+        how = opening_of(network, home, how)
     labelled = labelled_data(modality, data).drawn(items, seed)
     if save_items is not None:
         write_rows(save_items, labelled)
         note(f"{save_items} written.")
-    published = None if consensus is None else _published(consensus, home, labelled)
+        if not models and consensus is None:
+            return
     rows = []
-    if published is not None:
-        from node.evaluation.run import row_of_vectors
-
+    if consensus is not None:
+        published = consensus_of(consensus, home, labelled)
         labelled, vectors = published.of(labelled)
-        exam = exam_of(labelled, seed)
-        rows.append(row_of_vectors("consensus", published.space, vectors, exam))
-    else:
-        exam = exam_of(labelled, seed)
-    if not models and published is None and save_items is not None:
-        return
-    space = Space.NATIVE if native else Space.ALIGNED
-    rows = [*_measured(models or [], space, exam, reference, threads, cache), *rows]
-    form = Form.CSV if csv_ else Form.JSON if json_ else Form.TABLE
-    _show(exam, rows, picture, form)
+        rows.append(row_of_vectors("consensus", published.space, vectors, exam_of(labelled, seed)))
+    exam = exam_of(labelled, seed)
+    rows = [*measured(models or [], how, exam, folder), *rows]
+    if picture is not None:
+        _draw(exam, rows, picture)
+    print_evaluation(exam, rows, Form.CSV if csv_ else Form.JSON if json_ else Form.TABLE)
 
 
-def _measured(
-    models: list[str], space: Space, exam: Exam, reference: str, threads: int, cache: Path | None
-) -> list[Row]:
-    """Rows of the models and the baselines, with a progress bar."""
-    from node.bench.views import default_cache_dir
-    from node.evaluation.models import baselines, open_model
-    from node.evaluation.row_store import RowStore
-    from node.evaluation.run import question_of, row_of
-
-    folder = cache or default_cache_dir()
-    store = RowStore(folder, question_of(exam))
-    others = baselines(exam.data)
-    rows = []
-    with progress("embedding", (len(models) + len(others)) * len(exam.views)) as bar:
-        for name in models:
-            note(f"Loading {name} ...")
-            model = open_model(name, space, reference=reference, cache_dir=folder, threads=threads)
-            rows.append(row_of(model, exam, store, bar.step))
-        rows += [row_of(one, exam, store, bar.step) for one in others]
-    return rows
-
-
-def _published(source: str, home: Path | None, data: LabelledData) -> Published:
-    """The consensus embeddings of the items, from a file or from the store of a network's validator."""
-    from node.evaluation.consensus import published_in_file, published_in_store
-
-    ids = [item.id for item in data.items]
-    if Path(source).suffix:
-        return published_in_file(Path(source), ids)
-    from node.cli.options import existing_directory, genesis_of, reading_store, settings_of
-    from node.space import open_space
-
-    directory = existing_directory(settings_of(home, source))
-    genesis = genesis_of(directory)
-    with reading_store(directory) as store:
-        if store is None:
-            raise CommandError(
-                f"{directory.root} has no store yet: run its validator, and submit the items",
-                ExitCode.NODE_STATE,
-            )
-        return published_in_store(store, open_space(genesis, store), ids)
-
-
-def _show(exam: Exam, rows: list[Row], picture: Path | None, form: Form) -> None:
-    from node.cli.encoder_eval_output import print_evaluation
+def _draw(exam: Exam, rows: list[Row], picture: Path) -> None:
     from node.evaluation.picture import draw_maps
 
-    if picture is not None:
-        title = f"{len(exam.data.items):,} items of {len(set(exam.data.labels))} classes: {exam.data.name}"
-        picture.write_text(draw_maps(rows, exam.data.labels, title), encoding="utf-8")
-        note(f"{picture} written.")
-    print_evaluation(exam, rows, form)
+    title = f"{len(exam.data.items):,} items of {len(set(exam.data.labels))} classes: {exam.data.name}"
+    picture.write_text(draw_maps(rows, exam.data.labels, title), encoding="utf-8")
+    note(f"{picture} written.")

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Final
 
 from node.evaluation.map import Map
-from node.evaluation.marks import Mark, marks_of
+from node.evaluation.marks import SHAPES, Mark, marks_of
 from node.evaluation.row_store import Row
 
 _COLUMNS_MAX: Final = 3
@@ -70,9 +70,10 @@ def draw_maps(rows: Sequence[Row], labels: Sequence[str], title: str) -> str:
     legend, legend_height = _legend(marks, width)
     top = _TITLE + legend_height
     height = top + _PANEL_HEIGHT * math.ceil(len(rows) / columns) + _MARGIN
+    shapes = "".join(f'<path id="{name}" d="{outline}"/>' for name, outline in SHAPES.items())
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><defs>{shapes}</defs>",
         f'<rect class="panel" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="8"/>',
         f'<text class="strong" x="24" y="32">{escape(title)}</text>',
         *legend,
@@ -93,7 +94,7 @@ def _legend(marks: Mapping[str, Mark], width: int) -> tuple[list[str], int]:
     parts = []
     for place, (mark, name) in enumerate(zip(shown, names, strict=True)):
         x, y = 30 + column_width * (place % columns), _TITLE + 12 + _LEGEND_LINE * (place // columns)
-        parts.append(f'<path fill="{mark.colour}" d="{mark.path(x, y - 4)}"/>')
+        parts.append(f'<use href="#{mark.shape}" fill="{mark.colour}" x="{x}" y="{y - 4}"/>')
         parts.append(f'<text class="small" x="{x + 11}" y="{y}">{escape(name)}</text>')
     return parts, _LEGEND_LINE * math.ceil(len(shown) / columns) + 12
 
@@ -108,26 +109,20 @@ def _panel(row: Row, marks: Sequence[Mark], x: int, y: int) -> list[str]:
         f'<rect class="plot" x="{left}" y="{top}" width="{_PLOT}" height="{_PLOT}"/>',
         *_axes(row.map, frame, left, top),
     ]
+    places: dict[Mark, list[tuple[float, float]]] = {}
     for mark, (across, up) in zip(marks, row.map.places, strict=True):
-        place = mark.path(left + frame.right_of(across), top + frame.below(up))
+        places.setdefault(mark, []).append((left + frame.right_of(across), top + frame.below(up)))
+    for mark, found in places.items():
+        uses = "".join(f'<use href="#{mark.shape}" x="{x:.1f}" y="{y:.1f}"/>' for x, y in found)
+        title = f"<title>{escape(mark.label)}</title>"
+        parts.append(f'<g class="mark" fill="{mark.colour}">{title}{uses}</g>')
+    # The mean of each class, larger and framed: what many marks on one heap hide.
+    for mark, found in places.items():
+        across, down = (fmean(values) for values in zip(*found, strict=True))
         parts.append(
-            f'<path class="mark" fill="{mark.colour}" d="{place}"><title>{escape(mark.label)}</title></path>'
-        )
-    return parts + _means(row.map, marks, frame, left, top)
-
-
-def _means(drawn: Map, marks: Sequence[Mark], frame: _Frame, left: int, top: int) -> list[str]:
-    """The mean of each class, larger and framed: what many marks on one heap hide."""
-    places: dict[str, list[tuple[float, float]]] = {}
-    for mark, place in zip(marks, drawn.places, strict=True):
-        places.setdefault(mark.label, []).append(place)
-    parts = []
-    for mark in {mark.label: mark for mark in marks}.values():
-        across, up = (fmean(values) for values in zip(*places[mark.label], strict=True))
-        x, y = left + frame.right_of(across), top + frame.below(up)
-        parts.append(
-            f'<path class="mean" fill="{mark.colour}" transform="translate({x:.1f} {y:.1f}) scale(2)" '
-            f'd="{mark.path(0, 0)}"><title>mean of {escape(mark.label)}</title></path>'
+            f'<use class="mean" href="#{mark.shape}" fill="{mark.colour}" '
+            f'transform="translate({across:.1f} {down:.1f}) scale(2)">'
+            f"<title>mean of {escape(mark.label)}</title></use>"
         )
     return parts
 

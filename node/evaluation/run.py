@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 
@@ -12,8 +11,6 @@ from node.evaluation.exam import Exam, Rows, figures_of, full_figures
 from node.evaluation.map import map_of
 from node.evaluation.models import Contestant
 from node.evaluation.row_store import Row, RowStore
-
-VIEWS_AT_ONCE: Final = 64
 
 OnViews = Callable[[int], None]
 """Told how many views more are answered."""
@@ -54,8 +51,8 @@ def row_of_vectors(name: str, space: str, full: Rows, exam: Exam) -> Row:
 
 def _answers(contestant: Contestant, exam: Exam, on_views: OnViews) -> Rows:
     parts: list[Rows] = []
-    for start in range(0, len(exam.views), VIEWS_AT_ONCE):
-        views = exam.views[start : start + VIEWS_AT_ONCE]
+    for start in range(0, len(exam.views), contestant.views_at_once):
+        views = exam.views[start : start + contestant.views_at_once]
         width = parts[0].shape[1] if parts else None
         parts.append(checked_rows(contestant.embed(views), len(views), contestant.name, width))
         on_views(len(views))

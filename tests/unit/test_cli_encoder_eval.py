@@ -89,7 +89,7 @@ def test_evaluation__draws_and_saves(place: Path) -> None:
         (("--json", "--csv"), ExitCode.USAGE, "say one of them"),
         (("--modality", "smell"), ExitCode.BAD_INPUT, "use one of text"),
         (("--data", "nowhere.jsonl"), ExitCode.BAD_INPUT, "does not exist"),
-        (("--consensus", "nowhere.parquet"), ExitCode.BAD_INPUT, "cannot be read"),
+        (("--consensus", "nowhere.parquet"), ExitCode.BAD_INPUT, "is no export of embeddings"),
         (("--consensus", "nowhere", "--home", "nowhere"), ExitCode.NODE_STATE, "there is no node in"),
     ],
 )

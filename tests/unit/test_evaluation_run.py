@@ -27,6 +27,8 @@ from node.evaluation.picture import draw_maps
 from node.evaluation.row_store import FILES_MAX, ROWS_MAX, RowStore
 from node.evaluation.run import question_of, row_of, row_of_vectors
 from node.evaluation.samples import audio_sample, image_sample
+from node.gallery.errors import ExportError
+from node.gallery.from_export import OPENERS
 from node.space import open_space
 from tests.support.certified_history import certified_history, open_store, record
 
@@ -195,7 +197,7 @@ def _exported(folder: Path, data: LabelledData, suffix: str) -> tuple[Path, NDAr
     return path, vectors
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", OPENERS)
 def test_consensus__of_an_export_is_matched_by_item(tmp_path: Path, suffix: str) -> None:
     data = labelled()
     part = LabelledData("a part", "text", data.items[:30])
@@ -216,14 +218,15 @@ def test_consensus__of_an_export_is_matched_by_item(tmp_path: Path, suffix: str)
     }
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", OPENERS)
 def test_consensus__a_file_that_is_no_export_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     path.write_bytes(b"PK\x03\x04 or something else" * 40)
-    with pytest.raises(EvaluationError, match="is not an export of embeddings"):
+    with pytest.raises(ExportError):
         published_in_file(path, [bytes(32)])
-    with pytest.raises(EvaluationError, match="cannot be read"):
-        published_in_file(tmp_path / f"none{suffix}", [bytes(32)])
+    for none in (tmp_path / f"none{suffix}", tmp_path / "out.txt"):
+        with pytest.raises(EvaluationError, match="is no export of embeddings"):
+            published_in_file(none, [bytes(32)])
 
 
 def test_consensus__of_a_store_is_what_was_certified(tmp_path: Path) -> None:
@@ -245,7 +248,7 @@ def test_consensus__of_a_store_is_what_was_certified(tmp_path: Path) -> None:
 
 
 def test_consensus__without_any_of_the_items_says_how_to_submit_them(tmp_path: Path) -> None:
-    path, _ = _exported(tmp_path, labelled(), ".npz")
+    path, _ = _exported(tmp_path, labelled(), ".parquet")
     with pytest.raises(EvaluationError, match="--save-items"):
         published_in_file(path, [bytes(32)]).of(labelled())
 
@@ -283,12 +286,14 @@ def test_picture__every_item_and_every_word_lies_inside(exam: Exam) -> None:
     root = ElementTree.fromstring(svg)
     space = "{http://www.w3.org/2000/svg}"
     width, height = (float(one) for one in root.attrib["viewBox"].split()[2:])
-    marks = [one for one in root.iter(f"{space}path") if one.attrib.get("class") == "mark"]
+    groups = [one for one in root.iter(f"{space}g") if one.attrib.get("class") == "mark"]
+    assert len(groups) == len(rows) * len(TOPICS)
+    marks = [one for group in groups for one in group.iter(f"{space}use")]
     assert len(marks) == len(rows) * len(exam.data.items)
     plots = [one for one in root.iter(f"{space}rect") if one.attrib.get("class") == "plot"]
     assert len(plots) == len(rows)
     for mark in marks:
-        x, y = (float(value) for value in mark.attrib["d"].partition("m")[0].removeprefix("M").split())
+        x, y = float(mark.attrib["x"]), float(mark.attrib["y"])
         assert any(
             0 <= x - float(plot.attrib["x"]) <= 300 and 0 <= y - float(plot.attrib["y"]) <= 300
             for plot in plots
@@ -305,7 +310,7 @@ def test_picture__every_item_and_every_word_lies_inside(exam: Exam) -> None:
 def test_picture__of_one_point_is_drawn() -> None:
     data = labelled(8)
     row = row_of_vectors("constant", "raw", np.ones((8, 4), np.float32), exam_of(data))
-    assert draw_maps([row], data.labels, "one point").count('class="mark"') == 8
+    assert draw_maps([row], data.labels, "one point").count("<use") == 8 + 2 * len(TOPICS)
 
 
 def test_rows__are_plain_json(exam: Exam, tmp_path: Path) -> None:
