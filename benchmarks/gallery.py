@@ -32,7 +32,7 @@ from protocol.codec import encode
 from protocol.epochs.learnt import STEPS_PER_UNIT, ConsensusMoments, Group
 from protocol.items import canonical_text, item_id
 
-WORDS, STRIDE = 12, 2
+WORDS, STRIDE = 12, 1
 EPOCH = 9
 MOMENT_ROWS = 16_384
 NOISE = 0.3

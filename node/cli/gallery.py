@@ -125,7 +125,9 @@ def query(
         list[str] | None,
         typer.Option("--minus", metavar="C", help="Words or texts to take away. Repeatable."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", metavar="N", help="How many neighbours.", min=1, max=1_000)] = 10,
+    k: Annotated[
+        int, typer.Option("--k", "-k", metavar="N", help="How many neighbours.", min=1, max=1_000)
+    ] = 10,
     collection: Annotated[
         str | None, typer.Option("--collection", metavar="NAME", help="Search only this one.")
     ] = None,

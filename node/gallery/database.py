@@ -148,6 +148,7 @@ def _connect(path: Path, create: bool, size_bytes_max: int) -> sqlite3.Connectio
             timeout=BUSY_TIMEOUT_S,
         )
         try:
+            connection.text_factory = _text
             # A file from elsewhere must not run functions of ours from its schema.
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
@@ -157,6 +158,11 @@ def _connect(path: Path, create: bool, size_bytes_max: int) -> sqlite3.Connectio
             connection.close()
             raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    """A damaged text is shown as what is left of it."""
+    return data.decode(errors="replace")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, size_bytes_max: int, writable: bool) -> None:

@@ -40,6 +40,9 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _from_sqlite(error, path) from error
+    except UnicodeDecodeError as error:
+        # Text of a damaged page, or what SQLite quotes of one.
+        raise GalleryStorageError(_damaged(path, error)) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -71,6 +74,8 @@ def _from_sqlite(error: sqlite3.Error, path: Path) -> GalleryStorageError:
             f"cannot open the gallery {path}: the file or its folder is missing; check --gallery"
         )
     # Tables that are missing or of another shape are damage too: their version was checked.
-    return GalleryStorageError(
-        f"the gallery {path} is damaged or no gallery ({error}): move it away and add its items again"
-    )
+    return GalleryStorageError(_damaged(path, error))
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"the gallery {path} is damaged or no gallery ({error}): move it away and add its items again"

@@ -204,7 +204,21 @@ class Items(Collections):
 
     def _items(self, condition: str, *values: Any) -> list[StoredItem]:
         rows = self._all(f"SELECT {_COLUMNS} FROM items WHERE {condition}", values)
-        return [StoredItem(row, name, Origin(origin), *rest) for row, name, origin, *rest in rows]
+        return [self._item(*row) for row in rows]
+
+    def _item(
+        self, row: Any, item_id: Any, origin: Any, source: Any, round_: Any, shard: Any, *rest: Any
+    ) -> StoredItem:
+        """A row as an item. SQLite gives what a damaged page says, whatever a column's type."""
+        epoch, space, preview = rest
+        numbers = [row, round_, shard, *(one for one in (epoch, space) if one is not None)]
+        texts = (origin, source, preview)
+        sound = all(type(one) is int for one in numbers) and all(type(one) is str for one in texts)
+        if not sound or type(item_id) is not bytes or origin not in set(Origin):
+            raise GalleryStorageError(
+                f"the gallery {self.path} is damaged (item {row}): move it away and add its items again"
+            )
+        return StoredItem(row, item_id, Origin(origin), source, round_, shard, epoch, space, preview)
 
     def _condition(self, selection: Selection) -> tuple[str, list[Any]]:
         parts: list[tuple[str, Any]] = []

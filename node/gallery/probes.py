@@ -128,7 +128,8 @@ def split_terms(gallery: Gallery, plus: Sequence[str], minus: Sequence[str]) -> 
     terms = []
     for options, sign in ((plus, 1), (minus, -1)):
         for option in options:
-            if option.strip() and find_item(gallery, option) is not None:
+            whole = option.strip() and not option.startswith(ITEM_PREFIX)
+            if whole and find_item(gallery, option) is not None:
                 terms.append(Term(option, sign))
             else:
                 terms += [Term(part.strip(), sign) for part in option.split(",") if part.strip()]
