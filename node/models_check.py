@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -46,13 +47,20 @@ class ModelCheck:
 
 
 def check_model(
-    model: str, reference: str, threads: int, on_anchors: Callable[[int, int], None] = lambda _, __: None
+    model: str,
+    reference: str,
+    threads: int,
+    on_anchors: Callable[[int, int], None] = lambda _, __: None,
+    *,
+    aligned: Encoder | None = None,
+    cache_dir: Path | None = None,
 ) -> ModelCheck:
     """Load, align and score a model, hardened rule, on ITEMS texts it was not aligned on.
 
-    `on_anchors` is told (embedded, all) while it is aligned. Raises EncoderError.
+    `on_anchors` is told (embedded, all) while it is aligned; `aligned` is the model if it is aligned already;
+    with a `cache_dir` the maps of those beside it are kept there. Raises EncoderError.
     """
-    encoder = load_encoder(model, reference, threads=threads, on_anchors=on_anchors)
+    encoder = aligned or load_encoder(model, reference, threads=threads, on_anchors=on_anchors)
     texts = load_challenge_pool(None)
     batch = plan_batch(bytes(32), [canonical_text(text) for text in texts[-ITEMS:]], (), 1)
     views = {(view.role, view.item): view.data.decode() for wave in batch.waves for view in wave}
@@ -64,7 +72,7 @@ def check_model(
     again = encoder.encode(asked[:8])
     repeats = bool(np.allclose(rows[:8], again, atol=1e-3, equal_nan=True))
     names = [model, *(name for name in PANEL if name != model)]
-    others: list[Encoder] = [load_encoder(name, reference) for name in names[1:]]
+    others: list[Encoder] = [load_encoder(name, reference, cache_dir=cache_dir) for name in names[1:]]
     answers = [rows, *(other.encode(asked) for other in others)]
     share = np.array([shares[0] / PPM for shares in batch.mask_share_ppm], np.float32)
     score, explanation = _scores(answers, share)

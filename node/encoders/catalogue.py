@@ -94,7 +94,7 @@ def load_encoder(
     `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). Without a modality it is
     that of a built-in encoder, and text for a model of one's own; without a reference that of `REFERENCES`.
     With a `cache_dir` the fitted map is kept there, keyed by everything it depends on; one that `encoder
-    align` or a refit has left there for `target`, or else for the reference, goes first. Fitting takes as long
+    align` or a refit has left for `target`, or else for the reference, goes first. Fitting takes as long
     as the model takes for 2,100 to 3,000 anchors, minilm about a minute; `on_anchors` is told (done, all).
     Raises EncoderError for an unknown name, naming the nearest, for one of another modality, naming those
     that fit, where a model's files are missing, and for what a model does wrong.
@@ -117,16 +117,19 @@ def load_native(name: str, threads: int = 1, *, modality: str | None = None) -> 
     return entry_of(name, modality).native(threads) if own is None else own
 
 
+def own_way(name: str) -> Way | None:
+    """How a built-in model is aligned, chosen by measurement; None for a model of one's own."""
+    if name not in ENCODER_NAMES:
+        return None
+    entry = entry_of(name)
+    return Way(entry.alignment, entry.ridge_strength)
+
+
 def check_encoder(name: str, modality: str | None = None) -> None:
     """Raise EncoderError where `load_encoder` would for want of a model or its files, without loading it."""
     modality = modality_of(name, modality)
     if own_model(name, 1, modality) is None:
         entry_of(name, modality).native(1).fingerprint()
-
-
-def reference_model(name: str) -> NativeEncoder:
-    """The reference of that name in its own space, not loaded yet. Raises EncoderError."""
-    return entry_of(name).native(1)
 
 
 def modality_of(name: str, wanted: str | None = None) -> str:

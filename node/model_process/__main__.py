@@ -96,8 +96,8 @@ def _refitter(encoder: Encoder, setup: Setup) -> Refitter | None:
 
 def _refit(refitter: Refitter | None, asked: Refit) -> Response:
     if refitter is None:
-        # It is what the space is made of: were it to follow the others, nothing would hold the space.
-        return Response(error="it is the network's reference, which stays where it is")
+        # Were the reference to follow the others, nothing would hold the space.
+        return Response(error="it lies in the shared space by itself, as the reference does, and stays where it is")
     try:
         return Response(refit=refitter.step(asked))
     except Exception as error:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders.catalogue import AlignedEncoder, reference_model
+from node.encoders.catalogue import AlignedEncoder, load_native
 from node.encoders.encoder import EncoderError, View
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
 from node.encoders.refit import PAIRS_MIN, Refitted, refitted
@@ -105,7 +105,7 @@ class Refitter:
                     Path(self._setup.cache_dir),
                     Target.CONSENSUS,
                     encoder.native,
-                    reference_model(self._setup.reference),
+                    load_native(self._setup.reference, modality=self._setup.modality),
                     OwnAlignment(result.map, encoder.way),
                 )
         return Fitted(result.before, result.after, result.is_better, result.pairs)

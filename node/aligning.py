@@ -1,0 +1,233 @@
+"""Aligning a model by hand: fit its map, say what quality it keeps, and keep it beside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.corpus import load_challenge_pool
+from node.encoders.alignment import MINILM_RIDGE_STRENGTH, AffineMap, Alignment, fit, lift
+from node.encoders.anchors import anchor_texts
+from node.encoders.catalogue import AlignedEncoder, load_encoder, load_native, own_way
+from node.encoders.encoder import EncoderError, NativeEncoder, answer_rows
+from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
+from node.encoders.refit import HELD_OUT_EVERY, PAIRS_MIN, ROTATION, Way, agreement, fitted_to
+from node.models_check import ITEMS, check_model
+from node.pairs import Pairs
+from node.store.database import Access
+from protocol.batch import Role, plan_batch
+from protocol.items import canonical_text
+
+EMBEDDED_AT_ONCE: Final = 64
+RETRIEVED: Final = 256
+"""Texts whose mask has to find its own inverse."""
+PANEL_FOLDER: Final = "panel"
+"""Where the maps of the built-in models beside it are kept."""
+
+OnProgress = Callable[[str, int, int], None]
+"""Told what is done, (done, all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedModel:
+    """What became of a model, by one way of fitting."""
+
+    model: str
+    reference: str
+    target: str
+    method: str
+    strength: float | None
+    """Of ridge."""
+    pairs: int
+    cosine: float
+    """Mean over pairs not fitted on, answers and target each less their mean."""
+    cosine_before: float | None
+    """With the map it had."""
+    retrieval_native: float
+    """Mean reciprocal rank of an item's inverse for its mask, in the model's own space."""
+    retrieval: float
+    """The same for what it answers."""
+    scores: dict[str, float]
+    """Of the model and of built-in ones beside it, best first."""
+    stored: str
+
+    @property
+    def score(self) -> float:
+        """Its own."""
+        return self.scores[self.model]
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be aligned, and to what."""
+
+    model: str
+    reference: str
+    target: Target
+    ways: tuple[Way, ...]
+    """Those to try: the one with the best score is kept."""
+    pairs: int
+    """Pairs at most."""
+    directory: Path
+    """Of the node: its pairs."""
+    maps: Path
+    """Where its maps are kept."""
+    threads: int = 1
+
+
+def ways_for(model: str) -> tuple[Way, ...]:
+    """How a model is aligned unless somebody says how: both ways are tried where nobody has measured it."""
+    measured = own_way(model)
+    return (ROTATION, Way(Alignment.RIDGE, MINILM_RIDGE_STRENGTH)) if measured is None else (measured,)
+
+
+def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
+    """Fit the model in each of the ways, best score first; that one is kept.
+
+    Raises EncoderError, StoreError.
+    """
+    if wanted.model == wanted.reference:
+        raise EncoderError(
+            f"{wanted.model} is the network's reference: the space is its own, and it needs no alignment"
+        )
+    native, before, views, target = _pairs(wanted, on_progress)
+    if len(views) < PAIRS_MIN:
+        raise EncoderError(
+            f"{len(views)} pairs are too few for {wanted.model}, {PAIRS_MIN} are needed: raise --pairs, let "
+            "`deltamesh run encoder` gather more, or align it with --to reference"
+        )
+    rows = _embedded(native, views, "embedding pairs", on_progress)
+    known = np.flatnonzero(np.isfinite(rows).all(axis=1))
+    rows, target = rows[known], target[known]
+    if len(rows) < PAIRS_MIN:
+        raise EncoderError(
+            f"{wanted.model} returned no numbers for {len(views) - len(rows)} of {len(views)} items: who "
+            "withholds so much is not heard"
+        )
+    parts = _parts()
+    own_parts = [_embedded(native, some, "embedding masks", on_progress) for some in parts]
+    tried: list[tuple[AlignedModel, OwnAlignment]] = []
+    for number, way in enumerate(wanted.ways):
+        on_progress("scoring", number, len(wanted.ways))
+        found, fitted = _fitted(wanted, way, before, rows, target)
+        encoder = AlignedEncoder(native, fitted, way)
+        check = check_model(
+            wanted.model,
+            wanted.reference,
+            wanted.threads,
+            aligned=encoder,
+            cache_dir=wanted.maps / PANEL_FOLDER,
+        )
+        found = replace(
+            found,
+            retrieval_native=_retrieval(*own_parts),
+            retrieval=_retrieval(*(fitted.apply(part) for part in own_parts)),
+            scores=check.scores,
+        )
+        tried.append((found, OwnAlignment(fitted, way)))
+    on_progress("scoring", len(wanted.ways), len(wanted.ways))
+    tried.sort(key=lambda one: -one[0].score)
+    best, own = tried[0]
+    path = store_own_alignment(wanted.maps, wanted.target, native, load_native(wanted.reference), own)
+    return [replace(best, stored=str(path)), *(found for found, _ in tried[1:])]
+
+
+def _pairs(
+    wanted: Wanted, on_progress: OnProgress
+) -> tuple[NativeEncoder, AffineMap | None, Sequence[str], NDArray[np.float32]]:
+    """The model, the map it has, and views with the vectors it is to answer them by."""
+    if wanted.target is Target.REFERENCE:
+        anchors = anchor_texts()
+        every = max(1.0, len(anchors) / wanted.pairs)
+        views = [anchors[int(place * every)] for place in range(min(wanted.pairs, len(anchors)))]
+        reference = load_native(wanted.reference, wanted.threads)
+        target = answer_rows(reference.embed(views) @ lift(reference.dimensions))
+        return load_native(wanted.model, wanted.threads), None, views, target
+    with Pairs.open(wanted.directory, access=Access.READ_ONLY) as pairs:
+        items, target = pairs.newest(wanted.pairs)
+    # Without a map of its own it begins with the one everybody fits.
+    encoder = load_encoder(
+        wanted.model,
+        wanted.reference,
+        cache_dir=wanted.maps,
+        threads=wanted.threads,
+        target=Target.CONSENSUS,
+        on_anchors=lambda done, total: on_progress("embedding anchors", done, total),
+    )
+    if not isinstance(encoder, AlignedEncoder):
+        raise EncoderError(f"{wanted.model} lies in the shared space by itself: it needs no alignment")
+    return encoder.native, encoder.map, [item.decode() for item in items], target
+
+
+def _fitted(
+    wanted: Wanted,
+    way: Way,
+    before: AffineMap | None,
+    rows: NDArray[np.float32],
+    target: NDArray[np.float32],
+) -> tuple[AlignedModel, AffineMap]:
+    """The map of all pairs, and how good one of most of them is on the rest."""
+
+    def fitted(some: NDArray[np.bool_]) -> AffineMap:
+        if before is None:
+            return fit(rows[some], target[some], way.how, ridge_strength=way.ridge_strength)
+        return fitted_to(before, rows[some], target[some], way)
+
+    held_out = np.arange(len(rows)) % HELD_OUT_EVERY == 0
+    seen, goal = rows[held_out], target[held_out]
+    if wanted.target is Target.REFERENCE:
+        goal = np.asarray(goal - goal.mean(axis=0, dtype=np.float64), np.float32)
+    found = AlignedModel(
+        wanted.model,
+        wanted.reference,
+        wanted.target.value,
+        way.how.value,
+        way.ridge_strength if way.how is Alignment.RIDGE else None,
+        len(rows),
+        agreement(fitted(~held_out).apply(seen), goal),
+        None if before is None else agreement(before.apply(seen), goal),
+        0.0,
+        0.0,
+        {},
+        "",
+    )
+    return found, fitted(np.ones(len(rows), dtype=bool))
+
+
+def _embedded(
+    native: NativeEncoder, views: Sequence[str], what: str, on_progress: OnProgress
+) -> NDArray[np.float32]:
+    parts = []
+    for start in range(0, len(views), EMBEDDED_AT_ONCE):
+        on_progress(what, start, len(views))
+        parts.append(native.embed(views[start : start + EMBEDDED_AT_ONCE]))
+    on_progress(what, len(views), len(views))
+    return np.concatenate(parts)
+
+
+def _parts() -> tuple[list[str], list[str]]:
+    """Masks and inverses of texts that come with Python: none of those the score is taken on."""
+    texts = load_challenge_pool(None)[:-ITEMS][-RETRIEVED:]
+    batch = plan_batch(bytes(32), [canonical_text(text) for text in texts], (), 1)
+    views = {(view.role, view.item): view.data.decode() for wave in batch.waves for view in wave}
+    places = range(len(texts))
+    return [views[Role.MASK, one] for one in places], [views[Role.INVERSE, one] for one in places]
+
+
+def _retrieval(mask: NDArray[np.float32], inverse: NDArray[np.float32]) -> float:
+    """Mean reciprocal rank of the own inverse by cosine, each part less its mean, as scoring does it."""
+    import torch
+
+    from node.bench.retrieval import mean_reciprocal_rank
+
+    first, second = (torch.from_numpy(part - part.mean(axis=0)) for part in (mask, inverse))
+    return mean_reciprocal_rank(first, second)
