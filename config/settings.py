@@ -90,6 +90,8 @@ class Settings(BaseModel):
     """What an encoder embeds with: a built-in model by name, or where one's own is."""
     align: Literal["reference", "consensus"] = "consensus"
     """What an encoder's model is aligned to: the reference, or, each epoch anew, what is certified."""
+    learn: bool = False
+    """Whether a trained model learns from the consensus between rounds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from node.model_process.client import OnAnchors
 
 STOP_WITHIN_S = 8.0
+LEARNT_FOLDER = "learnt"
+"""In an encoder's data directory: the weights its model has learnt between rounds."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ def run_encoder(
     """
     from node.encoders.alignment_store import FOLDER_NAME
     from node.encoders.cheaters import load_strategy
+    from node.encoders.models import TRAINED
     from node.encoders.strategy import AnswerStrategy
     from node.model_process.client import ModelProcess, ModelSettings
     from node.roles.encoder import run_encoder_node
@@ -76,6 +79,14 @@ def run_encoder(
                 "`deltamesh run validator`, and give the encoder a key of its own, with another --home"
             )
 
+        learnt = None
+        if settings.learn and cheat is None:
+            if not settings.model.startswith(TRAINED):
+                raise ConfigError(
+                    f"{settings.model} cannot learn: take a model of `deltamesh encoder train`, "
+                    "--model trained:FOLDER, or leave out --learn"
+                )
+            learnt = directory.root / LEARNT_FOLDER
         parameters = node.genesis.parameters
         model = ModelSettings(
             settings.model,
@@ -85,6 +96,7 @@ def run_encoder(
             parameters.wave_deadline_ms / 1000,
             parameters.modality,
             settings.align,
+            learnt,
         )
         with ModelProcess(model, _log_anchors) as encoder:
 
@@ -98,8 +110,10 @@ def run_encoder(
                 )
 
             # Who cheats answers what it likes, whatever map its model has.
-            refit = encoder.refit if cheat is None and settings.align == "consensus" else None
-            _run(node, lambda stop: run_encoder_node(node, load, stop, refit))
+            follows = cheat is None and learnt is None and settings.align == "consensus"
+            refit = encoder.refit if follows else None
+            learn = None if learnt is None else encoder.learn
+            _run(node, lambda stop: run_encoder_node(node, load, stop, refit, learn))
 
 
 def _log_anchors(done: int, total: int) -> None:

@@ -76,6 +76,14 @@ def encoder(
             help="A built-in model by name, or where yours is: `deltamesh models list`.",
         ),
     ] = None,
+    learn: Annotated[
+        bool | None,
+        typer.Option(
+            "--learn/--no-learn",
+            help="Learn from the consensus between rounds; for models of `encoder train`.",
+            show_default=False,
+        ),
+    ] = None,
     align: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +112,7 @@ def encoder(
         network,
         model=model,
         align=align,
+        learn=learn,
         listen=listen,
         announce=announce,
         bootstrap=bootstrap,

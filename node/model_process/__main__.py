@@ -11,7 +11,17 @@ import msgspec
 from node.encoders.encoder import DIMENSIONS, EncoderError, views_at_once
 from node.model_process.pace import Pace
 from node.model_process.slab import Slab
-from node.model_process.wire import BytesRequest, Refit, Request, Response, Setup, TextRequest
+from node.model_process.wire import (
+    BytesRequest,
+    Learn,
+    LearnProgress,
+    Lesson,
+    Refit,
+    Request,
+    Response,
+    Setup,
+    TextRequest,
+)
 from node.pipe_frames import own_pipes, read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -40,6 +50,8 @@ def main() -> None:
             refitter = refitter or _refitter(encoder, setup)
             _write(sink, _refit(refitter, request))
             encoder = encoder if refitter is None else refitter.encoder
+        elif isinstance(request, Learn):
+            _write(sink, _learn(encoder, request))
         else:
             _write(sink, _answer(encoder, request, setup.answer_within_s, pace, slab))
 
@@ -49,7 +61,7 @@ def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
     from node.encoders.own_alignment import Target
 
     try:
-        return load_encoder(
+        encoder = load_encoder(
             setup.model,
             setup.reference,
             modality=setup.modality,
@@ -58,6 +70,7 @@ def _load(setup: Setup, sink: BinaryIO) -> Encoder | None:
             target=Target(setup.target),
             on_anchors=lambda done, total: _write(sink, Response(anchors=(done, total))),
         )
+        return encoder if setup.learnt is None else _learning(encoder, Path(setup.learnt), setup.modality)
     except Exception as error:  # anybody's code: the node must hear of it, whatever it is
         _write(sink, Response(error=_told(error)))
         return None
@@ -102,6 +115,27 @@ def _refit(refitter: Refitter | None, asked: Refit) -> Response:
         return Response(refit=refitter.step(asked))
     except Exception as error:
         return Response(error=_told(error))
+
+
+def _learning(encoder: Encoder, folder: Path, modality: str) -> Encoder:
+    from node.training.lessons import LearningEncoder
+
+    return LearningEncoder(encoder, folder, modality)
+
+
+def _learn(encoder: Encoder, asked: Learn) -> Response:
+    from node.training.lessons import LearningEncoder
+
+    if not isinstance(encoder, LearningEncoder):
+        return Response(error=f"{encoder.name} was not started to learn")
+    try:
+        found = encoder.step(Path(asked.folder), asked.within_s, asked.is_last)
+    except Exception as error:
+        return Response(error=_told(error))
+    if found is None:
+        return Response(learn=LearnProgress())
+    lesson = Lesson(found.before, found.after, found.is_better, found.pairs, found.steps)
+    return Response(learn=LearnProgress(lesson))
 
 
 def _too_slow(done: int, views: int, took_s: float, within_s: float) -> str:

@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 
 from node.encoders.encoder import EncoderError, View
 from node.model_process.slab import Slab
-from node.model_process.wire import Refit, RefitProgress, Request, Response, Setup, request_for
+from node.model_process.wire import (
+    Learn,
+    LearnProgress,
+    Refit,
+    RefitProgress,
+    Request,
+    Response,
+    Setup,
+    request_for,
+)
 from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
 
 LOAD_SILENT_S: Final = 600.0
@@ -49,6 +58,8 @@ class ModelSettings:
     """What the network embeds."""
     target: str = "reference"
     """What it is aligned to: reference or consensus."""
+    learnt: Path | None = None
+    """Where it keeps what it learns between rounds; None for a model that does not learn."""
 
 
 class ModelProcess:
@@ -111,6 +122,16 @@ class ModelProcess:
             raise EncoderError(response.error or f"{self.name} gave no answer")
         return response.refit
 
+    def learn(self, asked: Learn) -> LearnProgress:
+        """One step of a lesson from the network's pairs. Raises EncoderError."""
+        with self._lock:
+            process = self._started(self._on_anchors)
+            self._send(process, asked)
+            response = self._receive(process, asked.within_s + HANG_AFTER_S)
+        if response.learn is None:
+            raise EncoderError(response.error or f"{self.name} gave no answer")
+        return response.learn
+
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self._slab.close()
@@ -158,6 +179,7 @@ class ModelProcess:
             chosen.answer_within_s,
             self._slab.descriptor,
             chosen.target,
+            None if chosen.learnt is None else str(chosen.learnt),
         )
         self._send(process, setup)
         while True:

@@ -24,6 +24,8 @@ class Setup(msgspec.Struct, frozen=True):
     """Descriptor of the memory that answers are written to, little-endian float32 [views, 1024]."""
     target: str = "reference"
     """What it is aligned to: reference or consensus."""
+    learnt: str | None = None
+    """The folder of the weights that it learns between rounds; none for a model that does not learn."""
 
 
 class TextRequest(msgspec.Struct, frozen=True, tag="text"):
@@ -52,7 +54,17 @@ class Refit(msgspec.Struct, frozen=True, tag="refit"):
     """Fit to what is embedded by now, if it is enough."""
 
 
-Request: TypeAlias = TextRequest | BytesRequest | Refit
+class Learn(msgspec.Struct, frozen=True, tag="learn"):
+    """Go on with a lesson from the network's pairs, for so long; begin one where none is under way."""
+
+    folder: str
+    """Of the pairs."""
+    within_s: float
+    is_last: bool
+    """End it with what has been learnt by now."""
+
+
+Request: TypeAlias = TextRequest | BytesRequest | Refit | Learn
 
 
 def request_for(views: Sequence[View]) -> TextRequest | BytesRequest:
@@ -81,8 +93,25 @@ class RefitProgress(msgspec.Struct, frozen=True):
     fitted: Fitted | None = None
 
 
+class Lesson(msgspec.Struct, frozen=True):
+    """What came of a lesson: the mean cosine to the consensus, on pairs that were not learnt from."""
+
+    before: float
+    after: float
+    is_taken: bool
+    """It was better, and the model answers with the new weights from now on."""
+    pairs: int
+    steps: int
+
+
+class LearnProgress(msgspec.Struct, frozen=True):
+    """A lesson under way, or what came of it."""
+
+    learnt: Lesson | None = None
+
+
 class Response(msgspec.Struct, frozen=True):
-    """Progress before the model is ready, then one answer a request: rows in the slab, a refit, or why not."""
+    """Progress before the model is ready, then one answer a request: rows in the slab, a step, or why not."""
 
     anchors: tuple[int, int] | None = None
     """(embedded, all) of those the model is aligned on."""
@@ -90,3 +119,4 @@ class Response(msgspec.Struct, frozen=True):
     """How many are in the slab; none says that the model is ready."""
     error: str | None = None
     refit: RefitProgress | None = None
+    learn: LearnProgress | None = None

@@ -24,6 +24,7 @@ from node.relays import Relays
 from node.roles.answering import Answering
 from node.roles.base import Node, join_gossip, report_status
 from node.roles.gathering import Gathering, open_pairs
+from node.roles.learning import Learning, LearnStep
 from node.roles.published import offer_best_reveal
 from node.roles.refitting import Refitting, Step
 from node.roles.registering import Registering
@@ -46,9 +47,17 @@ LoadStrategy = Callable[[], AnswerStrategy]
 
 
 async def run_encoder_node(
-    node: Node, load: LoadStrategy, stop: trio.Event, refit: Step | None = None
+    node: Node,
+    load: LoadStrategy,
+    stop: trio.Event,
+    refit: Step | None = None,
+    learn: LearnStep | None = None,
 ) -> None:
-    """Run until `stop` is set. `refit` fits the model's map anew when an epoch begins; None leaves it."""
+    """Run until `stop` is set.
+
+    `refit` fits the model's map anew when an epoch begins, `learn` changes its weights between rounds; None
+    leaves them.
+    """
     log.info("model.loading", model=node.settings.model)
     # A model that loads for minutes must not hold up the end of the node.
     strategy = await trio.to_thread.run_sync(load, abandon_on_cancel=True)  # type: ignore[call-arg]
@@ -72,7 +81,7 @@ async def run_encoder_node(
         if pairs is not None:
             stack.enter_context(pairs)
         nursery = await stack.enter_async_context(trio.open_nursery())
-        encoder = EncoderNode(node, epochs, host, signer, strategy, nursery, pairs, refit)
+        encoder = EncoderNode(node, epochs, host, signer, strategy, nursery, pairs, refit, learn)
         await encoder.start()
         log.info("node.ready", role="encoder", model=node.settings.model)
         await stop.wait()
@@ -92,6 +101,7 @@ class EncoderNode:
         nursery: trio.Nursery,
         pairs: Pairs | None,
         refit: Step | None,
+        learn: LearnStep | None,
     ) -> None:
         self._node = node
         self._epochs = epochs
@@ -117,6 +127,10 @@ class EncoderNode:
             parameters = node.genesis.parameters
             epoch_s = parameters.epoch_rounds * parameters.slot_ms / 1000
             self._refitting = Refitting(node.directory.root, pairs, refit, epoch_s)
+        self._learning: Learning | None = None
+        if pairs is not None and learn is not None:
+            slot_s = node.genesis.parameters.slot_ms / 1000
+            self._learning = Learning(node.directory.root, pairs, learn, slot_s)
         self._registering = Registering(node, epochs, host, self._statements)
 
     async def start(self) -> None:
@@ -125,7 +139,7 @@ class EncoderNode:
         start(self._driver.run)
         start(self._follower.run)
         start(self._registering.run)
-        for task in (self._gathering, self._refitting):
+        for task in (self._gathering, self._refitting, self._learning):
             if task is not None:
                 start(task.run)
         book = await join_gossip(
