@@ -1,4 +1,4 @@
-"""A network of encoders as people bring them: built in, a server, a function, a module, a transformer."""
+"""A network of encoders as people bring them: built in, a server, a function, a module, one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from node.encoders.word_vectors import WordVectors
+from tests.support.cli import deltamesh
 from tests.support.embedding_server import Server, embedding_server
 from tests.support.testnet_process import assert_nothing_runs, end, start
 
@@ -60,6 +61,14 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    folder = tmp_path / "trained"
+    ended = deltamesh("encoder", "train", "--out", folder, "--epochs", 1)
+    assert ended.code == 0, ended.err
+    return folder
+
+
 def certified(folder: Path, models: list[str]) -> Any:
     """The summary of a network with one encoder of each model, in which nothing went wrong."""
     asked = [argument for model in models for argument in ("--model", model)]
@@ -101,14 +110,14 @@ def assert_each_has_weight(summary: Any, models: list[str]) -> None:
 
 
 def test_mixed_network__certifies_rounds_in_which_each_model_has_weight(
-    tmp_path: Path, own: Path, server: Server
+    tmp_path: Path, own: Path, trained: Path, server: Server
 ) -> None:
     models = [
         "wordllama-256",
         f"openai:wordllama-128@{server.url}",
         f"{own}:encode",
         f"torch:{own}:Stems",
-        "ngram",
+        f"trained:{trained}",
     ]
     assert_each_has_weight(certified(tmp_path, models), models)
     assert len(server.asked) > 2 * ROUNDS
