@@ -108,6 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="*")
     parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--maps", type=Path, help="a folder where fitted maps stay for the next run")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args(arguments)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str]) -> None:
             print("| adapter | turns | model alone | aligned | through the node | overhead | in CPU | load |")
             print("|---|---|---|---|---|---|---|---|")
         for title, model in chosen:
-            (speed,) = bench_model(model, 1, wanted.repeat, batches=(BATCH,)).batches
+            (speed,) = bench_model(model, 1, wanted.repeat, batches=(BATCH,), maps=wanted.maps).batches
             print(json.dumps(as_row(title, speed)) if wanted.json else table_row(title, speed), flush=True)
 
 

@@ -70,19 +70,20 @@ def bench_model(
     turns: int,
     *,
     batches: Sequence[int] = BATCHES,
+    maps: Path | None = None,
     on_anchors: OnAnchors = lambda _, __: None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> ModelBench:
     """Time a model on texts that come with Python, one thread unless told. Raises EncoderError.
 
     The three ways take turns, in another order each time: what else the machine does falls on all of them.
-    Sets the environment's numbers of threads, for this process too.
+    With a folder for `maps` the model's is taken from there, or kept. Sets the environment's numbers of threads, for this process too.
     """
     os.environ.update(thread_environment(threads))
     texts = anchor_texts()[: max(batches)]
     with ExitStack() as stack:
-        # One folder for both: the map is fitted once.
-        maps = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # One folder for both sides: the map is fitted once.
+        maps = maps or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         encoder = load_encoder(
             model, DEFAULT_REFERENCE, cache_dir=maps, threads=threads, on_anchors=on_anchors
         )
