@@ -108,22 +108,23 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="*")
     parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--maps", type=Path, help="a folder where fitted maps stay for the next run")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args(arguments)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with ExitStack() as stack:
         chosen = [(name, name) for name in wanted.model] or models(stack)
         if not wanted.json:
-            print("| adapter | runs | model alone | aligned | through the node | overhead | in CPU | load |")
+            print("| adapter | turns | model alone | aligned | through the node | overhead | in CPU | load |")
             print("|---|---|---|---|---|---|---|---|")
         for title, model in chosen:
-            (speed,) = bench_model(model, 1, wanted.repeat, batches=(BATCH,)).batches
+            (speed,) = bench_model(model, 1, wanted.repeat, batches=(BATCH,), maps=wanted.maps).batches
             print(json.dumps(as_row(title, speed)) if wanted.json else table_row(title, speed), flush=True)
 
 
 def as_row(title: str, speed: BatchSpeed) -> dict[str, object]:
     """For JSON."""
-    fields = ("runs", "model", "aligned", "process", "overhead", "cpu_overhead")
+    fields = ("turns", "calls", "model", "aligned", "process", "overhead", "cpu_overhead")
     return {"adapter": title, **{name: getattr(speed, name) for name in fields}, "load": os.getloadavg()[0]}
 
 
@@ -131,7 +132,8 @@ def table_row(title: str, speed: BatchSpeed) -> str:
     """For docs/measurements.md."""
     cpu = "-" if speed.cpu_overhead is None else f"{speed.cpu_overhead:+.1%}"
     speeds = " | ".join(f"{one:,.0f}" for one in (speed.model, speed.aligned, speed.process))
-    return f"| {title} | {speed.runs} | {speeds} | {speed.overhead:+.1%} | {cpu} | {os.getloadavg()[0]:.1f} |"
+    runs = f"{speed.turns} x {speed.calls}"
+    return f"| {title} | {runs} | {speeds} | {speed.overhead:+.1%} | {cpu} | {os.getloadavg()[0]:.1f} |"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from statistics import median
 from time import perf_counter
 from typing import Any, Final
@@ -16,22 +17,25 @@ from node.encoders import DEFAULT_REFERENCE, load_encoder
 from node.encoders.anchors import anchor_texts
 from node.encoders.catalogue import AlignedEncoder, LiftedEncoder
 from node.encoders.encoder import View
-from node.model_process.client import ModelProcess, ModelSettings, OnAnchors
+from node.model_process.client import ModelProcess, ModelSettings, OnAnchors, thread_environment
 
 BATCHES: Final = (1, 16, 64, 256)
-SECONDS_PER_BATCH: Final = 2.0
-"""Of a fast model more runs are timed than asked for, until they took so long, or RUNS_MAX are timed."""
-RUNS_MAX: Final = 200
+TURN_S: Final = 0.2
+"""Calls of one way follow each other for so long before another way has its turn: one call of a fast model is
+over before its memory is back in the caches, which no wave pays for each batch."""
+CALLS_MAX: Final = 64
 
 Ask = Callable[[Sequence[View]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSpeed:
-    """Of one size of batch: medians of views a second, and of what each turn paid more than a direct call."""
+    """Of one size of batch: medians of views a second, and of what a turn took more than another."""
 
     batch: int
-    runs: int
+    turns: int
+    calls: int
+    """Calls of each way in a turn, timed together."""
     model: float
     """The model called directly, in its own space."""
     aligned: float
@@ -63,20 +67,23 @@ class ModelBench:
 def bench_model(
     model: str,
     threads: int,
-    runs: int,
+    turns: int,
     *,
     batches: Sequence[int] = BATCHES,
+    maps: Path | None = None,
     on_anchors: OnAnchors = lambda _, __: None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> ModelBench:
     """Time a model on texts that come with Python, one thread unless told. Raises EncoderError.
 
     The three ways take turns, in another order each time: what else the machine does falls on all of them.
+    With a folder for `maps` the model's is taken from there, or kept. Sets the environment's numbers of threads, for this process too.
     """
+    os.environ.update(thread_environment(threads))
     texts = anchor_texts()[: max(batches)]
     with ExitStack() as stack:
-        # One folder for both: the map is fitted once.
-        maps = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # One folder for both sides: the map is fitted once.
+        maps = maps or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         encoder = load_encoder(
             model, DEFAULT_REFERENCE, cache_dir=maps, threads=threads, on_anchors=on_anchors
         )
@@ -91,29 +98,36 @@ def bench_model(
             process.encode(texts)
         speeds = []
         for size in batches:
-            speeds.append(_timed(ways, texts[:size], runs, pids))
+            speeds.append(_timed(ways, texts[:size], turns, pids))
             on_batch()
     return ModelBench(model, threads, tuple(speeds))
 
 
-def _timed(ways: Sequence[Ask], views: Sequence[View], runs: int, pids: Sequence[int]) -> BatchSpeed:
+def _timed(ways: Sequence[Ask], views: Sequence[View], turns: int, pids: Sequence[int]) -> BatchSpeed:
     times: list[list[float]] = []
     cpu: list[list[float]] = []
+    drawn = Random(0)
+    ways[0](views)
     began_s = perf_counter()
-    while len(times) < runs or (len(times) < RUNS_MAX and perf_counter() - began_s < SECONDS_PER_BATCH):
+    ways[0](views)
+    calls = max(1, min(CALLS_MAX, int(TURN_S / (perf_counter() - began_s))))
+    for _ in range(turns):
         took_s, worked_s = [0.0] * len(ways), [0.0] * len(ways)
-        for turn in range(len(ways)):
-            way = (turn + len(times)) % len(ways)
-            worked_before_s, run_began_s = _cpu_s(pids), perf_counter()
-            ways[way](views)
-            took_s[way] = perf_counter() - run_began_s
-            worked_s[way] = _cpu_s(pids) - worked_before_s
+        # Not in rotation: a scheduler favours whoever has waited, and each would always follow the same one.
+        for way in drawn.sample(range(len(ways)), len(ways)):
+            ways[way](views)  # brings its memory back into the caches, as the batch before does in a wave
+            worked_before_s, turn_began_s = _cpu_s(pids), perf_counter()
+            for _ in range(calls):
+                ways[way](views)
+            took_s[way] = (perf_counter() - turn_began_s) / calls
+            worked_s[way] = (_cpu_s(pids) - worked_before_s) / calls
         times.append(took_s)
         cpu.append(worked_s)
     model, aligned, process = (len(views) / median(way) for way in zip(*times, strict=True))
     return BatchSpeed(
         len(views),
-        len(times),
+        turns,
+        calls,
         model,
         aligned,
         process,

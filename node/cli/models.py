@@ -82,7 +82,7 @@ def check(
 @app.command("bench")
 def bench(
     model: ModelArgument,
-    repeat: Annotated[int, typer.Option("--repeat", metavar="N", help="Timed runs; medians.", min=1)] = 5,
+    repeat: Annotated[int, typer.Option("--repeat", metavar="N", help="Timed turns; medians.", min=1)] = 5,
     threads: ThreadsOption = 1,
     json_: JsonOption = False,
 ) -> None:
@@ -106,7 +106,7 @@ def bench(
         "with alignment",
     ]
     print_table(
-        f"{model}: views a second, medians of {counted(repeat, 'run')} or more",
+        f"{model}: views a second, medians of {counted(repeat, 'turn')}",
         columns,
         [
             [

@@ -62,6 +62,15 @@ class ModelSettings:
     """Where it keeps what it learns between rounds; None for a model that does not learn."""
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """What keeps a model's libraries to so many threads; tokenizers would take every core."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "RAYON_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
+    }
+
+
 class ModelProcess:
     """An encoder. The process is started by `start`, and again by the wave after one it died in."""
 
@@ -152,8 +161,7 @@ class ModelProcess:
         paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
         environment = {
             **os.environ,
-            "OMP_NUM_THREADS": str(chosen.threads),
-            "TOKENIZERS_PARALLELISM": "false",
+            **thread_environment(chosen.threads),
             "PYTHONPATH": os.pathsep.join(paths),
         }
         self._slab = Slab.new()

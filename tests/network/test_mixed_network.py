@@ -1,4 +1,4 @@
-"""A network of encoders as people bring them: built in, a server, a function, a module, a transformer."""
+"""A network of encoders as people bring them: built in, a server, a function, a module, one's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from node.encoders.word_vectors import WordVectors
 from tests.support.certified_testnet import assert_each_has_weight, certified
+from tests.support.cli import deltamesh
 from tests.support.embedding_server import Server, embedding_server
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -56,15 +57,23 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    folder = tmp_path / "trained"
+    ended = deltamesh("encoder", "train", "--out", folder, "--epochs", 1)
+    assert ended.code == 0, ended.err
+    return folder
+
+
 def test_mixed_network__certifies_rounds_in_which_each_model_has_weight(
-    tmp_path: Path, own: Path, server: Server
+    tmp_path: Path, own: Path, trained: Path, server: Server
 ) -> None:
     models = [
         "wordllama-256",
         f"openai:wordllama-128@{server.url}",
         f"{own}:encode",
         f"torch:{own}:Stems",
-        "ngram",
+        f"trained:{trained}",
     ]
     assert_each_has_weight(certified(tmp_path, models, ROUNDS), models)
     assert len(server.asked) > 2 * ROUNDS
