@@ -63,7 +63,7 @@ def items_of_source(
     beyond ITEMS_BYTES_MAX or FILES_MAX.
     """
     reader = reader_of(modality)
-    alone = not source.is_dir()
+    alone = not os.path.isdir(source)  # unlike Path's, it never raises
     paths = [source] if alone else _paths_of(source)
     items: dict[bytes, None] = {}
     items_bytes = other_kinds = refused = 0

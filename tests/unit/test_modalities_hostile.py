@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from node.corpus import CorpusError
 from node.modalities import FileError, items_of_file
+from protocol.modalities import MODALITIES
 from tests.support.hostile_files import ATTACKS, SOUND_FILES, Attack
 
 GROWTH_MIB_MAX = 32
@@ -32,6 +35,30 @@ def test_items_of_file__refuses_a_hostile_file_and_says_why(attack: Attack, tmp_
     assert len(message.rsplit(": ", 1)[-1]) > 8
     assert message.endswith(".")
     assert len(message) < 500 + len(str(path))
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.sampled_from(SOUND_FILES),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
+    st.floats(0.5, 1),
+)
+def test_items_of_file__of_damaged_files_are_canonical_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, file: Attack, changes: list[tuple[float, int]], kept: float
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    file.write(path)
+    data = bytearray(path.read_bytes())
+    for place, value in changes:
+        # Squared: headers are at the start, and matter most.
+        data[int(place**2 * (len(data) - 1))] = value
+    path.write_bytes(data if kept > 0.75 else data[: int(len(data) * kept)])
+    try:
+        items = items_of_file(file.modality, path)
+    except FileError:
+        return
+    for item in items:
+        MODALITIES[file.modality].check(item)
 
 
 MEASURE = """
