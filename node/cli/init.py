@@ -192,10 +192,11 @@ def _modality(directory: DataDir, asked: str | None, joins: Genesis | None) -> M
 
 def challenge_items(data: Path | None, modality: Modality) -> list[bytes]:
     """The distinct canonical items a validator challenges with. Raises CorpusError."""
+    from node.cli.reading import read_items
     from node.modalities import load_challenge_items
 
     note(f"Reading challenge items ({modality.name}) ...")
-    return list(dict.fromkeys(load_challenge_items(modality.name, data, tell=note)))
+    return read_items(load_challenge_items, modality.name, data)
 
 
 def _say_what_next(directory: DataDir, card: MemberCard) -> None:

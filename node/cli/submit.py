@@ -88,6 +88,7 @@ def submitted_items(source: str) -> list[bytes]:
 
 def _dense_items(source: str, modality: str) -> list[bytes]:
     """The distinct canonical items of a file or folder of another modality. Raises CorpusError."""
+    from node.cli.reading import read_items
     from node.modalities import load_items
 
     if source == STANDARD_INPUT:
@@ -95,7 +96,7 @@ def _dense_items(source: str, modality: str) -> list[bytes]:
             f"the network embeds {modality}, and standard input is read as text: give a file or folder",
             ExitCode.BAD_INPUT,
         )
-    return list(dict.fromkeys(load_items(modality, Path(source).expanduser(), tell=note)))
+    return read_items(load_items, modality, Path(source).expanduser())
 
 
 def _standard_input() -> str:

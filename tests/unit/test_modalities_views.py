@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache, partial
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.modalities import decode_view
+from node.modalities import decode_view, sample_items
 from node.modalities.audio_item import COEFFICIENT_MAX, audio_coefficients, encode_audio
-from node.modalities.image_item import encode_image
+from node.modalities.image_item import NEUTRAL, encode_image
 from node.modalities.mdct import FRAME_SAMPLES, forward, inverse
 from node.modalities.series_item import encode_series
 from protocol.items import ItemError
+from protocol.masks import masks_of
+from protocol.modalities import MODALITIES, Units
 
 SEEDS = st.integers(0, 2**32 - 1)
+samples = cache(partial(sample_items, count=10))
 
 
 @given(SEEDS, st.integers(1, 8), st.integers(1, 8))
@@ -104,3 +110,28 @@ def test_decode_view__refuses_what_is_no_view(modality: str, view: bytes) -> Non
 def test_decode_view__refuses_a_modality_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match="audio, bytes, image, series, text"):
         decode_view("smell", b"x")
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from(["audio", "bytes", "image", "series"]),
+    st.integers(0, 9),
+    st.binary(min_size=32, max_size=32),
+)
+def test_views__of_a_mask_and_its_inverse_partition_the_item(
+    modality: str, place: int, secret: bytes
+) -> None:
+    known = MODALITIES[modality]
+    units = Units.of(known, samples(modality)[place])
+    for mask in masks_of(secret, units, 3):
+        part, inverse = mask.part(units), mask.inverse(units)
+        if not known.masks_keep_size:
+            assert len(part) + len(inverse) == len(units.data)
+            assert Counter(part) + Counter(inverse) == Counter(units.data)
+            continue
+        neutral = NEUTRAL if modality == "image" else 0
+        whole, shown, hidden = (np.frombuffer(view[4:], np.uint8) for view in (units.data, part, inverse))
+        # Every byte stands in one of the two views, and the other is neutral there.
+        assert np.array_equal(np.where(shown == neutral, hidden, shown), whole)
+        assert ((shown == neutral) | (hidden == neutral)).all()
+        assert decode_view(modality, part) is not None
