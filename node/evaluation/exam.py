@@ -116,9 +116,11 @@ def figures_of(exam: Exam, rows: Rows) -> dict[str, Estimate]:
         found[f"{name}_recall_1"] = sought.recall_1
         found[f"{name}_recall_10"] = sought.recall_10
     if exam.mask is not None:
-        full = rows[exam.full[exam.mask.items]]
-        mask, inverse = rows[exam.mask.queries], rows[exam.mask.gallery]
-        parts = Parts(full, mask, inverse, exam.mask.share)
+        # As a network mixes what it deals: a block of neighbours would be a block of one class.
+        order = np.random.default_rng(exam.seed).permutation(len(exam.mask.items))
+        full = rows[exam.full[exam.mask.items[order]]]
+        mask, inverse = rows[exam.mask.queries[order]], rows[exam.mask.gallery[order]]
+        parts = Parts(full, mask, inverse, exam.mask.share[order])
         found["discrimination"] = discrimination(parts, exam.seed)
         found["recomposition"] = recomposition(parts, exam.seed)
         found["differential_loss"] = differential_loss(parts, exam.seed)

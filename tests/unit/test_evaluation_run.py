@@ -86,6 +86,16 @@ def test_exam__knowledge_beats_bytes_beats_chance(exam: Exam) -> None:
     assert by_name["random"]["recomposition"] > 0.9
 
 
+def test_exam__discrimination_is_among_mixed_items_whatever_order_they_come_in() -> None:
+    # Words tell the class and nothing else: among 64 of one class nothing is found, among 64 of eight some.
+    items = [
+        LabelledItem(" ".join(f"class{n // 64}" for _ in range(12)) + f" {n}", f"{n // 64}", f"{n}")
+        for n in range(512)
+    ]
+    ordered = exam_of(LabelledData("by class", "text", tuple(items)))
+    assert ask(Contestant("bag", Space.NATIVE, bag), ordered)["discrimination"] > 0.2
+
+
 def test_exam__what_was_withheld_is_counted_and_costs(exam: Exam) -> None:
     def half(views: Sequence[View]) -> NDArray[np.float32]:
         rows = bag(views)
