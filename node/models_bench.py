@@ -13,9 +13,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Final
 
-from node.encoders import DEFAULT_REFERENCE, load_encoder
-from node.encoders.anchors import anchor_texts
-from node.encoders.catalogue import AlignedEncoder, LiftedEncoder
+from node.encoders import REFERENCES, load_encoder
+from node.encoders.anchor_views import anchor_views
+from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, modality_of
 from node.encoders.encoder import View
 from node.model_process.client import ModelProcess, ModelSettings, OnAnchors, thread_environment
 
@@ -56,6 +56,7 @@ class ModelBench:
     """What was timed."""
 
     model: str
+    modality: str
     threads: int
     batches: tuple[BatchSpeed, ...]
 
@@ -69,38 +70,42 @@ def bench_model(
     threads: int,
     turns: int,
     *,
+    modality: str | None = None,
     batches: Sequence[int] = BATCHES,
     maps: Path | None = None,
     on_anchors: OnAnchors = lambda _, __: None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> ModelBench:
-    """Time a model on texts that come with Python, one thread unless told. Raises EncoderError.
+    """Time a model on anchors of its modality, one thread unless told. Raises EncoderError.
+
+    `modality` as in `load_encoder`.
 
     The three ways take turns, in another order each time: what else the machine does falls on all of them.
     With a folder for `maps` the model's is taken from there, or kept. Sets the environment's numbers of threads, for this process too.
     """
     os.environ.update(thread_environment(threads))
-    texts = anchor_texts()[: max(batches)]
+    modality = modality_of(model, modality)
+    views, reference = anchor_views(modality)[: max(batches)], REFERENCES[modality]
     with ExitStack() as stack:
         # One folder for both sides: the map is fitted once.
         maps = maps or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         encoder = load_encoder(
-            model, DEFAULT_REFERENCE, cache_dir=maps, threads=threads, on_anchors=on_anchors
+            model, reference, modality=modality, cache_dir=maps, threads=threads, on_anchors=on_anchors
         )
         assert isinstance(encoder, LiftedEncoder | AlignedEncoder)
-        settings = ModelSettings(model, DEFAULT_REFERENCE, maps, threads, answer_within_s=600.0)
+        settings = ModelSettings(model, reference, maps, threads, answer_within_s=600.0, modality=modality)
         process = stack.enter_context(ModelProcess(settings))
         process.start()
         pids = (os.getpid(), process.pid)
         ways: tuple[Ask, ...] = (encoder.native.embed, encoder.encode, process.encode)
         # Its batches grow to their full size, as they have in a node that runs.
         for _ in range(4):
-            process.encode(texts)
+            process.encode(views)
         speeds = []
         for size in batches:
-            speeds.append(_timed(ways, texts[:size], turns, pids))
+            speeds.append(_timed(ways, views[:size], turns, pids))
             on_batch()
-    return ModelBench(model, threads, tuple(speeds))
+    return ModelBench(model, modality, threads, tuple(speeds))
 
 
 def _timed(ways: Sequence[Ask], views: Sequence[View], turns: int, pids: Sequence[int]) -> BatchSpeed:

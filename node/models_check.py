@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.corpus import load_challenge_pool
-from node.encoders import DIMENSIONS, Encoder, load_encoder
+from node.encoders import DIMENSIONS, REFERENCES, Encoder, encoder_names, load_encoder
+from node.encoders.catalogue import modality_of
+from node.encoders.encoder import View
 from protocol.batch import PPM, Role, plan_batch
 from protocol.items import canonical_text
+from protocol.modalities import MODALITIES, TEXT
 
 ITEMS: Final = 128
-PANEL: Final = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
-"""Who the model is scored beside."""
+PANEL_TEXT: Final = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
+"""Who a model of text is scored beside; others beside all that are built in."""
 WITHHELD_MAX: Final = 0.1
 
 
@@ -27,6 +30,7 @@ class ModelCheck:
     """What was seen."""
 
     model: str
+    modality: str
     reference: str
     scores: dict[str, float]
     """Of the model and of the built-in ones beside it, best first."""
@@ -48,30 +52,39 @@ class ModelCheck:
 
 def check_model(
     model: str,
-    reference: str,
+    reference: str | None,
     threads: int,
     on_anchors: Callable[[int, int], None] = lambda _, __: None,
     *,
+    modality: str | None = None,
     aligned: Encoder | None = None,
     cache_dir: Path | None = None,
 ) -> ModelCheck:
-    """Load, align and score a model, hardened rule, on ITEMS texts it was not aligned on.
+    """Load, align and score a model, hardened rule, on ITEMS items it was not aligned on.
 
-    `on_anchors` is told (embedded, all) while it is aligned; `aligned` is the model if it is aligned already;
-    with a `cache_dir` the maps of those beside it are kept there. Raises EncoderError.
+    `reference` and `modality` as in `load_encoder`. `on_anchors` is told (embedded, all) while it is aligned;
+    `aligned` is the model if it is aligned already; with a `cache_dir` the maps of those beside it are kept
+    there. Raises EncoderError.
     """
-    encoder = aligned or load_encoder(model, reference, threads=threads, on_anchors=on_anchors)
-    texts = load_challenge_pool(None)
-    batch = plan_batch(bytes(32), [canonical_text(text) for text in texts[-ITEMS:]], (), 1)
-    views = {(view.role, view.item): view.data.decode() for wave in batch.waves for view in wave}
+    modality = modality_of(model, modality, reference)
+    reference = REFERENCES[modality] if reference is None else reference
+    encoder = aligned or load_encoder(
+        model, reference, modality=modality, threads=threads, on_anchors=on_anchors
+    )
+    batch = plan_batch(bytes(32), _items(modality), (), 1, MODALITIES[modality])
+    views = {(view.role, view.item): view.data for wave in batch.waves for view in wave}
     roles = (Role.FULL, Role.MASK, Role.INVERSE)
-    asked = [views[role, item] for role in roles for item in range(ITEMS)]
+    asked: list[View] = [
+        data.decode() if modality == TEXT.name else data
+        for data in (views[role, item] for role in roles for item in range(ITEMS))
+    ]
     began = perf_counter()
     rows = encoder.encode(asked)
     views_per_s = len(asked) / (perf_counter() - began)
     again = encoder.encode(asked[:8])
     repeats = bool(np.allclose(rows[:8], again, atol=1e-3, equal_nan=True))
-    names = [model, *(name for name in PANEL if name != model)]
+    panel = PANEL_TEXT if modality == TEXT.name else encoder_names(modality)
+    names = [model, *(name for name in panel if name != model)]
     others: list[Encoder] = [load_encoder(name, reference, cache_dir=cache_dir) for name in names[1:]]
     answers = [rows, *(other.encode(asked) for other in others)]
     share = np.array([shares[0] / PPM for shares in batch.mask_share_ppm], np.float32)
@@ -86,8 +99,26 @@ def check_model(
         faults.append("it withholds over a tenth of its answers")
     ranked = dict(sorted(zip(names, score, strict=True), key=lambda pair: -pair[1]))
     return ModelCheck(
-        model, reference, ranked, explanation, repeats, withheld, len(asked), views_per_s, tuple(faults)
+        model=model,
+        modality=modality,
+        reference=reference,
+        scores=ranked,
+        explanation=explanation,
+        repeats=repeats,
+        withheld=withheld,
+        asked=len(asked),
+        views_per_s=views_per_s,
+        faults=tuple(faults),
     )
+
+
+def _items(modality: str) -> list[bytes]:
+    """Items that come with the dependencies, none of them among the anchors."""
+    if modality == TEXT.name:
+        return [canonical_text(text) for text in load_challenge_pool(None)[-ITEMS:]]
+    from node.modalities import sample_items
+
+    return sample_items(modality, count=ITEMS)
 
 
 def _scores(answers: Sequence[NDArray[np.float32]], share: NDArray[np.float32]) -> tuple[list[float], str]:

@@ -29,8 +29,21 @@ ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="As `run encoder` takes it after --model.", show_default=False)
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", metavar="N", help="Threads of the model.", min=1)]
+ModalityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--modality",
+        metavar="NAME",
+        help="What a model of your own embeds: text, image, audio, series or bytes. Built-in ones tell.",
+    ),
+]
 ReferenceOption = Annotated[
-    str, typer.Option("--reference", metavar="NAME", help="Whose space to align to: the network's reference.")
+    str | None,
+    typer.Option(
+        "--reference",
+        metavar="NAME",
+        help="Whose space to align to: the network's reference. The usual one of the modality without it.",
+    ),
 ]
 
 
@@ -38,6 +51,7 @@ ReferenceOption = Annotated[
 def list_(json_: JsonOption = False) -> None:
     """Print the built-in models, and how one of your own is named."""
     from node.encoders import ENCODER_NAMES, EncoderError, check_encoder
+    from node.encoders.catalogue import modality_of
     from node.encoders.models import KINDS
 
     rows = []
@@ -45,32 +59,35 @@ def list_(json_: JsonOption = False) -> None:
         try:
             check_encoder(name)
         except EncoderError as error:
-            rows.append((name, "built in", str(error)))
+            state = str(error)
         else:
-            rows.append((name, "built in", "ready"))
-    own = [(kind.form, "your own", kind.what) for kind in KINDS.values()]
+            state = "ready"
+        rows.append((name, modality_of(name), "built in", state))
+    own = [(kind.form, kind.embeds, "your own", kind.what) for kind in KINDS.values()]
+    columns = ("model", "modality", "kind", "state")
     if json_:
-        print_json([{"model": name, "kind": kind, "state": state} for name, kind, state in (*rows, *own)])
+        print_json([dict(zip(columns, row, strict=True)) for row in (*rows, *own)])
         return
-    print_table("Models", ["--model", "kind", ""], [[*row] for row in (*rows, *own)])
+    print_table("Models", ["--model", "modality", "kind", ""], [[*row] for row in (*rows, *own)])
 
 
 @app.command("check")
 def check(
     model: ModelArgument,
-    reference: ReferenceOption = "wordllama-256",
+    reference: ReferenceOption = None,
+    modality: ModalityOption = None,
     threads: ThreadsOption = 1,
     json_: JsonOption = False,
 ) -> None:
     """Load a model, align it, and say whether a network would hear it.
 
-    It is scored by the rule of the network on texts that come with Python, beside built-in models: what it
-    would have among them. Exits with 3 when it would not be heard.
+    It is scored by the rule of the network on data that come with Python and scikit-learn, beside built-in
+    models of the same modality: what it would have among them. Exits with 3 when it would not be heard.
     """
     from node.models_check import check_model
 
     with load_bar(model) or nullcontext(_unseen) as on_anchors:
-        found = check_model(model, reference, threads, on_anchors)
+        found = check_model(model, reference, threads, on_anchors, modality=modality)
     if json_:
         print_json(found.document())
     else:
@@ -83,6 +100,7 @@ def check(
 def bench(
     model: ModelArgument,
     repeat: Annotated[int, typer.Option("--repeat", metavar="N", help="Timed turns; medians.", min=1)] = 5,
+    modality: ModalityOption = None,
     threads: ThreadsOption = 1,
     json_: JsonOption = False,
 ) -> None:
@@ -92,7 +110,9 @@ def bench(
     with ExitStack() as stack:
         on_anchors = stack.enter_context(load_bar(model) or nullcontext(_unseen))
         bar = stack.enter_context(progress("timing", len(BATCHES)))
-        found = bench_model(model, threads, repeat, on_anchors=on_anchors, on_batch=bar.step)
+        found = bench_model(
+            model, threads, repeat, modality=modality, on_anchors=on_anchors, on_batch=bar.step
+        )
     if json_:
         print_json(found.document())
         return
@@ -128,7 +148,8 @@ def _unseen(_: int, __: int) -> None:
 
 def _print_check(found: ModelCheck) -> None:
     rows = [[name, number(score)] for name, score in found.scores.items()]
-    print_table("Scores on texts that come with Python", ["model", "score"], rows, right=frozenset({"score"}))
+    title = f"Scores on samples of {found.modality}"
+    print_table(title, ["model", "score"], rows, right=frozenset({"score"}))
     print_facts(
         {
             "aligned to": found.reference,

@@ -91,18 +91,17 @@ def load_encoder(
 ) -> Encoder:
     """An encoder of views of a modality, aligned to the space that `reference` spans, its model loaded.
 
-    `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). Without a modality it is
-    that of a built-in encoder, and text for a model of one's own; without a reference that of `REFERENCES`.
+    `name` is a built-in one, or says where a model of one's own is (`models.KINDS`). A modality left out is
+    told by `modality_of`, a reference by `REFERENCES`.
     With a `cache_dir` the fitted map is kept there, keyed by everything it depends on; one that `encoder
     align` or a refit has left for `target`, or else for the reference, goes first. Fitting takes as long
     as the model takes for 2,100 to 3,000 anchors, minilm about a minute; `on_anchors` is told (done, all).
     Raises EncoderError for an unknown name, naming the nearest, for one of another modality, naming those
     that fit, where a model's files are missing, and for what a model does wrong.
     """
-    modality = modality_of(name, modality)
-    encoder = _aligned(
-        name, reference or REFERENCES[modality], modality, cache_dir, threads, target, on_anchors
-    )
+    modality = modality_of(name, modality, reference)
+    reference = REFERENCES[modality] if reference is None else reference
+    encoder = _aligned(name, reference, modality, cache_dir, threads, target, on_anchors)
     # A model loads when it is first used, minilm for ten seconds: the first wave would be answered too late.
     # One's own of another modality was loaded to be aligned or told apart, and may take one shape only.
     if modality == "text" or name in ENCODER_NAMES:
@@ -132,15 +131,17 @@ def check_encoder(name: str, modality: str | None = None) -> None:
         entry_of(name, modality).native(1).fingerprint()
 
 
-def modality_of(name: str, wanted: str | None = None) -> str:
-    """What is embedded: what is wanted, else what a built-in encoder embeds, and text by models of one's own.
+def modality_of(name: str, wanted: str | None = None, reference: str | None = None) -> str:
+    """What is embedded: what is wanted, else what a built-in encoder embeds, else what the reference does.
 
-    Raises EncoderError for an unknown name, and for an unknown modality.
+    A model of one's own without either embeds text. Raises EncoderError for an unknown name or modality.
     """
     if wanted is not None:
         check_modality(wanted)
         return wanted
-    return entry_of(name).modality if own_model(name, 1) is None else "text"
+    if own_model(name, 1) is None:
+        return entry_of(name).modality
+    return "text" if reference is None else entry_of(reference).modality
 
 
 def _aligned(

@@ -25,6 +25,11 @@ class Kind(NamedTuple):
     """From what follows the prefix, the threads it may use, and the modality. Raises EncoderError."""
     text_only: bool = False
 
+    @property
+    def embeds(self) -> str:
+        """Which modalities, in a word."""
+        return "text" if self.text_only else "any"
+
 
 SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
 OPENAI: Final = "openai:"

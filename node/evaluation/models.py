@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from blake3 import blake3
 
-from node.encoders import DEFAULT_REFERENCE, load_encoder
+from node.encoders import load_encoder
 from node.encoders.catalogue import load_native
 from node.encoders.encoder import VIEWS_AT_ONCE, View, views_at_once
 from node.encoders.own_alignment import Target
@@ -39,7 +39,7 @@ class Opening:
     modality: str
     space: Space = Space.ALIGNED
     reference: str | None = None
-    """Whose space to align to; None is the default."""
+    """Whose space to align to; None is the usual one of the modality."""
     maps: Path | None = None
     """Where fitted maps are kept."""
     target: Target = Target.REFERENCE
@@ -69,11 +69,12 @@ def open_model(name: str, how: Opening, on_anchors: Callable[[int, int], None] |
     Raises EncoderError.
     """
     if how.space is Space.NATIVE:
-        native = load_native(name, how.threads)
+        native = load_native(name, how.threads, modality=how.modality)
         return Contestant(name, how.space, native.embed, views_at_once(native))
     encoder = load_encoder(
         name,
-        how.reference or DEFAULT_REFERENCE,
+        how.reference,
+        modality=how.modality,
         cache_dir=how.maps,
         threads=how.threads,
         target=how.target,

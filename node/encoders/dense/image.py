@@ -20,6 +20,8 @@ PATCH_PIXELS: Final = IMAGE.rows.block
 _OPPONENT: Final = np.array([[1, 1, 1], [1.5, -1.5, 0], [0.75, 0.75, -1.5]], np.float32).T / 3
 """Columns: brightness, red against green, yellow against blue."""
 
+PATCH_COLOUR: Final = 4.0
+"""Weight of a cell's mean colour: it tells more of the rest of an image than any pattern does."""
 PATCH_WIDTHS: Final = (0.6, 2.4)
 PATCH_WAVES: Final = 192
 UNIT_WIDTHS: Final = (0.6,)
@@ -40,9 +42,9 @@ def patches(pixels: NDArray[np.uint8]) -> Array:
     return mean_over(np.concatenate([fine, coarse], axis=-1), live)
 
 
+GRADIENT_COLOUR: Final = 4.0
 GRADIENT_WIDTHS: Final = (0.7, 2.0)
 GRADIENT_WAVES: Final = 192
-GRADIENT_ORDERS: Final = (1, 2, 4)
 
 
 def gradients(pixels: NDArray[np.uint8]) -> Array:
@@ -56,7 +58,7 @@ def gradients(pixels: NDArray[np.uint8]) -> Array:
     fine = _edges(_cells(units))  # [n, units, 4, 21]
     middle = _edges(_cells(half))
     coarse = np.repeat(_edges(_halved(half))[:, :, None], 4, axis=2)
-    colour = _cells(half).mean(axis=(3, 4))
+    colour = _cells(half).mean(axis=(3, 4)) * np.float32(GRADIENT_COLOUR)
     cells = np.concatenate([fine, middle, coarse, colour], axis=-1)
     return mean_over(waves("image gradients", cells, GRADIENT_WIDTHS, GRADIENT_WAVES).mean(axis=2), live)
 
@@ -130,19 +132,21 @@ def _transform(slope: float) -> Array:
     basis = np.cos(np.pi * (x + 0.5) * k / 8) / np.sqrt(4.0)
     basis[0] /= np.sqrt(2.0)
     raised = (1.0 + np.add.outer(np.arange(8), np.arange(8))) ** slope / 8
+    raised[0, 0] *= PATCH_COLOUR
     flat = np.einsum("ux,vy,uv->xyuv", basis, basis, raised).reshape(64, 64)
     return np.kron(flat, np.eye(3)).astype(np.float32)
 
 
 def _edges(blocks: Array) -> Array:
-    """Fourier coefficients of a block's edge directions, each channel: [..., s, s, 3] -> [..., 21]."""
+    """Fourier coefficients 0, 1, 2 and 4 of edge directions, each channel: [..., s, s, 3] -> [..., 21]."""
     across = blocks[..., 1:-1, 2:, :] - blocks[..., 1:-1, :-2, :]
     down = blocks[..., 2:, 1:-1, :] - blocks[..., :-2, 1:-1, :]
     strength = np.sqrt(across * across + down * down + np.float32(1e-4))
     direction = (across + 1j * down) / strength
     root = np.sqrt(strength)
+    second = direction * direction
     parts = [root.mean(axis=(-3, -2))]
-    for order in GRADIENT_ORDERS:
-        coefficient = (root * direction**order).mean(axis=(-3, -2))
+    for power in (direction, second, second * second):
+        coefficient = (root * power).mean(axis=(-3, -2))
         parts += [coefficient.real, coefficient.imag]
     return np.concatenate(parts, axis=-1).astype(np.float32)

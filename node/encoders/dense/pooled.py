@@ -34,8 +34,8 @@ class DenseEncoder:
     """A view as an array; views whose arrays have one shape go together. Raises ItemError."""
     features: Callable[[NDArray[Any]], NDArray[np.float32]]
     """[n, ...] decoded views of one shape -> [n, dimensions]; NaN where a view does not show a feature."""
-    stimuli: Callable[[], NDArray[Any]] | None = None
-    """A batch of fixed views that features are centred and spread by; None leaves them as they are."""
+    stimuli: Callable[[], NDArray[Any]]
+    """A batch of fixed views that features are centred and spread by."""
     spread: float = 0.5
     """0 only centres, 1 makes all directions of the stimuli's features equally strong."""
 
@@ -59,8 +59,6 @@ class DenseEncoder:
 
     def _placed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features about the stimuli's mean, which stands for what is not seen."""
-        if self.stimuli is None:
-            return features
         frame = _frame(self.features, self.stimuli, self.spread)
         known: NDArray[np.float32] = np.nan_to_num(features - frame.centre)
         return known if frame.transform is None else known @ frame.transform

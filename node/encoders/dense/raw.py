@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.encoders.dense.pooled import DenseEncoder
+from node.encoders.dense.stimuli import strings
 
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -94,12 +95,12 @@ def _decoded(view: bytes) -> Bytes:
     return np.frombuffer(view, np.uint8)
 
 
-def _encoder(name: str, features: Callable[[Bytes], Array]) -> DenseEncoder:
-    return DenseEncoder(name, "bytes", BUCKETS, _decoded, features)
+def _encoder(name: str, features: Callable[[Bytes], Array], spread: float) -> DenseEncoder:
+    return DenseEncoder(name, "bytes", BUCKETS, _decoded, features, strings, spread)
 
 
 RAW_ENCODERS: Final = (
-    _encoder("bytes-ngrams", ngrams),
-    _encoder("bytes-values", values),
-    _encoder("bytes-runs", runs),
+    _encoder("bytes-ngrams", ngrams, 0.25),
+    _encoder("bytes-values", values, 0.5),
+    _encoder("bytes-runs", runs, 0.25),
 )
