@@ -1,4 +1,4 @@
-"""Networks of images, sound, series and bytes: real nodes, three different encoders each, certified rounds."""
+"""Networks of images, sound, series, bytes: real nodes, three different encoders each, certified rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local network of one encoder of each model, as `testnet up` runs it, and whether all of them were heard."""
+"""A local network of one encoder of each model, as `testnet up` runs it, and whether each was heard."""
 
 from __future__ import annotations
 
