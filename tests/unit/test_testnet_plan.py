@@ -18,6 +18,7 @@ from node.membership import membership_faults
 from node.testnet import plan as planning
 from node.testnet.fleet import Fleet, command_line
 from node.testnet.plan import MODELS, NETWORK, Wanted, plan_testnet
+from protocol.items import canonical_text
 from tests.support.cli import deltamesh
 
 CHEATS = ("zero", "late")
@@ -40,7 +41,8 @@ def wanted(**changes: object) -> Wanted:
 def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text enough for three validators, read in no time."""
     texts = [f"text {number} " + " ".join(f"w{number}x{word}" for word in range(20)) for number in range(240)]
-    monkeypatch.setattr(planning, "load_challenge_pool", lambda _: texts)
+    items = [canonical_text(text) for text in texts]
+    monkeypatch.setattr(planning, "load_challenge_items", lambda _, __: items)
 
 
 def test_plan__every_node_can_run_as_the_member_genesis_says_it_is(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_seed__decides_the_casting_and_nothing_secret(tmp_path: Path) -> None:
         ({"encoders": 4, "cheaters": 2}, "leave 2 honest ones"),
         ({"encoders": 6, "cheaters": 3}, "are no minority"),
         ({"encoders": 300}, "at most 256 nodes"),
-        ({"validators": 20}, "give more text with --data"),
+        ({"validators": 20}, "give more with --data"),
     ],
 )
 def test_network_that_cannot_work__is_refused_with_the_next_step(
