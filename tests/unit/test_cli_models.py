@@ -8,6 +8,7 @@ import pytest
 
 from node.cli.errors import ExitCode
 from node.encoders import ENCODER_NAMES
+from node.encoders.built_in import REFERENCES, encoder_names
 from node.encoders.models import KINDS
 from tests.support.cli import deltamesh
 
@@ -65,9 +66,39 @@ def test_check__says_why_noise_would_not_be_heard(file: Path) -> None:
     assert "its score is 0; the same view gets another answer each time" in ended.error
 
 
+TEXTURES = """
+import torch
+
+class Textures(torch.nn.Module):
+    input_size, mean, std = (3, 64, 64), 0.5, 0.25
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 128, 5, 2), torch.nn.ReLU())
+
+    def forward(self, planes):
+        return self.layers(planes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_check__scores_a_torch_module_of_images_beside_those_that_are_built_in(tmp_path: Path) -> None:
+    path = tmp_path / "textures.py"
+    path.write_text(TEXTURES)
+    ended = deltamesh("models", "check", f"torch:{path}:Textures", "--modality", "image", "--json")
+    assert ended.code == 0, ended.err
+    found = ended.json
+    assert set(found["scores"]) == {f"torch:{path}:Textures", *encoder_names("image")}
+    assert found["reference"] == REFERENCES["image"]
+    assert found["scores"][f"torch:{path}:Textures"] > 0
+
+
 @pytest.mark.slow
 def test_bench__times_both_ways(file: Path) -> None:
     ended = deltamesh("models", "bench", f"{file}:words", "--repeat", 1, "--json")
     assert ended.code == 0, ended.err
     assert [row["batch"] for row in ended.json["batches"]] == [1, 16, 64, 256]
-    assert all(row["model"] > 0 and row["aligned"] > 0 and row["process"] > 0 for row in ended.json["batches"])
+    assert all(
+        row["model"] > 0 and row["aligned"] > 0 and row["process"] > 0 for row in ended.json["batches"]
+    )
