@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.corpus import load_challenge_pool
-from node.encoders.alignment import MINILM_RIDGE_STRENGTH, AffineMap, Alignment, fit, lift
+from node.encoders.alignment import MINILM_RIDGE_STRENGTH, AffineMap, Alignment, fit
 from node.encoders.anchors import anchor_texts
-from node.encoders.catalogue import AlignedEncoder, load_encoder, load_native, own_way
-from node.encoders.encoder import EncoderError, NativeEncoder, answer_rows
+from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, load_encoder, load_native, own_way
+from node.encoders.encoder import EncoderError, NativeEncoder
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
 from node.encoders.refit import HELD_OUT_EVERY, PAIRS_MIN, ROTATION, Way, agreement, fitted_to
 from node.models_check import ITEMS, check_model
@@ -108,6 +108,11 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
     rows = _embedded(native, views, "embedding pairs", on_progress)
     known = np.flatnonzero(np.isfinite(rows).all(axis=1))
     rows, target = rows[known], target[known]
+    reference = target
+    if wanted.target is Target.CONSENSUS:
+        reference = LiftedEncoder(load_native(wanted.reference)).encode(
+            [views[place] for place in known.tolist()]
+        )
     if len(rows) < PAIRS_MIN:
         raise EncoderError(
             f"{wanted.model} returned no numbers for {len(views) - len(rows)} of {len(views)} items: who "
@@ -118,7 +123,7 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
     tried: list[tuple[AlignedModel, OwnAlignment]] = []
     for number, way in enumerate(wanted.ways):
         on_progress("scoring", number, len(wanted.ways))
-        found, fitted = _fitted(wanted, way, before, rows, target)
+        found, fitted = _fitted(wanted, way, before, rows, target, reference)
         encoder = AlignedEncoder(native, fitted, way)
         check = check_model(
             wanted.model,
@@ -149,8 +154,7 @@ def _pairs(
         anchors = anchor_texts()
         every = max(1.0, len(anchors) / wanted.pairs)
         views = [anchors[int(place * every)] for place in range(min(wanted.pairs, len(anchors)))]
-        reference = load_native(wanted.reference, wanted.threads)
-        target = answer_rows(reference.embed(views) @ lift(reference.dimensions))
+        target = LiftedEncoder(load_native(wanted.reference)).encode(views)
         return load_native(wanted.model, wanted.threads), None, views, target
     with Pairs.open(wanted.directory, access=Access.READ_ONLY) as pairs:
         items, target = pairs.newest(wanted.pairs)
@@ -174,13 +178,14 @@ def _fitted(
     before: AffineMap | None,
     rows: NDArray[np.float32],
     target: NDArray[np.float32],
+    reference: NDArray[np.float32],
 ) -> tuple[AlignedModel, AffineMap]:
     """The map of all pairs, and how good one of most of them is on the rest."""
 
     def fitted(some: NDArray[np.bool_]) -> AffineMap:
         if before is None:
             return fit(rows[some], target[some], way.how, ridge_strength=way.ridge_strength)
-        return fitted_to(before, rows[some], target[some], way)
+        return fitted_to(before, rows[some], target[some], reference[some], way)
 
     held_out = np.arange(len(rows)) % HELD_OUT_EVERY == 0
     seen, goal = rows[held_out], target[held_out]

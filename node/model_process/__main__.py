@@ -110,7 +110,7 @@ def _refitter(encoder: Encoder, setup: Setup) -> Refitter | None:
 def _refit(refitter: Refitter | None, asked: Refit) -> Response:
     if refitter is None:
         # Were the reference to follow the others, nothing would hold the space.
-        return Response(error="it lies in the shared space by itself, as the reference does, and stays where it is")
+        return Response(error="it lies in the shared space by itself, as the reference does: it stays there")
     try:
         return Response(refit=refitter.step(asked))
     except Exception as error:

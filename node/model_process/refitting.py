@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.encoders.catalogue import AlignedEncoder, load_native
+from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, load_native
 from node.encoders.encoder import EncoderError, View
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
 from node.encoders.refit import PAIRS_MIN, Refitted, refitted
@@ -27,13 +27,14 @@ DIMENSIONS_MAX: Final = 4_096
 
 
 class Refitter:
-    """Refits one model. It remembers the model's own vectors of PAIRS_MAX items: 64 MiB at most."""
+    """Refits one model. It remembers its and the reference's vectors of PAIRS_MAX items: 80 MiB at most."""
 
     def __init__(self, encoder: AlignedEncoder, setup: Setup) -> None:
         self.encoder = encoder
         """The model under the map it has now."""
         self._setup = setup
-        self._rows: dict[bytes, NDArray[np.float32]] = {}
+        self._reference = LiftedEncoder(load_native(setup.reference, modality=setup.modality))
+        self._rows: dict[bytes, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._items: list[bytes] = []
         self._vectors = np.zeros((0, 0), np.float32)
         self._fit: Thread | None = None
@@ -81,14 +82,16 @@ class Refitter:
     def _embed(self, items: Sequence[bytes]) -> None:
         # The full view of an item is the item itself.
         views: list[View] = [item.decode() if self._setup.modality == TEXT.name else item for item in items]
-        rows = self.encoder.native.embed(views)
-        self._rows.update(zip(items, rows, strict=True))
+        rows, reference = self.encoder.native.embed(views), self._reference.encode(views)
+        self._rows.update(zip(items, zip(rows, reference, strict=True), strict=True))
 
     def _fitted(self) -> None:
         places = [place for place, item in enumerate(self._items) if item in self._rows]
-        native = np.stack([self._rows[self._items[place]] for place in places])
+        known = [self._rows[self._items[place]] for place in places]
+        native, reference = (np.stack(rows) for rows in zip(*known, strict=True))
+        encoder = self.encoder
         try:
-            self._result = refitted(self.encoder.map, native, self._vectors[places], self.encoder.way)
+            self._result = refitted(encoder.map, native, self._vectors[places], reference, encoder.way)
         except (ValueError, np.linalg.LinAlgError, MemoryError) as error:
             self._result = f"{type(error).__name__}: {error}"
 
@@ -105,7 +108,7 @@ class Refitter:
                     Path(self._setup.cache_dir),
                     Target.CONSENSUS,
                     encoder.native,
-                    load_native(self._setup.reference, modality=self._setup.modality),
+                    self._reference.native,
                     OwnAlignment(result.map, encoder.way),
                 )
         return Fitted(result.before, result.after, result.is_better, result.pairs)

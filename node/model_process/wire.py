@@ -111,7 +111,7 @@ class LearnProgress(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Progress before the model is ready, then one answer a request: rows in the slab, a step, or why not."""
+    """Progress before the model is ready, then an answer a request: rows in the slab, a step, or why not."""
 
     anchors: tuple[int, int] | None = None
     """(embedded, all) of those the model is aligned on."""

@@ -57,7 +57,7 @@ class Refitting:
             try:
                 await self._refit(self._begun)
             except EncoderError as error:
-                log.warning("model.not_aligned", epoch=self._begun, reason=str(error))
+                log.info("model.not_aligned", epoch=self._begun, reason=str(error))
 
     async def _refit(self, epoch: int | None) -> None:
         began_s = trio.current_time()

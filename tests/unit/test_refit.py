@@ -41,7 +41,7 @@ def _scene(seed: int, noise: float = 0.05) -> tuple[AffineMap, Rows, Rows]:
 @settings(max_examples=12, deadline=None)
 def test_refit__agrees_with_the_consensus_once_its_mean_is_taken_away(seed: int, way: Way) -> None:
     before, native, vectors = _scene(seed, noise=0.0)
-    found = refitted(before, native, vectors, way)
+    found = refitted(before, native, vectors, vectors, way)
     assert found.is_better
     assert found.after > 0.97
     assert found.after == pytest.approx(agreement(found.map.apply(native[::5]), vectors[::5]), abs=1e-6)
@@ -51,11 +51,22 @@ def test_refit__agrees_with_the_consensus_once_its_mean_is_taken_away(seed: int,
 @settings(max_examples=12, deadline=None)
 def test_refit__leaves_the_mean_answer_where_it_was(seed: int, way: Way) -> None:
     before, native, vectors = _scene(seed)
-    after = fitted_to(before, native, vectors, way)
+    after = fitted_to(before, native, vectors, vectors, way)
     old, new = before.apply(native).mean(axis=0), after.apply(native).mean(axis=0)
     assert np.linalg.norm(old) > 0.2
     # What the record holds as this encoder's mean is two epochs old: it must not become wrong.
     assert np.linalg.norm(new - old) < 0.1 * np.linalg.norm(old)
+
+
+def test_refit__follows_a_consensus_that_is_pulled_away_no_further_than_the_reference_lets_it() -> None:
+    before, native, _ = _scene(8)
+    reference = before.apply(native)
+    around = reference - reference.mean(axis=0)
+    off = np.roll(around, 2, axis=1)  # about at right angles to where everybody was
+    for share, least, most in ((0.0, 0.95, 1.0), (0.3, 0.6, 0.97)):
+        fitted = fitted_to(before, native, off, reference, RIDGE, share).apply(native)
+        assert least < agreement(fitted, off) < most + 1e-6
+    assert agreement(fitted, around) > 0.2
 
 
 def test_refit__is_not_taken_where_pairs_say_nothing() -> None:
@@ -63,18 +74,18 @@ def test_refit__is_not_taken_where_pairs_say_nothing() -> None:
     target = before.apply(native)
     noise = np.random.default_rng(4).standard_normal((len(native), DIMENSIONS)).astype(np.float32)
     good = unit_rows(target - target.mean(axis=0))
-    assert not refitted(before, native, good + 0.2 * noise[:, :DIMENSIONS], ROTATION).is_better
+    assert not refitted(before, native, good + 0.2 * noise, target, ROTATION).is_better
 
 
 def test_refit__passes_over_rows_that_are_no_numbers() -> None:
     before, native, vectors = _scene(5)
     native[3] = np.nan
     vectors[4] = 0.0
-    found = refitted(before, native, vectors, ROTATION)
+    found = refitted(before, native, vectors, vectors, ROTATION)
     assert found.pairs == len(native) - 2
     assert np.isfinite(found.map.matrix).all()
     with pytest.raises(ValueError, match="too few"):
-        refitted(before, native[:6], vectors[:6], ROTATION)
+        refitted(before, native[:6], vectors[:6], vectors[:6], ROTATION)
 
 
 def test_own_alignment__goes_by_the_target_and_by_the_weights(tmp_path: Path) -> None:
