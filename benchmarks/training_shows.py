@@ -52,8 +52,8 @@ def digits(seed: int, epochs: int) -> dict[str, float]:
     classes = np.random.default_rng((seed, 5)).permutation(10)
     seen, unseen = (np.flatnonzero(np.isin(data.labels, part)) for part in (classes[:5], classes[5:]))
     model = build_model(PatchNet(), seed)
-    mixture = Mixture.parsed(["triplet=1"], Constants(margin=0.2))
-    options = Options(mixture, Positives.LABELS, epochs=epochs, seed=seed, patience_epochs=epochs)
+    mixture = Mixture.parsed(["triplet=1", "generalized-triplet=1"], Constants(margin=0.2))
+    options = Options(mixture, Positives.LABELS, epochs=epochs, rate=0.001, seed=seed, patience_epochs=epochs)
     with TemporaryDirectory() as folder:
         train(model, data.part(seen), options, Path(folder))
     test, raw = data.part(unseen), raw_rows(data)
@@ -62,7 +62,7 @@ def digits(seed: int, epochs: int) -> dict[str, float]:
         "raw pixels": raw[unseen],
         "PCA, 30": PCA(30, random_state=0).fit(raw[seen]).transform(raw[unseen]),
         "untrained": build_model(PatchNet(), seed).embed(test.items),
-        "triplet": model.embed(test.items),
+        "triplets": model.embed(test.items),
     }
     draw = np.random.default_rng((seed, 6))
     found: dict[str, list[float]] = {}

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -65,7 +66,6 @@ def run_encoder(
     """
     from node.encoders.alignment_store import FOLDER_NAME
     from node.encoders.cheaters import load_strategy
-    from node.encoders.models import TRAINED
     from node.encoders.strategy import AnswerStrategy
     from node.model_process.client import ModelProcess, ModelSettings
     from node.roles.encoder import run_encoder_node
@@ -79,14 +79,7 @@ def run_encoder(
                 "`deltamesh run validator`, and give the encoder a key of its own, with another --home"
             )
 
-        learnt = None
-        if settings.learn and cheat is None:
-            if not settings.model.startswith(TRAINED):
-                raise ConfigError(
-                    f"{settings.model} cannot learn: take a model of `deltamesh encoder train`, "
-                    "--model trained:FOLDER, or leave out --learn"
-                )
-            learnt = directory.root / LEARNT_FOLDER
+        learnt = None if cheat is not None else learnt_folder(settings, directory)
         parameters = node.genesis.parameters
         model = ModelSettings(
             settings.model,
@@ -114,6 +107,23 @@ def run_encoder(
             refit = encoder.refit if follows else None
             learn = None if learnt is None else encoder.learn
             _run(node, lambda stop: run_encoder_node(node, load, stop, refit, learn))
+
+
+def learnt_folder(settings: Settings, directory: DataDir) -> Path | None:
+    """Where an encoder keeps what its model learns; None where it is not to learn.
+
+    Raises ConfigError for a model that cannot.
+    """
+    from node.encoders.models import TRAINED
+
+    if not settings.learn:
+        return None
+    if not settings.model.startswith(TRAINED):
+        raise ConfigError(
+            f"{settings.model} cannot learn: take --model trained:FOLDER, made by `deltamesh encoder train`, "
+            "or leave out --learn"
+        )
+    return directory.root / LEARNT_FOLDER
 
 
 def _log_anchors(done: int, total: int) -> None:

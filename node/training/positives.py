@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from node.training.errors import TrainingError
 from node.training.masking import gap_of, split_of
 from node.training.models import View
+from node.training.shifting import shifted
 from node.training.training_set import TrainingSet
 
 NEIGHBOUR_WINDOWS: Final = 1
@@ -79,11 +80,13 @@ def _by_labels(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Gen
         others = others[others != place]
         chosen.append(int(draw.choice(others)) if len(others) else int(place))
     of_batch = labels[places]
-    return PositivePairs(
-        [data.items[place] for place in places],
-        [data.items[place] for place in chosen],
-        of_batch[:, None] != of_batch[None],
-    )
+    anchors, positives = ([_moved(data, place, draw) for place in part] for part in (places, chosen))
+    return PositivePairs(anchors, positives, of_batch[:, None] != of_batch[None])
+
+
+def _moved(data: TrainingSet, place: int, draw: np.random.Generator) -> View:
+    item = data.items[place]
+    return shifted(item, draw) if data.modality == "image" and isinstance(item, bytes) else item
 
 
 def _by_masks(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Generator) -> PositivePairs:

@@ -27,6 +27,7 @@ from node.training.mixture import LOSSES, Mixture
 from node.training.models import Architecture, Lift, PatchNet, StepNet, TextBag, View, build_model
 from node.training.models.grams import hashed_views
 from node.training.positives import Positives, draw_pairs, usable
+from node.training.shifting import shifted
 from node.training.training_set import TrainingSet, held_out
 
 SMALL = TextBag(buckets=512, width=16, dimensions=16)
@@ -156,6 +157,21 @@ def test_gap_of__gives_the_text_without_a_span_and_the_span(seed: int, count: in
     at = words.index(span.split()[0])
     assert words[at : at + len(span.split())] == span.split()
     assert len(span.split()) <= len(words) // 2 or count < 4
+
+
+@given(st.integers(0, 10_000))
+def test_shifted__moves_an_image_by_an_eighth_at_most(seed: int) -> None:
+    item = image(2)
+    pixels = np.asarray(decode_view("image", item), int)
+    moved = np.asarray(decode_view("image", shifted(item, np.random.default_rng(seed))), int)
+    inside = moved[8:-8, 8:-8]
+    found = [
+        (top, left)
+        for top in range(17)
+        for left in range(17)
+        if np.array_equal(inside, pixels[top : top + 48, left : left + 48])
+    ]
+    assert len(found) == 1
 
 
 def test_positives_by_labels__are_others_of_the_class() -> None:

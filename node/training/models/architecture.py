@@ -20,7 +20,7 @@ class TextBag(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="text
 
 
 class PatchNet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="patch-net"):
-    """Four convolutions of stride 2, then the mean over the places of the patches that are not masked."""
+    """Three convolutions of stride 2, then the mean of what is not masked in each cell of a grid."""
 
     width: _Width = 32
     dimensions: _Width = 128

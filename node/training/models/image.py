@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, gelu
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, gelu
 
 from node.modalities import decode_view
 from node.training.models.architecture import PatchNet
@@ -18,23 +18,26 @@ from node.training.models.shapes import by_shape
 
 PATCH_PIXELS: Final = 16
 NEUTRAL: Final = 128
+GRID: Final = 4
+"""An image of any size is pooled into so many cells by so many."""
+SHARE_MIN: Final = 1e-3
 
 
 class PatchImageNet(nn.Module):
-    """Pixels with their coordinates through four convolutions of stride 2: one place for each patch.
+    """Pixels with their coordinates through three convolutions of stride 2: four places for each patch.
 
-    A convolution sees beyond its patch, where a masked neighbour looks like the edge of the image. What is
-    pooled are the places of visible patches, and each place knows where it is.
+    A convolution sees beyond its patch, where a masked neighbour looks like the edge of the image. Visible
+    places are averaged in each cell of a grid; a cell that is all hidden is zero.
     """
 
     def __init__(self, made_of: PatchNet) -> None:
         super().__init__()
         width = made_of.width
-        widths = [6, width, 2 * width, 2 * width, 4 * width]
+        widths = [6, width, 2 * width, 2 * width]
         self.layers = nn.ModuleList(
             nn.Conv2d(below, above, 3, stride=2, padding=1) for below, above in pairwise(widths)
         )
-        self.head = nn.Linear(4 * width, made_of.dimensions)
+        self.head = nn.Linear(2 * width * GRID**2, made_of.dimensions)
 
     def forward(self, views: Sequence[bytes]) -> Tensor:
         """[n, dimensions]; views of any sizes, those of a size together."""
@@ -54,6 +57,10 @@ class PatchImageNet(nn.Module):
         x = torch.cat(((raw.float() - NEUTRAL) / NEUTRAL, places * shown, shown), dim=1)
         for layer in self.layers:
             x = gelu(layer(x))
-        pooled = (x * seen).sum(dim=(2, 3)) / seen.sum(dim=(2, 3)).clamp_min(1)  # [n, 4 width]
-        answer: Tensor = self.head(pooled)
+        seen = shown[
+            :, :, :: shown.shape[2] // x.shape[2], :: shown.shape[3] // x.shape[3]
+        ]  # [n, 1, h/8, w/8]
+        part = adaptive_avg_pool2d(seen, GRID)
+        pooled = adaptive_avg_pool2d(x * seen, GRID) / part.clamp_min(SHARE_MIN)  # [n, 2 width, GRID, GRID]
+        answer: Tensor = self.head(pooled.flatten(1))
         return answer
