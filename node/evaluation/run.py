@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
 from node.encoders.answers import checked_rows
+from node.evaluation.errors import EvaluationError
 from node.evaluation.exam import Exam, Rows, figures_of, full_figures
 from node.evaluation.map import map_of
+from node.evaluation.metrics.rows import directions
 from node.evaluation.models import Contestant
 from node.evaluation.row_store import Row, RowStore
+
+_ANSWERED_MIN: Final = 2
 
 OnViews = Callable[[int], None]
 """Told how many views more are answered."""
@@ -29,6 +34,7 @@ def row_of(contestant: Contestant, exam: Exam, store: RowStore | None, on_views:
         on_views(len(exam.views))
         return row
     rows = _answers(contestant, exam, on_views)
+    _check_answered(contestant.name, rows[exam.full])
     row = Row(
         contestant.name,
         contestant.space.value,
@@ -44,9 +50,19 @@ def row_of(contestant: Contestant, exam: Exam, store: RowStore | None, on_views:
 
 
 def row_of_vectors(name: str, space: str, full: Rows, exam: Exam) -> Row:
-    """The row of somebody whose answers to the full items, [n, d], are all there is."""
+    """The row of somebody of whom only answers to full items are known, [n, d]. Raises EvaluationError."""
+    _check_answered(name, full)
     withheld = int((~np.isfinite(full).all(1)).sum())
     return Row(name, space, full.shape[1], full_figures(exam, full), len(full), withheld, map_of(full))
+
+
+def _check_answered(name: str, full: Rows) -> None:
+    answered = int(directions(full).answered.sum())
+    if answered < _ANSWERED_MIN:
+        raise EvaluationError(
+            f"{name} has a direction for {answered} of {len(full)} items: there is nothing to measure; "
+            "`deltamesh models check` tells more of a model"
+        )
 
 
 def _answers(contestant: Contestant, exam: Exam, on_views: OnViews) -> Rows:

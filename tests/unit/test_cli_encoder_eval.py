@@ -7,11 +7,19 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from node.cli.errors import ExitCode
+from config.genesis import save_genesis
+from node.cli.encoder_eval_rows import opening_of
+from node.cli.errors import CommandError, ExitCode
+from node.encoders.own_alignment import Target
 from node.evaluation.exam import METRICS
-from tests.support.cli import Ended, deltamesh
+from node.evaluation.models import Opening, Space
+from node.store import EmbeddingRecord, Store
+from protocol.items import item_id
+from tests.support.certified_history import certified_history, record
+from tests.support.cli import Ended, deltamesh, directory_of
 
 MODEL = """
 import zlib
@@ -98,6 +106,45 @@ def test_mistakes__are_one_sentence(
 ) -> None:
     ended = evaluated(place, *arguments)
     assert (ended.code, sentence in ended.error) == (code, True), ended.error
+
+
+def test_consensus_of_a_network__is_a_row_on_the_items_that_were_published(tmp_path: Path) -> None:
+    history = certified_history(1)
+    directory = directory_of(tmp_path)
+    save_genesis(directory.genesis, history.genesis)
+    (fact,) = history.facts
+    texts = [one.data.decode() for one in fact.body.scored]
+    # What that history certifies is all zeros.
+    vectors = np.random.default_rng(0).normal(size=(len(texts), 1024)).astype("<f4")
+    with Store.open(directory.store, directory.blobs) as store:
+        record(store, history, fact)
+        store.record_embeddings(
+            EmbeddingRecord(item_id(text.encode()), 0, 0, n, 0, vectors[n].tobytes())
+            for n, text in enumerate(texts)
+        )
+    rows = [{"text": text, "label": "ab"[n % 2]} for n, text in enumerate([*texts, "another", "one more"])]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    common = ("--data", tmp_path / "rows.jsonl", "--cache", tmp_path / "cache", "--home", tmp_path, "--json")
+    ended = deltamesh("encoder", "eval", "--consensus", "localnet", *common)
+    assert ended.code == 0, ended.err
+    assert ended.json["items"] == len(texts)
+    by_model = {row["model"]: row for row in ended.json["rows"]}
+    assert by_model["consensus"]["space"] == "epoch 0"
+    assert "nearest" in by_model["consensus"]["figures"]
+    assert "discrimination" not in by_model["consensus"]["figures"]
+
+
+def test_network_of_an_encoder__says_reference_and_where_its_maps_are(tmp_path: Path) -> None:
+    history = certified_history(1)
+    directory = directory_of(tmp_path)
+    save_genesis(directory.genesis, history.genesis)
+    how = opening_of("localnet", tmp_path, Opening("text", threads=3))
+    assert (how.threads, how.target, how.space) == (3, Target.CONSENSUS, Space.ALIGNED)
+    assert how.maps == directory.root / "alignment"
+    assert how.reference == history.genesis.parameters.reference_encoder
+    assert opening_of("localnet", tmp_path, Opening("text", reference="mine")).reference == "mine"
+    with pytest.raises(CommandError, match="embeds text: say --modality text"):
+        opening_of("localnet", tmp_path, Opening("image"))
 
 
 def test_unknown_model__names_the_nearest(place: Path) -> None:

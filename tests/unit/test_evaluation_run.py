@@ -107,6 +107,14 @@ def test_exam__what_was_withheld_is_counted_and_costs(exam: Exam) -> None:
     assert row.figures["nearest"].value < 0.7
 
 
+def test_exam__a_model_without_answers_is_told(exam: Exam) -> None:
+    def nothing(views: Sequence[View]) -> NDArray[np.float32]:
+        return np.full((len(views), 4), np.nan, np.float32)
+
+    with pytest.raises(EvaluationError, match="silent has a direction for 0 of 48 items"):
+        row_of(Contestant("silent", Space.NATIVE, nothing), exam, None, lambda _: None)
+
+
 def test_exam__a_model_of_wrong_shape_is_told(exam: Exam) -> None:
     with pytest.raises(EncoderError, match="one row a view"):
         row_of(Contestant("odd", Space.NATIVE, lambda views: bag(views)[:1]), exam, None, lambda _: None)
