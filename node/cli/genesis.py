@@ -169,7 +169,7 @@ def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
         from node.encoders.built_in import REFERENCES
 
         return msgspec.structs.replace(changed, reference_encoder=REFERENCES[changed.modality])
-    if changed.reference_encoder != start.reference_encoder:
+    if named:
         from node.encoders.built_in import encoder_names
 
         _insist_on_known("reference_encoder", changed.reference_encoder, encoder_names(changed.modality))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from node.cli.errors import ExitCode
+from node.pool import POOL_FILE_NAME, Pool
+from protocol.modalities import IMAGE
 from tests.support.cli import Ended, deltamesh
 from tests.support.genesis import text_items
 
@@ -94,6 +98,36 @@ def test_genesis__takes_changed_parameters(tmp_path: Path, corpus: Path) -> None
     assert "--bootstrap" not in ended.err
 
 
+def test_genesis_of_another_modality__takes_its_reference_and_no_other_modalitys(
+    tmp_path: Path, corpus: Path
+) -> None:
+    ended = genesis(tmp_path, [corpus], "--preset", "localnet", "--set", "modality=image")
+    assert ended.code == 0, ended.err
+    parameters = json.loads((tmp_path / "genesis.json").read_text())["parameters"]
+    assert (parameters["modality"], parameters["reference_encoder"]) == ("image", "image-patches")
+    changes = ("--set", "modality=image", "--set", "reference_encoder=wordllama-256")
+    refused = genesis(tmp_path / "other", [corpus], "--preset", "localnet", *changes)
+    assert refused.code == ExitCode.USAGE
+    assert "choose one of image-patches" in refused.error
+
+
+def test_init__of_a_validator_of_pictures_fills_its_pool_with_them(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (80, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+    asked = ("init", "--role", "validator", "--modality", "image", "--data", tmp_path / "pictures")
+    ended = deltamesh(*asked, "--home", tmp_path / "h", "--network", "n")
+    assert ended.code == 0, ended.err
+    assert "notes.txt" in ended.err or "1 file" in ended.err
+    pool = Pool.load(tmp_path / "h" / "n" / POOL_FILE_NAME)
+    assert (pool.modality, pool.size) == (IMAGE, 3)
+    unknown = deltamesh("init", "--role", "validator", "--modality", "smell", "--home", tmp_path / "x")
+    assert unknown.code == ExitCode.USAGE
+    assert "use one of text, image" in unknown.error
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -101,6 +135,7 @@ def test_genesis__takes_changed_parameters(tmp_path: Path, corpus: Path) -> None
         ("rule=best", "choose one of hardened, literal"),
         ("reference_encoder=mine", "choose one of wordllama-256"),
         ("slot_ms=1", "deadlines of a round add up"),
+        ("modality=smell", "choose one of text, image"),
     ],
 )
 def test_genesis__refuses_parameters_no_network_can_run_by(
