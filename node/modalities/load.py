@@ -49,7 +49,8 @@ def load_challenge_items(
     fit = [item for item in items if _is_fit(modality, item)]
     if not fit:
         raise CorpusError(
-            f"{source} holds no {modality} of {UNITS_MIN} units to challenge with: add longer or larger ones."
+            f"{source or 'The sample'} holds no {modality} of {UNITS_MIN} units to challenge with: "
+            "add longer or larger ones."
         )
     if tell is not None and len(fit) < len(items):
         tell(f"Left out {len(items) - len(fit):,} items too small or too even to challenge with.")

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
 
 FRAME_SAMPLES: Final = 256
 """Samples of a frame's hop, which is also its number of coefficients."""
@@ -33,13 +32,12 @@ def forward(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     right_was = right.copy()
     right[:] = _NEAR * right_was + _FAR * left
     left[:] = _NEAR * left - _FAR * right_was
-    coefficients: npt.NDArray[np.float32] = dct(blocks, type=4, norm="ortho", axis=1, overwrite_x=True)
-    return coefficients
+    return _dct(blocks)
 
 
 def inverse(coefficients: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The samples float32 [frames * 256] of coefficients float32 [frames, 256]."""
-    blocks = dct(coefficients, type=4, norm="ortho", axis=1)
+    blocks = _dct(coefficients)
     right = blocks[1:, :_HALF]
     left = blocks[:-1, : _HALF - 1 : -1]
     right_was = right.copy()
@@ -47,3 +45,11 @@ def inverse(coefficients: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     left[:] = _NEAR * left + _FAR * right_was
     samples: npt.NDArray[np.float32] = blocks.reshape(-1)
     return samples
+
+
+def _dct(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The orthonormal DCT-IV of each row, which is its own inverse."""
+    from scipy.fft import dct  # takes long to import, and only sound needs it
+
+    transformed: npt.NDArray[np.float32] = dct(blocks, type=4, norm="ortho", axis=1)
+    return transformed
