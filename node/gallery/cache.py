@@ -34,8 +34,11 @@ class Cache:
     def __init__(self, gallery: Path) -> None:
         self.folder = gallery.with_name(gallery.name + SUFFIX)
         self._temporary = False
-        self.remembered: dict[bytes, Any] = {}
-        """Transforms by space, CACHED_SPACES at most, for who asks often and keeps the cache."""
+        # For who asks often and keeps the cache. Each names what it was made of.
+        self.transforms: dict[bytes, Any] = {}
+        """By space, CACHED_SPACES at most."""
+        self.index: tuple[object, Any] | None = None
+        self.kinds: tuple[object, Any] | None = None
 
     @contextmanager
     def building(self) -> Iterator[None]:

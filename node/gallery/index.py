@@ -79,7 +79,17 @@ def opened_index(
     """
     path, state_path = cache.path(space.fingerprint, SUFFIX), cache.path(space.fingerprint, STATE)
     state = cache.read_state(state_path, _State)
-    if state is not None and not _is_of(state, placed, path):
+    if state is not None and not _is_of(state, placed):
+        state = None
+    if (
+        state is not None
+        and cache.index is not None
+        and state.count == len(placed.rows)
+        and cache.index[0] == _name(state)
+    ):
+        kept: VectorIndex = cache.index[1]
+        return kept
+    if state is not None and not _is_whole(state, path):
         state = None
     with translated(cache.folder):
         if state is None or state.count < len(placed.rows):
@@ -87,19 +97,27 @@ def opened_index(
             cache.write_state(state_path, state)
     if state.recall < RECALL_MIN:
         return None
-    return VectorIndex(_opened(path, state.expansion, view=True), state.recall)
+    opened = VectorIndex(_opened(path, state.expansion, view=True), state.recall)
+    cache.index = (_name(state), opened)
+    return opened
 
 
-def _is_of(state: _State, placed: Placed, path: Path) -> bool:
+def _name(state: _State) -> tuple[bytes, bytes, int]:
+    """What an index that is open was made of."""
+    return state.file_id, state.ends, state.count
+
+
+def _is_whole(state: _State, path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == state.size_bytes and _ends(path) == state.ends
+
+
+def _is_of(state: _State, placed: Placed) -> bool:
     count = len(placed.rows)
     dead = int((placed.rows[: state.count] < 0).sum())
     return (
         state.file_id == placed.file_id
         and state.count <= count <= state.count * (1 + GROWTH_MAX)
         and dead <= DEAD_SHARE_MAX * count
-        and path.is_file()
-        and path.stat().st_size == state.size_bytes
-        and _ends(path) == state.ends
     )
 
 

@@ -19,7 +19,7 @@ from node.gallery.items_table import EVERYTHING, Selection
 from node.gallery.limits import INDEX_ROWS_MIN, NEIGHBOURS_MAX
 from node.gallery.placed import Placed, forget_placed, placed_vectors
 from node.gallery.probes import LoadModel, Probe, Term, make_probe
-from node.gallery.spaces import GallerySpace, NodeSpaces, choose_space, is_centred
+from node.gallery.spaces import GallerySpace, Kind, NodeSpaces, choose_space, is_centred
 from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine, affine_of
 from node.space import NEWEST
@@ -132,13 +132,13 @@ def query(
     """
     if not 1 <= asked.k <= NEIGHBOURS_MAX:
         raise GalleryError(f"ask for 1 to {NEIGHBOURS_MAX} neighbours, not {asked.k}")
-    kinds = gallery.kinds(asked.selection)
+    held = Cache(gallery.path) if cache is None else cache
+    kinds = _kinds(gallery, asked.selection, held)
     if not kinds:
         raise GalleryError(
             f"nothing of {gallery.path} is selected: `deltamesh gallery list` says what is in it"
         )
     space = choose_space(gallery, kinds, asked.space, node)
-    held = Cache(gallery.path) if cache is None else cache
     try:
         with held.building():
             affine = affine_of(space.fingerprint, space.moments, held)
@@ -153,6 +153,18 @@ def query(
             return _answered(gallery, asked, space, probe, *prepare())
     finally:
         held.close()
+
+
+def _kinds(gallery: Gallery, selection: Selection, cache: Cache) -> Sequence[Kind]:
+    """Counting all takes as long as a search: once a generation."""
+    if not selection.everything:
+        return gallery.kinds(selection)
+    facts = gallery.facts()
+    named = (facts.gallery_id, facts.generation)
+    if cache.kinds is None or cache.kinds[0] != named:
+        cache.kinds = (named, gallery.kinds(selection))
+    kinds: Sequence[Kind] = cache.kinds[1]
+    return kinds
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,12 @@ def affine_of(space: bytes, moments: Callable[[], bytes], cache: Cache) -> Affin
     Kept in the cache under the space's fingerprint; call it while the cache is held. Raises LearntError when
     the moments are damaged, GalleryStorageError.
     """
-    found: Affine | None = cache.remembered.get(space)
+    found: Affine | None = cache.transforms.get(space)
     if found is None:
         found = _read(cache, space) or _made(cache, space, moments())
-        while len(cache.remembered) >= CACHED_SPACES:
-            cache.remembered.pop(next(iter(cache.remembered)))
-        cache.remembered[space] = found
+        while len(cache.transforms) >= CACHED_SPACES:
+            cache.transforms.pop(next(iter(cache.transforms)))
+        cache.transforms[space] = found
     return found
 
 

@@ -38,7 +38,7 @@ OFFERS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OFFERS)
 def test_any_offers__keep_every_quota_and_the_best_vector_of_each_item(
     tmp_path_factory: pytest.TempPathFactory, offers: list[tuple[str, list[Entry]]]

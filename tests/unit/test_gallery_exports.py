@@ -165,6 +165,27 @@ def test_hostile_column__is_refused_and_nothing_of_its_part_is_kept(tmp_path: Pa
         assert gallery.count(EVERYTHING) == 0
 
 
+def test_long_text_said_often__is_refused_before_it_is_spelt_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spelt_out(*_: object) -> None:
+        raise AssertionError("a thousand megabytes")
+
+    monkeypatch.setattr("node.gallery.export_parquet.checked_row", spelt_out)
+    path = parquet(tmp_path, text=pa.array([BOMB] * 3).dictionary_encode())
+    with gallery_of(tmp_path, []) as gallery, pytest.raises(ExportError, match="longer than any item's"):
+        add_export(gallery, "all", path)
+
+
+def test_long_vector_of_many_small_pages__is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "many.parquet"
+    vectors = pa.array([[0.25] * 20_000] * 3 + [[]] * 27, pa.list_(pa.float32()))
+    table = pa.table(columns(30) | {"vector": vectors}).replace_schema_metadata(RAW)
+    pq.write_table(table, path, data_page_size=256, write_batch_size=256, data_page_version="1.0")
+    with gallery_of(tmp_path, []) as gallery, pytest.raises(ExportError, match="60,000 values for 30 rows"):
+        add_export(gallery, "all", path)
+
+
 def test_columns_that_are_no_exports__are_never_unpacked(tmp_path: Path) -> None:
     bomb = pa.array([BOMB * 8] * 3).dictionary_encode()
     with gallery_of(tmp_path, []) as gallery:

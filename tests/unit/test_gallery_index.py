@@ -71,6 +71,48 @@ def test_index__is_kept_grown_and_built_anew_when_stale(tmp_path: Path) -> None:
             assert texts_of(ask(gallery).neighbours) == exactly(gallery)
 
 
+def test_vectors_placed_anew__have_an_index_of_their_own(tmp_path: Path) -> None:
+    with gallery_of(tmp_path, entries(ROWS)) as gallery:
+        ask(gallery)
+        for n in range(0, COUNT, 2):
+            gallery.remove(Selection(item_id=id_of(f"item {n}")))
+        # As many as before, at other places.
+        gallery.add("all", entries(clustered(COUNT // 2, seed=9), "new"))
+        work: list[str] = []
+        answer = ask(gallery, "item 1", work)
+        assert set(work) == {"placing", "indexing"}
+        assert (answer.method, texts_of(answer.neighbours)) == (Method.INDEX, exactly(gallery, "item 1"))
+
+
+def test_torn_index__is_built_anew(tmp_path: Path) -> None:
+    with gallery_of(tmp_path, entries(ROWS)) as gallery:
+        ask(gallery)
+        (file,) = Cache(gallery.path).folder.glob("*.index")
+        data = bytearray(file.read_bytes())
+        data[-20:] = bytes(one ^ 1 for one in data[-20:])
+        file.write_bytes(data)
+        work: list[str] = []
+        ask(gallery, work=work)
+        assert set(work) == {"indexing"}
+
+
+def test_cache_that_is_kept__opens_the_index_once(tmp_path: Path) -> None:
+    with gallery_of(tmp_path, entries(ROWS)) as gallery:
+        cache = Cache(gallery.path)
+
+        def kept() -> Answer:
+            return query(gallery, Query((Term("item 0"),)), index_rows_min=100, cache=cache)
+
+        first = kept()
+        opened = cache.index
+        assert kept().neighbours == first.neighbours
+        assert cache.index is opened
+        gallery.add("all", entries(drawn(10, seed=4), "new"))
+        assert kept().searched == COUNT + 9
+        assert cache.index is not opened
+
+
+@pytest.mark.slow
 def test_index__of_another_transform_is_never_asked(tmp_path: Path) -> None:
     with gallery_of(tmp_path, entries(ROWS)) as gallery:
         before = ask(gallery)

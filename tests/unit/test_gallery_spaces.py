@@ -30,13 +30,14 @@ def shaped_by_7() -> bytes:
     return moments_of(CENTRED, centred=True, other=ROWS)
 
 
+@pytest.mark.slow
 def test_affine__is_the_shaping_of_the_epoch(tmp_path: Path, shaped_by_7: bytes) -> None:
     cache = Cache(tmp_path / "g.sqlite")
     transform = transform_of(moments_from(shaped_by_7))
     with cache.building():
         for _ in range(2):  # made, then read from the cache
             affine = affine_of(b"s" * 32, lambda: shaped_by_7, cache)
-            cache.remembered.clear()
+            cache.transforms.clear()
             for centred, rows in ((True, CENTRED), (False, ROWS)):
                 placed = affine.apply(rows, np.full(len(rows), centred))
                 expected = transform.of(centred).apply(torch.from_numpy(rows.copy())).numpy()
@@ -107,6 +108,18 @@ def test_part_that_fits__can_be_searched_by_itself(tmp_path: Path) -> None:
     assert (answer.space, len(answer.neighbours)) == ("epoch 0", 3)
 
 
+def test_other_moments_of_one_epoch__are_another_space(tmp_path: Path) -> None:
+    made = []
+    for learnt in (b"", b"\x01", b"\x02"):
+        folder = tmp_path / learnt.hex().ljust(2, "_")
+        folder.mkdir()
+        with gallery_of(folder, entries(ROWS[:2], epoch=0)) as gallery:
+            gallery.learn_space(7, learnt)
+            made.append(choose_space(gallery, gallery.kinds(EVERYTHING)).fingerprint)
+    assert len(set(made)) == 3
+
+
+@pytest.mark.slow
 def test_changed_transform__is_never_answered_from_what_was_placed_before(
     tmp_path: Path, shaped_by_7: bytes
 ) -> None:
