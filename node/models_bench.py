@@ -81,7 +81,8 @@ def bench_model(
     `modality` as in `load_encoder`.
 
     The three ways take turns, in another order each time: what else the machine does falls on all of them.
-    With a folder for `maps` the model's is taken from there, or kept. Sets the environment's numbers of threads, for this process too.
+    With a folder for `maps` the model's is taken from there, or kept there. Sets the environment's numbers of
+    threads, for this process too.
     """
     os.environ.update(thread_environment(threads))
     modality = modality_of(model, modality)
