@@ -23,6 +23,7 @@ from node.keys import load_key, peer_id
 from node.membership import assemble_genesis, ensure_key, prepare_encoder, prepare_validator
 from node.roles.base import Node
 from node.roles.encoder import run_encoder_node
+from node.roles.learning import LearnStep
 from node.roles.validator import run_validator_node
 from node.status import STATUS_FILE_NAME, NodeStatus, read_status
 from node.store import Access, RoundRecord, Store
@@ -71,6 +72,8 @@ class LocalNetwork:
     joining: dict[str, ValidatorMember]
     """Prepared validators that genesis does not know, with the addresses of their cards."""
     _nursery: trio.Nursery
+    learners: dict[str, LearnStep] = field(default_factory=dict)
+    """Of encoders whose model learns between rounds."""
     _stops: dict[str, trio.Event] = field(default_factory=dict)
     _ended: dict[str, trio.Event] = field(default_factory=dict)
     _readers: dict[str, Store] = field(default_factory=dict)
@@ -93,7 +96,7 @@ class LocalNetwork:
     async def _run(self, name: str) -> None:
         node, stop = self.nodes[name], self._stops[name]
         if name in self.strategies:
-            await run_encoder_node(node, lambda: self.strategies[name], stop)
+            await run_encoder_node(node, lambda: self.strategies[name], stop, learn=self.learners.get(name))
         else:
             await run_validator_node(node, stop)
         self._ended[name].set()
