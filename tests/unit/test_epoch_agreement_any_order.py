@@ -148,7 +148,9 @@ def caught(world_class: type[Agreeing]) -> bool:
         try:
             troubled(seed, world_class, slots=8)
         except AssertionError as error:
-            return "two records" in str(error)
+            # A walk may stumble over another rule first: that it does is tested elsewhere.
+            if "two records" in str(error):
+                return True
     return False
 
 
