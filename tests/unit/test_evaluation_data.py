@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,14 @@ from node.evaluation.samples.text import _shingles
 from node.evaluation.sources import labelled_data
 from protocol.modalities import MODALITIES, Units
 
-SAMPLED = {name: make() for name, make in SAMPLES.items()}
 LABELS = st.lists(st.sampled_from("abc"), min_size=2, max_size=40).filter(
     lambda labels: len(labels) > 1 and min(Counter(labels).values()) > 1
 )
+
+
+@cache
+def sampled(modality: str) -> LabelledData:
+    return SAMPLES[modality]()
 
 
 def texts(labels: str, name: str = "texts") -> LabelledData:
@@ -41,7 +46,7 @@ def texts(labels: str, name: str = "texts") -> LabelledData:
 
 @pytest.mark.parametrize("modality", SAMPLES)
 def test_sample__has_canonical_items_of_ten_classes_or_more(modality: str) -> None:
-    data = SAMPLED[modality]
+    data = sampled(modality)
     for view in data.views:
         MODALITIES[modality].check(bytes_of(view))
     counts = Counter(data.labels)
@@ -55,18 +60,18 @@ def test_sample__has_canonical_items_of_ten_classes_or_more(modality: str) -> No
 
 @pytest.mark.parametrize("modality", ["audio", "series"])
 def test_generated_sample__is_the_same_every_time(modality: str) -> None:
-    assert SAMPLES[modality]().digest() == SAMPLED[modality].digest()
+    assert SAMPLES[modality]().digest() == sampled(modality).digest()
 
 
 def test_text_sample__shares_no_passage_with_what_encoders_learn_from() -> None:
     from pydoc_data.topics import topics
 
     known = {one for text in (*anchor_texts(), *topics.values()) for one in _shingles(text)}
-    assert not any(_shingles(str(view)) & known for view in SAMPLED["text"].views)
+    assert not any(_shingles(str(view)) & known for view in sampled("text").views)
 
 
 def test_text_sample__a_caption_belongs_to_one_item() -> None:
-    captions = [item.caption for item in SAMPLED["text"].items if item.caption is not None]
+    captions = [item.caption for item in sampled("text").items if item.caption is not None]
     assert len(captions) == len(set(captions)) >= 64
 
 
@@ -75,7 +80,7 @@ def test_text_sample__a_caption_belongs_to_one_item() -> None:
 
 @pytest.mark.parametrize("modality", SAMPLES)
 def test_fragments__partition_their_item(modality: str) -> None:
-    for view in SAMPLED[modality].views[::40]:
+    for view in sampled(modality).views[::40]:
         item = Units.of(MODALITIES[modality], bytes_of(view))
         for cut in (mask_of(modality, view), gap_of(modality, view)):
             assert cut is not None
@@ -130,7 +135,7 @@ def test_gallery__has_a_part_of_each_class_and_whole_groups(
 
 
 def test_gallery__is_about_half() -> None:
-    data = SAMPLED["text"]
+    data = sampled("text")
     flags = gallery_flags(data.labels, [item.group for item in data.items], 0)
     assert 0.45 < flags.mean() < 0.55
 
@@ -178,8 +183,8 @@ def test_rows__are_read_alike_from_every_format(tmp_path: Path, suffix: str) -> 
 
 def test_saved_items__read_back(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
-    write_rows(path, SAMPLED["text"])
-    assert load_rows(path).items == SAMPLED["text"].items
+    write_rows(path, sampled("text"))
+    assert load_rows(path).items == sampled("text").items
 
 
 @pytest.mark.parametrize(

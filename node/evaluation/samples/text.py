@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from node.corpus_text import canonical_line, chunk_text, prose_paragraphs
 from node.encoders.anchors import anchor_texts
@@ -45,7 +46,7 @@ _CLASSES: Final = {
     "windows": ("tkinter",),
     "xml": ("xml",),
 }
-_DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_Documented: TypeAlias = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def text_sample() -> LabelledData:
@@ -89,9 +90,7 @@ def _spread(passages: list[tuple[str, str | None]]) -> list[tuple[str, str | Non
 def _passages(modules: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
     """Items of the documentation strings of some modules; the first of each string with its caption."""
     for path in _sources(modules):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if not isinstance(node, _DOCUMENTED):
-                continue
+        for node in _documented(ast.parse(path.read_bytes())):
             head, _, body = (ast.get_docstring(node) or "").partition("\n\n")
             caption = canonical_line(head)
             tells = len(caption.split()) >= _CAPTION_WORDS_MIN and bool(body)
@@ -99,6 +98,18 @@ def _passages(modules: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
             for place, item in enumerate(chunk_text(text)):
                 if len(item.split()) >= ITEM_WORDS_MIN:
                     yield item, caption if tells and place == 0 else None
+
+
+def _documented(module: ast.Module) -> Iterator[_Documented]:
+    """What can have a documentation string, outer before inner, without a look at expressions."""
+    waiting: deque[ast.AST] = deque([module])
+    while waiting:
+        node = waiting.popleft()
+        for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+            inside = getattr(node, block, ())
+            waiting.extend(inside if isinstance(inside, list) else ())
+        if isinstance(node, _Documented):
+            yield node
 
 
 def _sources(modules: tuple[str, ...]) -> Iterator[Path]:
