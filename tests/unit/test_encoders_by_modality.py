@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from node.encoders import (
     DIMENSIONS,
@@ -18,9 +19,12 @@ from node.encoders import (
 )
 from node.encoders.anchor_views import ANCHOR_ITEMS, anchor_views, anchor_views_digest, small_view
 from node.encoders.catalogue import modality_of
+from node.encoders.cheaters import load_strategy
 from node.modalities import sample_items
 from node.models_check import check_model
+from protocol.batch import PPM, Role, plan_batch
 from protocol.modalities import MODALITIES
+from scoring import score_shard
 
 DENSE = tuple(modality for modality in REFERENCES if modality != "text")
 
@@ -107,3 +111,31 @@ def test_check_model__scores_every_built_in_encoder_of_a_modality_above_zero(mod
     assert set(found.scores) == set(encoder_names(modality))
     assert min(found.scores.values()) > 0.1
     assert found.faults == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["series", "bytes"])
+def test_score_shard__hears_every_built_in_encoder_and_no_cheater(modality: str) -> None:
+    items, masks = 64, 2
+    batch = plan_batch(bytes(32), sample_items(modality, count=items), (), masks, MODALITIES[modality])
+    encoders = [load_encoder(name) for name in encoder_names(modality)]
+    honest = [load_strategy("honest", encoder, 0) for encoder in encoders]
+    share = torch.tensor(batch.mask_share_ppm, dtype=torch.float32) / PPM
+    for cheat in ("zero", "constant", "random", "replay"):
+        rows: dict[Role, list[list[list[np.ndarray]]]] = {
+            role: [] for role in (Role.FULL, Role.MASK, Role.INVERSE)
+        }
+        for strategy in (*honest, load_strategy(cheat, encoders[0], 1, modality)):
+            found = {}
+            for wave, views in enumerate(batch.waves, start=1):
+                answers = strategy.answer(wave, tuple(view.data for view in views), {})
+                found |= {
+                    (view.role, view.item, view.mask): row for view, row in zip(views, answers, strict=True)
+                }
+            for role in rows:
+                count = 1 if role is Role.FULL else masks
+                rows[role].append([[found[role, item, k] for k in range(count)] for item in range(items)])
+        full, mask, inverse = (torch.from_numpy(np.array(rows[role])) for role in rows)
+        scores = score_shard(full[:, :, 0], mask, inverse, share).score
+        assert scores[:-1].min() > 0.15, cheat
+        assert scores[-1] == 0, cheat
