@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from node.gallery import Answer, LocalModel, Term
     from node.gallery.query import OnWork
 
-DEFAULT_MODEL = "wordllama-256"
+TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,13 @@ def _terms(opened: OpenedGallery, asking: Asking) -> tuple[Term, ...]:
 
 def _of_file(opened: OpenedGallery, path: Path) -> list[Term]:
     """What a file holds, cut into items as `deltamesh submit` would cut it: the probe is their sum."""
-    from node.corpus import load_corpus
     from node.gallery import Term
     from node.gallery.limits import TERMS_MAX
-    from node.modalities import items_of_file
+    from node.modalities import load_items
 
-    modality = opened.gallery.facts().modality or "text"
-    found: list[Term]
-    if modality == "text":
-        found = [Term(text) for text in load_corpus(path)]
-    else:
-        found = [Term(item) for item in items_of_file(modality, path)]
+    modality = opened.gallery.facts().modality or TEXT
+    items = load_items(modality, path.expanduser(), tell=note)
+    found = [Term(item.decode() if modality == TEXT else item) for item in items]
     if not found:
         raise CommandError(f"{path} holds nothing to search by", ExitCode.BAD_INPUT)
     if len(found) > TERMS_MAX:
@@ -111,16 +107,18 @@ def _of_file(opened: OpenedGallery, path: Path) -> list[Term]:
 
 def _loaded(opened: OpenedGallery, model: str | None) -> LocalModel:
     from node.encoders import load_encoder
+    from node.encoders.built_in import REFERENCES, check_modality
 
-    node = opened.node
-    reference = node.genesis.parameters.reference_encoder if node is not None else DEFAULT_MODEL
+    node, modality = opened.node, opened.gallery.facts().modality or TEXT
+    check_modality(modality)
+    reference = node.genesis.parameters.reference_encoder if node is not None else REFERENCES[modality]
     name = model or reference
     cache_dir = node.alignment if node is not None else None
     bar = load_bar(name)
     if bar is None:
-        return load_encoder(name, reference, cache_dir=cache_dir)
+        return load_encoder(name, reference, modality=modality, cache_dir=cache_dir)
     with bar as on_anchors:
-        return load_encoder(name, reference, cache_dir=cache_dir, on_anchors=on_anchors)
+        return load_encoder(name, reference, modality=modality, cache_dir=cache_dir, on_anchors=on_anchors)
 
 
 @contextmanager

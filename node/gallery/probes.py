@@ -23,8 +23,8 @@ from protocol.modalities import TEXT
 ITEM_PREFIX: Final = "id:"
 """Before the id of an item, among words and texts."""
 ID_DIGITS_MIN: Final = 4
-MEAN_TEXTS: Final = 256
-"""Texts of the gallery whose mean a local model's answers are centred on."""
+MEAN_VIEWS: Final = 256
+"""On the mean of so many a local model's answers are centred."""
 MEAN_TEXTS_MIN: Final = 16
 _SHORT: Final = 1e-6
 
@@ -228,17 +228,24 @@ def _embedded(
 ) -> npt.NDArray[np.float32]:
     """[n, D] of texts in the space, at unit norm, by a local model.
 
-    Centred, they are so on the model's own mean over texts of the gallery.
+    Centred, they are so on the model's own mean over texts of the gallery, or other samples of its modality.
     """
     answers = unit(model.encode(views))
-    if centred and gallery.facts().modality != TEXT.name:
-        # Only texts are kept here: the best that is known of other answers is what the network's lie around.
-        centred = False
     if centred:
-        sample = [item.preview for item in gallery.items_of(EVERYTHING, MEAN_TEXTS)]
-        if len(sample) < MEAN_TEXTS_MIN:
-            from node.encoders.anchors import anchor_texts
-
-            sample = anchor_texts()[:MEAN_TEXTS]
-        answers = unit((answers - unit(model.encode(sample)).mean(axis=0)).astype(np.float32))
+        answers = unit((answers - unit(model.encode(_sample(gallery))).mean(axis=0)).astype(np.float32))
     return affine.apply(answers, np.full(len(answers), centred))
+
+
+def _sample(gallery: Gallery) -> Sequence[View]:
+    """What a model's mean is taken over: texts of the gallery; of others, which it lacks, what ships here."""
+    modality = gallery.facts().modality or TEXT.name
+    if modality != TEXT.name:
+        from node.modalities import sample_items
+
+        return sample_items(modality)[:MEAN_VIEWS]
+    texts = [item.preview for item in gallery.items_of(EVERYTHING, MEAN_VIEWS)]
+    if len(texts) >= MEAN_TEXTS_MIN:
+        return texts
+    from node.encoders.anchors import anchor_texts
+
+    return anchor_texts()[:MEAN_VIEWS]

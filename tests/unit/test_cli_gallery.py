@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from node.cli.errors import ExitCode
+from node.encoders import load_encoder
+from node.gallery import Entry, Gallery, Origin
+from node.gallery.preview import preview_of_item
+from node.modalities import decode_view, items_of_file, sample_items
 from protocol.items import item_id
 from tests.support.certified_round import certified_round
 from tests.support.cli import deltamesh, home_with_round
@@ -137,6 +142,46 @@ def test_hostile_text__steers_no_terminal(tmp_path: Path) -> None:
         assert not {"\x1b", "\x07", "\u202e"} & set(ended.out)
         if arguments != ["list"]:
             assert "[red]bold[/red]" in ended.out
+
+
+@pytest.mark.slow
+def test_images__are_searched_by_a_file(tmp_path: Path) -> None:
+    encoder = load_encoder("image-patches", modality="image")
+    items = sample_items("image")[:24]
+    path = tmp_path / "probe.png"
+    Image.fromarray(decode_view("image", items[0])).save(path)
+    (probe,) = items_of_file("image", path)
+    rows = 0.8 * encoder.encode([*items[1:], probe])
+    with Gallery.open(tmp_path / "g.sqlite", create=True) as gallery:
+        gallery.bind(bytes(32), "image")
+        gallery.make_collection("all")
+        gallery.add(
+            "all",
+            [
+                Entry(
+                    item_id(item),
+                    Origin.STORE,
+                    "d",
+                    0,
+                    0,
+                    0,
+                    None,
+                    preview_of_item("image", item),
+                    row.tobytes(),
+                )
+                for item, row in zip(items[1:], rows[:-1], strict=True)
+            ],
+        )
+    shared = ["--gallery", tmp_path / "g.sqlite", "--home", tmp_path / "none", "-k", 3]
+    ended = deltamesh("gallery", "query", "--file", path, *shared, "--json")
+    assert ended.code == 0, ended.err
+    order = np.argsort(-rows[:-1] @ rows[-1])[:3]
+    assert found(ended.json) == [item_id(items[1:][n]).hex() for n in order]
+    height, width = items[1:][order[0]][1], items[1:][order[0]][3]
+    assert ended.json["neighbours"][0]["preview"] == f"image {width}x{height}"
+    assert "was embedded here by image-patches" in deltamesh("gallery", "query", "--file", path, *shared).err
+    ended = deltamesh("gallery", "query", "a text", *shared)
+    assert (ended.code, "probe by --item or --file" in ended.error) == (ExitCode.BAD_INPUT, True)
 
 
 def test_mistakes__are_one_sentence_each(home: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from node.gallery import Entry, Gallery, GalleryError, GalleryStorageError, Orig
 from node.gallery.collections_table import Taken
 from node.gallery.entries import source_name
 from node.gallery.items_table import EVERYTHING
-from node.gallery.limits import COLLECTIONS_MAX, SOURCE_CHARACTERS
+from node.gallery.limits import COLLECTIONS_MAX, PREVIEW_CHARACTERS, SOURCE_CHARACTERS
+from node.gallery.preview import preview_of_item
 from tests.support.galleries import NETWORK_ID, drawn, entries, entry, gallery_of, id_of
 
 ROWS = drawn(8)
@@ -181,6 +183,19 @@ def test_removed_vectors__give_their_space_back(tmp_path: Path) -> None:
         gallery.remove(Selection(source="a"))
         gallery._all("PRAGMA wal_checkpoint(TRUNCATE)")
         assert gallery.path.stat().st_size < full_bytes / 2
+
+
+def test_preview__says_in_a_few_words_what_is_no_text() -> None:
+    for modality, data, shown in [
+        ("text", b"a word", "a word"),
+        ("text", b"x" * 5_000, "x" * (PREVIEW_CHARACTERS - 1) + "…"),
+        ("image", struct.pack(">HH", 48, 64) + bytes(48 * 64 * 3), "image 64x48"),
+        ("audio", struct.pack(">HH", 125, 256), "audio 2.0 s"),
+        ("series", struct.pack(">HH", 16, 1), "series of 16 steps, 1 channel"),
+        ("bytes", b"\x1b[2J", "4 bytes: 1b 5b 32 4a"),
+        ("image", None, "image, not held here"),
+    ]:
+        assert preview_of_item(modality, data) == shown
 
 
 def test_source_name__is_printable_and_bounded() -> None:
