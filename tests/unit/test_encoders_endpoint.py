@@ -207,9 +207,7 @@ def test_packed_rows__that_are_none_are_told(packed: str) -> None:
 def test_server_that_asks_to_wait_for_long__is_not_waited_for() -> None:
     with embedding_server(status=429, retry_after="300") as server:
         model = EndpointModel(f"bge@{server.url}")
-        with pytest.raises(
-            EncoderError, match=r"has no server to ask: .* 429 and asks to wait 300 s"
-        ):
+        with pytest.raises(EncoderError, match=r"has no server to ask: .* 429 and asks to wait 300 s"):
             model.embed(["a"])
         with pytest.raises(EncoderError, match="asks to wait 300 s"):
             model.embed(["a"])
