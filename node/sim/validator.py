@@ -200,7 +200,7 @@ class SimValidator(SimNode):
             )
             try:
                 inputs, epoch = gather_inputs(self.epochs, known, self._learn)
-            except LearntError as error:
+            except (LearntError, StoreError) as error:
                 self.note(f"proposes nothing: {error}")
                 return
             self.handle(at, ev.InputsGathered(encode(inputs), epoch))
@@ -218,6 +218,8 @@ class SimValidator(SimNode):
             )
         except InputsError as error:
             self.handle(at, ev.InputsRefused(name, str(error)))
+        except StoreError as error:
+            self.note(f"checks nothing: {error}")  # as the driver: who cannot keep what it learns says nothing
         else:
             self.handle(at, ev.InputsChecked(name, found))
 

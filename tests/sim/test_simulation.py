@@ -16,6 +16,7 @@ import protocol.epochs.transition
 from node.clock import LOOK_AGAIN_S
 from node.sim.byzantine import Lie
 from node.sim.cheating import ZOO, Cheat
+from node.sim.disk import DiskError
 from node.sim.process import LOOK_AGAIN_MS
 from node.sim.run import Outcome, Simulation, simulate
 from node.sim.scenario import Scenario, ScenarioError, Wishes, draw_scenario
@@ -92,6 +93,30 @@ def test_submitted_items__are_handed_to_dealers_and_certified() -> None:
 
 def test_item_whose_write_was_reported_as_failed__may_be_served_all_the_same() -> None:
     assert simulate(draw_scenario(1933)).violation == ""
+
+
+def test_what_an_epoch_learns_finds_no_room__and_no_machine_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[bytes] = []
+    keep = SimValidator.keep
+
+    def full_at_first(validator: SimValidator, name: bytes, data: bytes) -> None:
+        if validator.key == min(validator.epochs.genesis.validators) and len(refused) < 40:
+            refused.append(name)
+            raise DiskError("the disk is full: free some space")
+        keep(validator, name, data)
+
+    learn = SimValidator._learn
+
+    def learn_on_a_full_disk(validator: SimValidator, rounds: Any) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(SimValidator, "keep", full_at_first)
+            return learn(validator, rounds)
+
+    monkeypatch.setattr(SimValidator, "_learn", learn_on_a_full_disk)
+    scenario = replace(draw_scenario(1, Wishes(4, 5, 12, 0, 0, 0, 0, shards=1)), disk_faults=0)
+    outcome = simulate(scenario)
+    assert refused
+    assert outcome.violation == ""
 
 
 def test_served_item_that_nobody_submitted__is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
