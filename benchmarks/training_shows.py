@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -131,13 +132,16 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     began_s = time.process_time()
-    runs = [SHOWS[given.show](seed, given.epochs) for seed in range(given.seeds)]
+    runs = []
+    for seed in range(given.seeds):
+        runs.append(SHOWS[given.show](seed, given.epochs))
+        print(f"seed {seed} done, {time.process_time() - began_s:.0f} s CPU", file=sys.stderr)
+        if given.json is not None:
+            given.json.write_text(json.dumps(runs))
     for name in runs[0]:
         values = [run[name] for run in runs]
         print(f"{name:40} median {median(values):.3f}, {min(values):.3f} to {max(values):.3f}")
     print(f"{time.process_time() - began_s:.0f} s CPU, {given.seeds} seeds, {given.epochs} epochs")
-    if given.json is not None:
-        given.json.write_text(json.dumps(runs))
 
 
 if __name__ == "__main__":
