@@ -121,10 +121,8 @@ def gallery_flags(labels: Sequence[str], groups: Sequence[str], seed: int) -> ND
         runs = list(parts.values()) if len(parts) > 1 else [[place] for place in places]
         taken = 0
         for turn in random.permutation(len(runs)):
-            # At least one group, and never the last one left.
-            if taken and taken + len(runs[turn]) > len(places) / 2:
-                continue
-            if taken + len(runs[turn]) < len(places):
+            # At least one group; of two or more it is never all.
+            if not taken or taken + len(runs[turn]) <= len(places) / 2:
                 chosen[runs[turn]] = True
                 taken += len(runs[turn])
     return chosen

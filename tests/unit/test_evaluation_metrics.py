@@ -48,8 +48,8 @@ def test_mean_estimate__covers_what_the_normal_law_says() -> None:
     found = mean_estimate(values)
     half = 1.96 * values.std() / 20
     assert found.value == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - half, abs=0.02)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.02)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.01)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.01)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), SEEDS)
