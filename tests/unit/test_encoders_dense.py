@@ -94,7 +94,6 @@ def test_dense__says_nothing_of_a_view_that_shows_nothing(name: str) -> None:
     encoder = _encoder(name)
     item = _items(encoder.modality)[0]
     empty = MODALITIES[encoder.modality].keep(item, ())
-    # Not quite zeros where rounding is left; far from any direction either way.
     assert not encoder.embed([empty]).any()
 
 
