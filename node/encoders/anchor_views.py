@@ -6,6 +6,7 @@ import struct
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Final
 
 from blake3 import blake3
