@@ -6,6 +6,7 @@ import struct
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Final
 
 from blake3 import blake3
@@ -36,9 +37,9 @@ def anchor_views_digest(modality: str) -> bytes:
         return anchors_digest()
     from node.modalities import samples
 
-    hasher = blake3(
-        repr((modality, ANCHOR_ITEMS, version("numpy"), version("scikit-learn"))).encode() + _SECRET
-    )
+    # Samples are the same for one version of these three.
+    made_by = (modality, ANCHOR_ITEMS, python_version(), version("numpy"), version("scikit-learn"))
+    hasher = blake3(repr(made_by).encode() + _SECRET)
     for path in sorted(Path(samples.__file__).parent.glob("*.py")):
         hasher.update(blake3(path.read_bytes()).digest())
     return hasher.digest()

@@ -24,14 +24,20 @@ PATCH_COLOUR: Final = 4.0
 """Weight of a cell's mean colour: it tells more of the rest of an image than any pattern does."""
 PATCH_WIDTHS: Final = (0.6, 2.4)
 PATCH_WAVES: Final = 192
+LAYOUT_WAVES: Final = 4
+"""Cosines along each side, the constant one included."""
+LAYOUT_STIFFNESS: Final = 0.1
+LAYOUT_WEIGHT: Final = 2.0
+LAYOUT_FEATURES: Final = 4 * (LAYOUT_WAVES**2 - 1)
 UNIT_WIDTHS: Final = (0.6,)
 UNIT_WAVES: Final = 256
 
 
 def patches(pixels: NDArray[np.uint8]) -> Array:
-    """Frequencies of 8 by 8 pixels, and of units at half resolution, as waves: [n, h, w, 3] -> [n, 640].
+    """Frequencies of 8 by 8 pixels, and of units at half resolution, as waves: [n, h, w, 3] -> [n, 700].
 
-    The second keep where in its unit something is, which no mask changes.
+    The second keep where in its unit something is, which no mask changes; where in the image, the layout
+    tells.
     """
     units, live = _units(pixels)
     cells = _cells(units)  # [n, units, 4, 8, 8, 3]
@@ -39,7 +45,8 @@ def patches(pixels: NDArray[np.uint8]) -> Array:
     large = _frequencies(_halved(units), slope=0.0)
     fine = waves("image patches of 8", small, PATCH_WIDTHS, PATCH_WAVES).mean(axis=2)
     coarse = waves("image units", large, UNIT_WIDTHS, UNIT_WAVES)
-    return mean_over(np.concatenate([fine, coarse], axis=-1), live)
+    seen = mean_over(np.concatenate([fine, coarse], axis=-1), live)
+    return np.concatenate([seen, _layout(units, live, pixels.shape[1] // PATCH_PIXELS)], axis=1)
 
 
 GRADIENT_COLOUR: Final = 4.0
@@ -90,7 +97,7 @@ def colours(pixels: NDArray[np.uint8]) -> Array:
 
 
 IMAGE_ENCODERS: Final = (
-    DenseEncoder("image-patches", "image", 640, decode_image, patches, images),
+    DenseEncoder("image-patches", "image", 640 + LAYOUT_FEATURES, decode_image, patches, images),
     DenseEncoder("image-gradients", "image", 384, decode_image, gradients, images),
     DenseEncoder("image-colours", "image", COLOUR_BINS**3 + 18 * TEXTURE_BINS, decode_image, colours, images),
 )
@@ -106,6 +113,26 @@ def _units(pixels: NDArray[np.uint8]) -> tuple[Array, NDArray[np.bool_]]:
     scaled = (units.astype(np.float32) - IMAGE.neutral) / 64
     opponent = (scaled.reshape(-1, 3) @ _OPPONENT).astype(np.float32, copy=False)
     return opponent.reshape(n, -1, PATCH_PIXELS, PATCH_PIXELS, 3), live
+
+
+def _layout(units: Array, live: NDArray[np.bool_], rows: int) -> Array:
+    """Where in the image it is bright, coloured or rough: -> [n, LAYOUT_FEATURES], NaN where nothing is live.
+
+    Coefficients of cosines over the grid of units, fitted to those that are live by ridge regression, rougher
+    cosines held back more: a mask and its inverse are two samples of one surface.
+    """
+    n, count = live.shape
+    along = np.arange(LAYOUT_WAVES)
+    down, across = (np.cos(np.pi * np.outer((np.arange(k) + 0.5) / k, along)) for k in (rows, count // rows))
+    surface = np.einsum("ru,cv->rcuv", down, across).reshape(count, -1).astype(np.float32)
+    stiffness = LAYOUT_STIFFNESS * (0.02 + np.square(np.add.outer(along, along)).ravel())
+    rough = units[..., 0].std(axis=(2, 3))[..., None]
+    values = np.concatenate([units.mean(axis=(2, 3)), rough], axis=-1)  # [n, units, 4]
+    shown = live[..., None] * surface  # [n, units, cosines]
+    normal = shown.swapaxes(1, 2) @ surface + np.diag(stiffness).astype(np.float32)
+    fitted = np.linalg.solve(normal, shown.swapaxes(1, 2) @ values)[:, 1:].reshape(n, -1)
+    fitted[live.sum(axis=1) == 0] = np.nan
+    return (fitted * LAYOUT_WEIGHT).astype(np.float32)
 
 
 def _cells(units: Array) -> Array:
