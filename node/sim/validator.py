@@ -219,7 +219,9 @@ class SimValidator(SimNode):
         except InputsError as error:
             self.handle(at, ev.InputsRefused(name, str(error)))
         except StoreError as error:
-            self.note(f"checks nothing: {error}")  # as the driver: who cannot keep what it learns says nothing
+            self.note(
+                f"checks nothing: {error}"
+            )  # as the driver: who cannot keep what it learns says nothing
         else:
             self.handle(at, ev.InputsChecked(name, found))
 
