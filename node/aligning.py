@@ -16,7 +16,7 @@ from node.encoders.anchors import anchor_texts
 from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, load_encoder, load_native, own_way
 from node.encoders.encoder import EncoderError, NativeEncoder
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
-from node.encoders.refit import HELD_OUT_EVERY, PAIRS_MIN, ROTATION, Way, agreement, fitted_to
+from node.encoders.refit import PAIRS_MIN, ROTATION, Way, agreement, fitted_to, held_out_of
 from node.models_check import ITEMS, check_model
 from node.pairs import Pairs
 from node.store.database import Access
@@ -54,6 +54,9 @@ class AlignedModel:
     """The same for what it answers."""
     scores: dict[str, float]
     """Of the model and of built-in ones beside it, best first."""
+    seen: int
+    """Texts it is scored on that are among the pairs, as in a network that challenges with what comes with
+    Python: they flatter it."""
     stored: str
 
     @property
@@ -108,6 +111,7 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
     rows = _embedded(native, views, "embedding pairs", on_progress)
     known = np.flatnonzero(np.isfinite(rows).all(axis=1))
     rows, target = rows[known], target[known]
+    held_out = held_out_of([views[place].encode() for place in known.tolist()])
     reference = target
     if wanted.target is Target.CONSENSUS:
         reference = LiftedEncoder(load_native(wanted.reference)).encode(
@@ -123,7 +127,7 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
     tried: list[tuple[AlignedModel, OwnAlignment]] = []
     for number, way in enumerate(wanted.ways):
         on_progress("scoring", number, len(wanted.ways))
-        found, fitted = _fitted(wanted, way, before, rows, target, reference)
+        found, fitted = _fitted(wanted, way, before, rows, target, reference, held_out)
         encoder = AlignedEncoder(native, fitted, way)
         check = check_model(
             wanted.model,
@@ -137,6 +141,7 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
             retrieval_native=_retrieval(*own_parts),
             retrieval=_retrieval(*(fitted.apply(part) for part in own_parts)),
             scores=check.scores,
+            seen=len(set(views) & set(load_challenge_pool(None)[-ITEMS - RETRIEVED :])),
         )
         tried.append((found, OwnAlignment(fitted, way)))
     on_progress("scoring", len(wanted.ways), len(wanted.ways))
@@ -179,15 +184,15 @@ def _fitted(
     rows: NDArray[np.float32],
     target: NDArray[np.float32],
     reference: NDArray[np.float32],
+    held_out: NDArray[np.bool_],
 ) -> tuple[AlignedModel, AffineMap]:
-    """The map of all pairs, and how good one of most of them is on the rest."""
+    """The map of all pairs but those held out, and how good it is on these; to the reference, then of all."""
 
     def fitted(some: NDArray[np.bool_]) -> AffineMap:
         if before is None:
             return fit(rows[some], target[some], way.how, ridge_strength=way.ridge_strength)
         return fitted_to(before, rows[some], target[some], reference[some], way)
 
-    held_out = np.arange(len(rows)) % HELD_OUT_EVERY == 0
     seen, goal = rows[held_out], target[held_out]
     if wanted.target is Target.REFERENCE:
         goal = np.asarray(goal - goal.mean(axis=0, dtype=np.float64), np.float32)
@@ -203,9 +208,11 @@ def _fitted(
         0.0,
         0.0,
         {},
+        0,
         "",
     )
-    return found, fitted(np.ones(len(rows), dtype=bool))
+    everything = held_out if wanted.target is Target.REFERENCE else np.zeros_like(held_out)
+    return found, fitted(~held_out | everything)
 
 
 def _embedded(

@@ -132,7 +132,7 @@ def _bars() -> Iterator[OnProgress]:
 
 def _print(best: AlignedModel, others: list[AlignedModel]) -> None:
     print_table(
-        f"Scores on texts that come with Python, {best.model} aligned to the {best.target} by {_named(best)}",
+        "Scores beside built-in models",
         ["model", "score"],
         [[name, number(score)] for name, score in best.scores.items()],
         right=frozenset({"score"}),
@@ -141,13 +141,15 @@ def _print(best: AlignedModel, others: list[AlignedModel]) -> None:
     kept = best.retrieval / best.retrieval_native if best.retrieval_native else 0.0
     print_facts(
         {
-            "pairs": counted(best.pairs, "pair"),
+            "aligned to": f"the {best.target} by {_named(best)}, on {counted(best.pairs, 'pair')}",
             "mean cosine": f"{number(best.cosine)} on pairs that were not fitted on{before}",
             "mask finds inverse": f"{number(best.retrieval)} by mean reciprocal rank, "
             f"{number(best.retrieval_native)} in its own space: it keeps {kept:.0%}",
             "kept in": best.stored,
         }
     )
+    if best.seen:
+        note(f"{counted(best.seen, 'text')} it was measured on are among the pairs: expect less elsewhere.")
     for other in others:
         note(
             f"By {_named(other)} its score would be {number(other.score)}, and a mask would find its inverse "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from node.encoders.alignment import RIDGE_STRENGTH, AffineMap, Alignment, fit
@@ -18,7 +20,7 @@ REFERENCE_SHARE: Final = 0.3
 the consensus turn the space by 57 degrees in 50 epochs, and on, where nobody runs the reference itself; with
 it by 33 degrees and no further. It costs newcomers no score (docs/measurements.md)."""
 HELD_OUT_EVERY: Final = 5
-"""One pair in so many is not fitted on, and says whether the map is better."""
+"""About one pair in so many is not fitted on, and says whether the map is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +57,18 @@ def refitted(
     native: NDArray[np.float32],
     vectors: NDArray[np.float32],
     reference: NDArray[np.float32],
+    held_out: NDArray[np.bool_],
     way: Way,
 ) -> Refitted:
-    """Fit native rows [n, d] to consensus vectors [n, DIMENSIONS], and compare on HELD_OUT_EVERY-th pairs.
+    """Fit native rows [n, d] to consensus vectors [n, DIMENSIONS] but for those held out; compare on these.
 
     `reference` [n, DIMENSIONS] has the reference's answers to the same items. Rows that are no numbers are
     passed over. Raises ValueError for fewer than ten pairs.
     """
     known = np.isfinite(native).all(axis=1) & (np.linalg.norm(vectors, axis=1) > 0)
-    native, vectors, reference = native[known], vectors[known], reference[known]
-    if len(native) < 2 * HELD_OUT_EVERY:
+    native, vectors, reference, held_out = native[known], vectors[known], reference[known], held_out[known]
+    if len(native) < 2 * HELD_OUT_EVERY or not held_out.any() or held_out.all():
         raise ValueError(f"{len(native)} pairs are too few to fit and to compare")
-    held_out = np.arange(len(native)) % HELD_OUT_EVERY == 0
     some = ~held_out
     tried = fitted_to(before, native[some], vectors[some], reference[some], way)
     seen, target = native[held_out], vectors[held_out]
@@ -77,6 +79,11 @@ def refitted(
         agreement(tried.apply(seen), target),
         len(native),
     )
+
+
+def held_out_of(items: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Which of the items no map is fitted on: the same in every epoch, or the old map would know them."""
+    return np.array([blake3(item).digest()[0] % HELD_OUT_EVERY == 0 for item in items], dtype=bool)
 
 
 def fitted_to(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, load_native
 from node.encoders.encoder import EncoderError, View
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
-from node.encoders.refit import PAIRS_MIN, Refitted, refitted
+from node.encoders.refit import PAIRS_MIN, Refitted, held_out_of, refitted
 from node.model_process.wire import Fitted, Refit, RefitProgress, Setup
 from node.pairs import PAIRS_MAX, Pairs
 from node.store.database import Access
@@ -91,7 +91,10 @@ class Refitter:
         native, reference = (np.stack(rows) for rows in zip(*known, strict=True))
         encoder = self.encoder
         try:
-            self._result = refitted(encoder.map, native, self._vectors[places], reference, encoder.way)
+            held_out = held_out_of([self._items[place] for place in places])
+            self._result = refitted(
+                encoder.map, native, self._vectors[places], reference, held_out, encoder.way
+            )
         except (ValueError, np.linalg.LinAlgError, MemoryError) as error:
             self._result = f"{type(error).__name__}: {error}"
 

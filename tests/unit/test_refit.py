@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from node.encoders.alignment import AffineMap, Alignment, fit, lift
 from node.encoders.encoder import DIMENSIONS, EncoderError, unit_rows
 from node.encoders.own_alignment import OwnAlignment, Target, own_alignment, store_own_alignment
-from node.encoders.refit import ROTATION, Way, agreement, fitted_to, refitted
+from node.encoders.refit import ROTATION, Way, agreement, fitted_to, held_out_of, refitted
 from node.encoders.word_vectors import WordVectors
 
 RIDGE = Way(Alignment.RIDGE, 0.5)
@@ -24,6 +24,10 @@ def _rows(seed: int, count: int = 600, dimensions: int = 12) -> Rows:
     # Not around zero: models' vectors never are.
     found = np.random.default_rng(seed).standard_normal((count, dimensions)) + 0.7
     return unit_rows(found.astype(np.float32))
+
+
+def _every_fifth(rows: Rows) -> NDArray[np.bool_]:
+    return np.arange(len(rows)) % 5 == 0
 
 
 def _scene(seed: int, noise: float = 0.05) -> tuple[AffineMap, Rows, Rows]:
@@ -41,7 +45,7 @@ def _scene(seed: int, noise: float = 0.05) -> tuple[AffineMap, Rows, Rows]:
 @settings(max_examples=12, deadline=None)
 def test_refit__agrees_with_the_consensus_once_its_mean_is_taken_away(seed: int, way: Way) -> None:
     before, native, vectors = _scene(seed, noise=0.0)
-    found = refitted(before, native, vectors, vectors, way)
+    found = refitted(before, native, vectors, vectors, _every_fifth(native), way)
     assert found.is_better
     assert found.after > 0.97
     assert found.after == pytest.approx(agreement(found.map.apply(native[::5]), vectors[::5]), abs=1e-6)
@@ -74,18 +78,18 @@ def test_refit__is_not_taken_where_pairs_say_nothing() -> None:
     target = before.apply(native)
     noise = np.random.default_rng(4).standard_normal((len(native), DIMENSIONS)).astype(np.float32)
     good = unit_rows(target - target.mean(axis=0))
-    assert not refitted(before, native, good + 0.2 * noise, target, ROTATION).is_better
+    assert not refitted(before, native, good + 0.2 * noise, target, _every_fifth(native), ROTATION).is_better
 
 
 def test_refit__passes_over_rows_that_are_no_numbers() -> None:
     before, native, vectors = _scene(5)
     native[3] = np.nan
     vectors[4] = 0.0
-    found = refitted(before, native, vectors, vectors, ROTATION)
+    found = refitted(before, native, vectors, vectors, _every_fifth(native), ROTATION)
     assert found.pairs == len(native) - 2
     assert np.isfinite(found.map.matrix).all()
     with pytest.raises(ValueError, match="too few"):
-        refitted(before, native[:6], vectors[:6], vectors[:6], ROTATION)
+        refitted(before, native[:6], vectors[:6], vectors[:6], _every_fifth(native[:6]), ROTATION)
 
 
 def test_own_alignment__goes_by_the_target_and_by_the_weights(tmp_path: Path) -> None:
@@ -121,3 +125,10 @@ def test_own_alignment__is_none_when_a_file_of_it_is_damaged(tmp_path: Path) -> 
         assert own_alignment(tmp_path, Target.REFERENCE, native, reference) is None
     with pytest.raises(EncoderError, match="cannot be stored"):
         store_own_alignment(settings_file, Target.REFERENCE, native, reference, own)
+
+
+def test_held_out_items__are_the_same_in_every_epoch_and_about_a_fifth() -> None:
+    items = [f"item {number}".encode() for number in range(2_000)]
+    found = held_out_of(items)
+    assert 0.15 < found.mean() < 0.25
+    np.testing.assert_array_equal(held_out_of(items[::-1]), found[::-1])
