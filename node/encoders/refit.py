@@ -18,7 +18,7 @@ PAIRS_MIN: Final = 1_000
 REFERENCE_SHARE: Final = 0.3
 """Part of the reference in what is fitted to. Without it two of seven encoders that always lie 35 degrees off
 the consensus turn the space by 57 degrees in 50 epochs, and on, where nobody runs the reference itself; with
-it by 33 degrees and no further. It costs newcomers no score (docs/measurements.md)."""
+it by 33 degrees, and hardly on. It costs newcomers no score (docs/measurements.md)."""
 HELD_OUT_EVERY: Final = 5
 """About one pair in so many is not fitted on, and says whether the map is better."""
 
