@@ -1,4 +1,4 @@
-"""Scores of all built-in encoders of each modality, and of cheaters beside them, for `docs/quality.md`.
+"""Scores of the built-in encoders of each modality, and of cheaters beside them: docs/modalities-scores.md.
 
 `python benchmarks/modality_scores.py --draws 3 image audio`: shards of 64 items that come with scikit-learn
 or Python, two masks an item as networks draw them, the hardened rule. Figures are means over draws, and the
@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from node.encoders import DIMENSIONS, REFERENCES, Encoder, encoder_names, load_encoder
 from node.encoders.cheaters import load_strategy
 from node.encoders.encoder import View, unit_rows
+from node.encoders.forging import matched_masks
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
 from node.modalities import sample_items
 from protocol.batch import PPM, Batch, Role, plan_batch
 from protocol.modalities import MODALITIES
-from protocol.modalities.dense import Grid
 from scoring import ShardScores, score_shard
 
 ITEMS = 64
@@ -60,10 +60,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Gluer:
-    """An encoder of grids that finds the mask whose shown blocks are neutral in an inverse."""
+    """An encoder that takes the mask most like an inverse, by its own answers, for the inverse's own."""
 
     encoder: Encoder
-    neutral: int
     pull: float
     name: str = "gluer"
     delay_after_deadline_ms: int | None = None
@@ -76,17 +75,13 @@ class Gluer:
         rows = self.encoder.encode(views)
         if wave != 2:
             return rows
-        shown, masks = self._shown(views), self._shown(history[1].views)
-        # Both show one item: nothing twice, and together all of it.
-        fit = masks.sum(axis=1) - 2 * shown @ masks.T
-        return unit_rows((1 - self.pull) * rows + self.pull * history[1].answers[fit.argmax(axis=1)])
+        masks = history[1].answers
+        alike = (rows - rows.mean(axis=0)) @ (masks - masks.mean(axis=0)).T
+        own = matched_masks(alike.astype(np.float64))
+        return unit_rows((1 - self.pull) * rows + self.pull * masks[own])
 
     def offer(self, published: NDArray[np.float32]) -> None:
         """Of no use to it."""
-
-    def _shown(self, views: Sequence[View]) -> NDArray[np.float32]:
-        data = [np.frombuffer(view, np.uint8)[4:] for view in views if isinstance(view, bytes)]
-        return (np.stack(data) != self.neutral).astype(np.float32)
 
 
 def played(batch: Batch, strategy: AnswerStrategy) -> Answers:
@@ -153,14 +148,13 @@ def report(modality: str, draws: int) -> None:
         print(f"| {name} | " + " | ".join(row) + f" | {views_per_s(encoder, heard.batch):,.0f} |")
     print("\n| cheater | S | S, greatest | weight, greatest | honest S beside it, least |")
     print("|---" * 5 + "|")
-    kind = MODALITIES[modality]
-    gluers = [f"gluer, {pull}" for pull in GLUES] if isinstance(kind, Grid) else []
+    gluers = [f"gluer, {pull}" for pull in GLUES]
     for cheat in (*CHEATS, *gluers):
         cheated = []
         for number, draw in enumerate(others):
             strategy: AnswerStrategy
-            if isinstance(kind, Grid) and cheat in gluers:
-                strategy = Gluer(encoders[0], kind.neutral, GLUES[gluers.index(cheat)])
+            if cheat in gluers:
+                strategy = Gluer(encoders[0], GLUES[gluers.index(cheat)])
             else:
                 strategy = load_strategy(cheat, encoders[0], number, modality)
             if strategy.wants_published:

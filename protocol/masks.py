@@ -1,8 +1,8 @@
 """Masks: a few spans of units per mask, several overlapping masks per item, each with its exact inverse.
 
-A mask is a pure function of (secret, item, index, modality, number of units). Units are the modality's:
-words, patches, blocks of time and frequency. Mask 0 is drawn freely; every later mask is drawn nested with,
-crossing or disjoint from mask 0, each a third of the time.
+A mask is a pure function of (secret, item, index, modality, number of units); of grids not of the item. Units
+are the modality's: words, patches, blocks of time and frequency. Mask 0 is drawn freely; every later mask is
+drawn nested with, crossing or disjoint from mask 0, each a third of the time.
 """
 
 from __future__ import annotations
@@ -98,6 +98,10 @@ def masks_of(secret: bytes, item: Units, count: int) -> tuple[Mask, ...]:
 
 def _stream(secret: bytes, name: bytes, index: int, item: Units) -> Xof:
     modality = item.modality.name
+    if item.modality.masks_keep_size:
+        # A view of a grid shows where its mask lies. Were that another place in every item, an encoder could
+        # tell by the shapes alone which inverse belongs to which mask: all items of a size share it.
+        name = b""
     key = digest("mask", secret, name, uint(index), modality.encode(), uint(len(item)))
     return keyed_stream(key, f"{modality} mask")
 

@@ -63,6 +63,20 @@ def test_masks_of_dense_items__and_inverses_partition_the_cells(
         assert mask.share_ppm(units) == inside * 1_000_000 // len(units)
 
 
+@pytest.mark.parametrize(("grid", "shape"), [(IMAGE, (64, 64)), (AUDIO, (64, 256)), (SERIES, (64, 4))])
+def test_items_of_a_grid_of_one_size__are_masked_alike_so_that_shapes_pair_nothing(
+    grid: Grid, shape: tuple[int, int]
+) -> None:
+    items = [Units.of(grid, grid_item(grid, *shape, seed)) for seed in range(5)]
+    assert len({masks_of(bytes(32), item, 3) for item in items}) == 1
+    assert masks_of(bytes(32), items[0], 1) != masks_of(bytes([1]) * 32, items[0], 1)
+
+
+def test_items_of_bytes__are_masked_each_in_its_own_way() -> None:
+    items = [Units.of(BYTES, bytes([seed]) * 640) for seed in range(5)]
+    assert len({masks_of(bytes(32), item, 1) for item in items}) == 5
+
+
 @given(data=st.binary(min_size=1, max_size=900), secret=SECRETS)
 def test_masks_of_bytes__and_inverses_partition_the_chunks(data: bytes, secret: bytes) -> None:
     units = Units.of(BYTES, data)
