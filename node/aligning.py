@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 
 from node.corpus import load_challenge_pool
 from node.encoders.alignment import MINILM_RIDGE_STRENGTH, AffineMap, Alignment, fit
-from node.encoders.anchors import anchor_texts
+from node.encoders.anchor_views import anchor_views
 from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, load_encoder, load_native, own_way
-from node.encoders.encoder import EncoderError, NativeEncoder
+from node.encoders.encoder import EncoderError, NativeEncoder, View
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
 from node.encoders.refit import PAIRS_MIN, ROTATION, Way, agreement, fitted_to, held_out_of
-from node.models_check import ITEMS, check_model
+from node.modalities import sample_items
+from node.models_check import check_items, check_model
 from node.pairs import Pairs
 from node.store.database import Access
 from protocol.batch import Role, plan_batch
 from protocol.items import canonical_text
+from protocol.modalities import MODALITIES, TEXT
 
 EMBEDDED_AT_ONCE: Final = 64
 RETRIEVED: Final = 256
-"""Texts whose mask has to find its own inverse."""
+"""Items whose mask has to find its own inverse."""
 PANEL_FOLDER: Final = "panel"
 """Where the maps of the built-in models beside it are kept."""
 
@@ -55,7 +57,7 @@ class AlignedModel:
     scores: dict[str, float]
     """Of the model and of built-in ones beside it, best first."""
     seen: int
-    """Texts it is scored on that are among the pairs, as in a network that challenges with what comes with
+    """Items it is scored on that are among the pairs, as in a network that challenges with what comes with
     Python: they flatter it."""
     stored: str
 
@@ -85,6 +87,8 @@ class Wanted:
     maps: Path
     """Where its maps are kept."""
     threads: int = 1
+    modality: str = "text"
+    """What the network embeds."""
 
 
 def ways_for(model: str) -> tuple[Way, ...]:
@@ -111,10 +115,10 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
     rows = _embedded(native, views, "embedding pairs", on_progress)
     known = np.flatnonzero(np.isfinite(rows).all(axis=1))
     rows, target = rows[known], target[known]
-    held_out = held_out_of([views[place].encode() for place in known.tolist()])
+    held_out = held_out_of([_item(views[place]) for place in known.tolist()])
     reference = target
     if wanted.target is Target.CONSENSUS:
-        reference = LiftedEncoder(load_native(wanted.reference)).encode(
+        reference = LiftedEncoder(load_native(wanted.reference, modality=wanted.modality)).encode(
             [views[place] for place in known.tolist()]
         )
     if len(rows) < PAIRS_MIN:
@@ -122,7 +126,8 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
             f"{wanted.model} returned no numbers for {len(views) - len(rows)} of {len(views)} items: who "
             "withholds so much is not heard"
         )
-    parts = _parts()
+    scored, others = _items_apart(wanted.modality)
+    parts = _parts(others, wanted.modality)
     own_parts = [_embedded(native, some, "embedding masks", on_progress) for some in parts]
     tried: list[tuple[AlignedModel, OwnAlignment]] = []
     for number, way in enumerate(wanted.ways):
@@ -133,6 +138,7 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
             wanted.model,
             wanted.reference,
             wanted.threads,
+            modality=wanted.modality,
             aligned=encoder,
             cache_dir=wanted.maps / PANEL_FOLDER,
         )
@@ -141,32 +147,35 @@ def align_model(wanted: Wanted, on_progress: OnProgress) -> list[AlignedModel]:
             retrieval_native=_retrieval(*own_parts),
             retrieval=_retrieval(*(fitted.apply(part) for part in own_parts)),
             scores=check.scores,
-            seen=len(set(views) & set(load_challenge_pool(None)[-ITEMS - RETRIEVED :])),
+            seen=len({_item(view) for view in views} & {*scored, *others}),
         )
         tried.append((found, OwnAlignment(fitted, way)))
     on_progress("scoring", len(wanted.ways), len(wanted.ways))
     tried.sort(key=lambda one: -one[0].score)
     best, own = tried[0]
-    path = store_own_alignment(wanted.maps, wanted.target, native, load_native(wanted.reference), own)
+    reference_model = load_native(wanted.reference, modality=wanted.modality)
+    path = store_own_alignment(wanted.maps, wanted.target, native, reference_model, own)
     return [replace(best, stored=str(path)), *(found for found, _ in tried[1:])]
 
 
 def _pairs(
     wanted: Wanted, on_progress: OnProgress
-) -> tuple[NativeEncoder, AffineMap | None, Sequence[str], NDArray[np.float32]]:
+) -> tuple[NativeEncoder, AffineMap | None, Sequence[View], NDArray[np.float32]]:
     """The model, the map it has, and views with the vectors it is to answer them by."""
     if wanted.target is Target.REFERENCE:
-        anchors = anchor_texts()
+        anchors = anchor_views(wanted.modality)
         every = max(1.0, len(anchors) / wanted.pairs)
         views = [anchors[int(place * every)] for place in range(min(wanted.pairs, len(anchors)))]
-        target = LiftedEncoder(load_native(wanted.reference)).encode(views)
-        return load_native(wanted.model, wanted.threads), None, views, target
+        target = LiftedEncoder(load_native(wanted.reference, modality=wanted.modality)).encode(views)
+        native = load_native(wanted.model, wanted.threads, modality=wanted.modality)
+        return native, None, views, target
     with Pairs.open(wanted.directory, access=Access.READ_ONLY) as pairs:
         items, target = pairs.newest(wanted.pairs)
     # Without a map of its own it begins with the one everybody fits.
     encoder = load_encoder(
         wanted.model,
         wanted.reference,
+        modality=wanted.modality,
         cache_dir=wanted.maps,
         threads=wanted.threads,
         target=Target.CONSENSUS,
@@ -174,7 +183,7 @@ def _pairs(
     )
     if not isinstance(encoder, AlignedEncoder):
         raise EncoderError(f"{wanted.model} lies in the shared space by itself: it needs no alignment")
-    return encoder.native, encoder.map, [item.decode() for item in items], target
+    return encoder.native, encoder.map, _views(items, wanted.modality), target
 
 
 def _fitted(
@@ -216,7 +225,7 @@ def _fitted(
 
 
 def _embedded(
-    native: NativeEncoder, views: Sequence[str], what: str, on_progress: OnProgress
+    native: NativeEncoder, views: Sequence[View], what: str, on_progress: OnProgress
 ) -> NDArray[np.float32]:
     parts = []
     for start in range(0, len(views), EMBEDDED_AT_ONCE):
@@ -226,13 +235,31 @@ def _embedded(
     return np.concatenate(parts)
 
 
-def _parts() -> tuple[list[str], list[str]]:
-    """Masks and inverses of texts that come with Python: none of those the score is taken on."""
-    texts = load_challenge_pool(None)[:-ITEMS][-RETRIEVED:]
-    batch = plan_batch(bytes(32), [canonical_text(text) for text in texts], (), 1)
-    views = {(view.role, view.item): view.data.decode() for wave in batch.waves for view in wave}
-    places = range(len(texts))
-    return [views[Role.MASK, one] for one in places], [views[Role.INVERSE, one] for one in places]
+def _item(view: View) -> bytes:
+    return view.encode() if isinstance(view, str) else view
+
+
+def _views(items: Sequence[bytes], modality: str) -> list[View]:
+    return [item.decode() if modality == TEXT.name else item for item in items]
+
+
+def _items_apart(modality: str) -> tuple[list[bytes], list[bytes]]:
+    """Items that come with the dependencies: those the score is taken on, and others."""
+    scored = check_items(modality)
+    if modality == TEXT.name:
+        texts = load_challenge_pool(None)[: -len(scored)][-RETRIEVED:]
+        return scored, [canonical_text(text) for text in texts]
+    return scored, sample_items(modality, count=len(scored) + RETRIEVED)[len(scored) :]
+
+
+def _parts(items: Sequence[bytes], modality: str) -> tuple[list[View], list[View]]:
+    """Masks and inverses of items."""
+    batch = plan_batch(bytes(32), items, (), 1, MODALITIES[modality])
+    data = {(view.role, view.item): view.data for wave in batch.waves for view in wave}
+    masks, inverses = (
+        [data[role, place] for place in range(len(items))] for role in (Role.MASK, Role.INVERSE)
+    )
+    return _views(masks, modality), _views(inverses, modality)
 
 
 def _retrieval(mask: NDArray[np.float32], inverse: NDArray[np.float32]) -> float:

@@ -71,7 +71,7 @@ def check_model(
     encoder = aligned or load_encoder(
         model, reference, modality=modality, threads=threads, on_anchors=on_anchors
     )
-    batch = plan_batch(bytes(32), _items(modality), (), 1, MODALITIES[modality])
+    batch = plan_batch(bytes(32), check_items(modality), (), 1, MODALITIES[modality])
     views = {(view.role, view.item): view.data for wave in batch.waves for view in wave}
     roles = (Role.FULL, Role.MASK, Role.INVERSE)
     asked: list[View] = [
@@ -112,8 +112,8 @@ def check_model(
     )
 
 
-def _items(modality: str) -> list[bytes]:
-    """Items that come with the dependencies, none of them among the anchors."""
+def check_items(modality: str) -> list[bytes]:
+    """The items a model is scored on: they come with the dependencies, none of them among the anchors."""
     if modality == TEXT.name:
         return [canonical_text(text) for text in load_challenge_pool(None)[-ITEMS:]]
     from node.modalities import sample_items

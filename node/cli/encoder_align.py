@@ -36,7 +36,7 @@ def align(
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="reference: its vectors of anchor texts. consensus: what the network has certified.",
+            help="reference: its vectors of anchors. consensus: what the network has certified.",
         ),
     ] = "reference",
     method: Annotated[
@@ -73,12 +73,6 @@ def align(
     way = _way(method, strength)
     directory = existing_directory(settings_of(home, network))
     parameters = genesis_of(directory).parameters
-    if parameters.modality != "text":
-        raise CommandError(
-            f"this network embeds {parameters.modality}, and models are aligned by hand for text only: "
-            "`run encoder` aligns them when it starts",
-            ExitCode.BAD_INPUT,
-        )
     wanted = Wanted(
         model,
         parameters.reference_encoder,
@@ -88,6 +82,7 @@ def align(
         directory.root,
         directory.root / FOLDER_NAME,
         threads,
+        parameters.modality,
     )
     with _bars() as told:
         best, *others = align_model(wanted, told)
@@ -149,7 +144,7 @@ def _print(best: AlignedModel, others: list[AlignedModel]) -> None:
         }
     )
     if best.seen:
-        note(f"{counted(best.seen, 'text')} it was measured on are among the pairs: expect less elsewhere.")
+        note(f"{counted(best.seen, 'item')} it was measured on are among the pairs: expect less elsewhere.")
     for other in others:
         note(
             f"By {_named(other)} its score would be {number(other.score)}, and a mask would find its inverse "
