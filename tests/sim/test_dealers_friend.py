@@ -65,7 +65,9 @@ def played(
 
 
 @pytest.mark.parametrize(
-    ("variant", "rounds"), [(0, 22), *(pytest.param(one, 32, marks=pytest.mark.slow) for one in range(3))]
+    # Variants in which the bought validator deals rounds that a record of the run still takes up.
+    ("variant", "rounds"),
+    [(0, 22), *(pytest.param(one, 32, marks=pytest.mark.slow) for one in (0, 3, 5))],
 )
 def test_friend_of_a_dealer__wins_its_rounds_and_hardly_any_reputation(
     monkeypatch: pytest.MonkeyPatch, variant: int, rounds: int

@@ -137,5 +137,5 @@ def test_score_shard__hears_every_built_in_encoder_and_no_cheater(modality: str)
                 rows[role].append([[found[role, item, k] for k in range(count)] for item in range(items)])
         full, mask, inverse = (torch.from_numpy(np.array(rows[role])) for role in rows)
         scores = score_shard(full[:, :, 0], mask, inverse, share).score
-        assert scores[:-1].min() > 0.15, cheat
+        assert scores[:-1].min() > 0.1, cheat
         assert scores[-1] == 0, cheat

@@ -28,6 +28,21 @@ def program_items(part: Part) -> Iterator[bytes]:
 
 @cache  # two parts of 4 MB at most
 def _pieces(part: Part) -> list[bytes]:
+    pieces = _pieces_of_modules(part)
+    if part == "items":
+        # Some modules are made from one another: what they share is an anchor, and no item.
+        anchors = frozenset(_pieces_of_modules("anchors"))
+        pieces = [piece for piece in pieces if piece not in anchors]
+    if len(pieces) < PIECES_MIN[part]:
+        raise CorpusError(
+            f"The standard library holds {len(pieces)} pieces of {PIECE_BYTES} bytes, {PIECES_MIN[part]} are "
+            "needed: install a Python that comes with its source files, or point to files of your own."
+        )
+    random.Random(f"deltamesh programs {SEEDS[part]}").shuffle(pieces)
+    return pieces[: PIECES_MAX[part]]
+
+
+def _pieces_of_modules(part: Part) -> list[bytes]:
     pieces: list[bytes] = []
     for index, path in enumerate(sorted(Path(os.__file__).parent.glob("*.py"))):
         if (index % 3 == 0) == (part == "anchors"):
@@ -37,10 +52,4 @@ def _pieces(part: Part) -> list[bytes]:
             for data in (source, code):
                 last = len(data) - PIECE_BYTES
                 pieces.extend(data[at : at + PIECE_BYTES] for at in range(0, last + 1, PIECE_BYTES))
-    if len(pieces) < PIECES_MIN[part]:
-        raise CorpusError(
-            f"The standard library holds {len(pieces)} pieces of {PIECE_BYTES} bytes, {PIECES_MIN[part]} are "
-            "needed: install a Python that comes with its source files, or point to files of your own."
-        )
-    random.Random(f"deltamesh programs {SEEDS[part]}").shuffle(pieces)
-    return pieces[: PIECES_MAX[part]]
+    return pieces
