@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from node.gallery.errors import GalleryError, GalleryStorageError, translated
 from node.gallery.limits import FILE_BYTES_MAX
 from node.gallery.schema import APPLICATION_ID, MIGRATIONS
+from node.store.transaction import transaction
 
 PAGE_BYTES: Final = 32 << 10
 """Seven vectors a page: with SQLite's usual pages each would take two."""
@@ -106,16 +107,8 @@ class GalleryFile:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the body or nothing of it reaches the file."""
-        with self._lock, translated(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # SQLite has rolled back by itself after a full disk or a damaged page.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._lock, translated(self.path), transaction(self._connection) as connection:
+            yield connection
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock, translated(self.path):

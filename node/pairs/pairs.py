@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from node.store.database import BUSY_TIMEOUT_MS, Access
 from node.store.errors import StoreCorrupted, StoreError, StoreTooNew, translated
+from node.store.transaction import transaction
 from protocol.items import item_id
 from protocol.report import DIMENSIONS, VECTOR_BYTES
 
@@ -177,15 +178,8 @@ class Pairs:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._lock, translated(self._path), transaction(self._connection) as connection:
+            yield connection
 
     def _all(self, sql: str, values: Sequence[int] = ()) -> list[Any]:
         with self._lock, translated(self._path):

@@ -14,6 +14,7 @@ from typing import Any, Self
 from node.store.errors import StoreCorrupted, StoreError, StoreTooNew, translated
 from node.store.limits import StoreLimits
 from node.store.schema import APPLICATION_ID, MIGRATIONS
+from node.store.transaction import transaction
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another process, such as an export that reads the running node's database."""
@@ -69,16 +70,8 @@ class Database:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the body or nothing of it reaches the database."""
-        with self._lock, translated(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # SQLite has rolled back by itself after a full disk or a damaged page.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._lock, translated(self._path), transaction(self._connection) as connection:
+            yield connection
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Every row of a query."""
