@@ -54,6 +54,33 @@ def checked_address(text: str, *, peer_id_required: bool = False) -> str:
     return text
 
 
+def checked_api_address(text: str) -> str:
+    """`off`, or the host:port itself when an HTTP API can listen there. Raises ValueError."""
+    if text == "off":
+        return text
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        address = None
+    if not colon or len(text) > ADDRESS_LENGTH_MAX or (address is None and bare != "localhost"):
+        raise ValueError(f"'{text[:ADDRESS_LENGTH_MAX]}' is no host:port, such as 127.0.0.1:7780, nor off")
+    if address is not None and (address.version == 6) == (bare == host):
+        raise ValueError(
+            f"'{text}': an IPv6 address stands in brackets, such as [::1]:7780, and no other does"
+        )
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError(f"'{port}' in '{text}' is not a port: write a number from 0 to 65535")
+    return text
+
+
+def is_loopback_host(api: str) -> bool:
+    """Whether a checked host:port reaches nothing but the machine itself."""
+    host = api.rpartition(":")[0].strip("[]")
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
 def _check_host(kind: str, host: str) -> None:
     if kind in ("ip4", "ip6"):
         try:

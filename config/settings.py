@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
-from config.addresses import checked_address, checked_dial_address
+from config.addresses import checked_address, checked_api_address, checked_dial_address
 from config.errors import ConfigError
 from config.layers import Layer, environment_layer, file_layer, flag_layer
 from config.presets import listen_default
@@ -52,6 +52,10 @@ def _announced(value: object) -> object:
     return checked_dial_address(value) if isinstance(value, str) else value
 
 
+def _api_address(value: object) -> object:
+    return checked_api_address(value) if isinstance(value, str) else value
+
+
 def _expanded(value: object) -> object:
     """A path may begin with ~."""
     return Path(value).expanduser() if isinstance(value, str) and value else value
@@ -67,6 +71,9 @@ _AnnouncedAddresses = Annotated[
 _PeerAddresses = Annotated[
     tuple[Annotated[str, BeforeValidator(_peer_address)], ...], BeforeValidator(_split), Field(max_length=256)
 ]
+
+
+_ApiAddress = Annotated[str, BeforeValidator(_api_address)]
 
 
 class Settings(BaseModel):
@@ -105,6 +112,11 @@ class Settings(BaseModel):
     """Largest slab of embeddings [encoder, item, role, 1024] a validator takes on to score."""
     blob_bytes_max: int = Field(default=8192 * _MIB, ge=64 * _MIB, le=1 << 44)
     """Disk for blobs: views, reveals and report bodies."""
+    api: _ApiAddress = "127.0.0.1:7780"
+    """Where a validator serves its HTTP API: host:port (port 0 lets the system choose), or off."""
+    api_access: Literal["auto", "open", "read", "token"] = "auto"
+    """Who may use it: open to all; read: submitting needs a token; token: all needs one; auto: open on
+    loopback, token elsewhere."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
     standing_validators: int = Field(default=6, ge=1, le=4096)
     """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""

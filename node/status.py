@@ -58,6 +58,8 @@ class NodeStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None = None
     """What an encoder embeds with; None for a validator."""
     counters: dict[str, int] = {}
+    api: str | None = None
+    """`host:port` of a validator's HTTP API; None where there is none."""
 
 
 class Liveness(Enum):

@@ -32,6 +32,14 @@ ListenOption = Annotated[
     list[str] | None,
     typer.Option("--listen", metavar="ADDR", help="Listen here, such as /ip4/0.0.0.0/tcp/7700. Repeatable."),
 ]
+ApiOption = Annotated[
+    str | None,
+    typer.Option("--api", metavar="HOST:PORT|off", help="Where the HTTP API listens.", show_default=False),
+]
+ApiAccessOption = Annotated[
+    str | None,
+    typer.Option("--api-access", metavar="ACCESS", help="auto, open, read or token.", show_default=False),
+]
 AnnounceOption = Annotated[
     list[str] | None,
     typer.Option("--announce", metavar="ADDR", help="Where others can dial this node. Repeatable."),

@@ -9,6 +9,8 @@ import typer
 from node.cli.load_bar import load_bar
 from node.cli.options import (
     AnnounceOption,
+    ApiAccessOption,
+    ApiOption,
     BootstrapOption,
     DataOption,
     HomeOption,
@@ -41,6 +43,8 @@ def validator(
     announce: AnnounceOption = None,
     bootstrap: BootstrapOption = None,
     data: DataOption = None,
+    api: ApiOption = None,
+    api_access: ApiAccessOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     log_level: LogLevelOption = None,
@@ -56,6 +60,8 @@ def validator(
         announce=announce,
         bootstrap=bootstrap,
         data=data,
+        api=api,
+        api_access=api_access,
         device=device,
         threads=threads,
         log_level=log_level,

@@ -14,6 +14,7 @@ import trio
 from config.datadir import DataDir
 from config.settings import Settings
 from node.address_book import AddressBook
+from node.api.running import ApiState
 from node.clock import now_ms
 from node.driver import STATEMENT_METHOD, Driver
 from node.epochs.admission import is_validator_of_late
@@ -118,8 +119,9 @@ async def report_status(
     role: str,
     model: str | None,
     last_certified: Callable[[], int | None],
+    api: ApiState | None = None,
 ) -> None:
-    """Rewrite the status file every second."""
+    """Rewrite the status file every second, and tell the API."""
     path = node.directory.root / STATUS_FILE_NAME
     started_ms = now_ms()
     version = software_version()
@@ -156,7 +158,10 @@ async def report_status(
             phase="running" if role == "encoder" else standing_of(epochs.newest, node.me).value,
             model=model,
             counters=dict(host.counters),
+            api=None if api is None else api.address,
         )
+        if api is not None:
+            api.tell(status)
         try:
             await trio.to_thread.run_sync(write_status, path, status)
         except StatusError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 import trio
@@ -20,6 +21,7 @@ from node.store import (
     DisputeRecord,
     EmbeddingRecord,
     EvidenceRecord,
+    Put,
     RoundRecord,
     RoundState,
     ScoreRecord,
@@ -48,6 +50,10 @@ DEALS_KEPT = 16
 log = structlog.get_logger(__name__)
 
 
+def _unheard(_: str, __: Mapping[str, Any]) -> None:
+    """Nobody listens."""
+
+
 class Recorder:
     """Writes to the store, always in a thread: its lock and the disk may take their time.
 
@@ -55,11 +61,19 @@ class Recorder:
     as they come; what cannot be written is logged, and no round hangs on it.
     """
 
-    def __init__(self, epochs: Epochs, store: Store, counters: Counters, lock_path: Path) -> None:
+    def __init__(
+        self,
+        epochs: Epochs,
+        store: Store,
+        counters: Counters,
+        lock_path: Path,
+        tell: Callable[[str, Mapping[str, Any]], None] = _unheard,
+    ) -> None:
         self._epochs = epochs
         self._store = store
         self._lock_path = lock_path
         self._counters = counters
+        self._tell = tell
         self._waiting: deque[Callable[[], object]] = deque()
         self._arrived = trio.Event()
         self._received_before: dict[ShardRound, dict[bytes, int]] = {}  # of own deals, by encoder
@@ -122,6 +136,21 @@ class Recorder:
             missing=len(step.missing),
             detail=step.detail,
         )
+        at_ms = now_ms()
+        self._tell(
+            "step",
+            {
+                "round": step.at.round,
+                "shard": step.at.shard,
+                "step": step.step.value,
+                "wave": step.wave,
+                "elapsed_ms": step.elapsed_ms,
+                "answered": len(step.answered),
+                "missing": len(step.missing),
+                "detail": step.detail,
+                "at_ms": at_ms,
+            },
+        )
         record = StepRecord(
             round=step.at.round,
             shard=step.at.shard,
@@ -131,7 +160,7 @@ class Recorder:
             answered=step.answered,
             missing=step.missing,
             detail=step.detail,
-            at_ms=now_ms(),
+            at_ms=at_ms,
         )
         self._later(partial(self._store.record_step, record))
 
@@ -141,20 +170,52 @@ class Recorder:
         if isinstance(body, Evidence):
             offender = check_evidence(self._epochs, body)
             evidence = EvidenceRecord(digest, offender, body.offence.value, data, now_ms())
-            self._later(partial(self._store.put_evidence, evidence))
+            self._later(partial(self._put_evidence, evidence))
             return
         at, kind = body.at, statement.kind.value
         record = StatementRecord(digest, at.epoch, at.round, at.shard, kind, statement.signer, data, now_ms())
         self._later(partial(self._store.put_statement, record))
         if isinstance(body, Dispute):
             dispute = DisputeRecord(digest, at.round, at.shard, statement.signer, data, now_ms())
-            self._later(partial(self._store.put_dispute, dispute))
+            self._later(partial(self._put_dispute, dispute))
+
+    def _put_evidence(self, evidence: EvidenceRecord) -> None:
+        if self._store.put_evidence(evidence) is Put.NEW:
+            told = {
+                "digest": evidence.digest.hex(),
+                "offender": evidence.offender.hex(),
+                "kind": evidence.kind,
+            }
+            self._tell("evidence", told)
+
+    def _put_dispute(self, dispute: DisputeRecord) -> None:
+        if self._store.put_dispute(dispute) is Put.NEW:
+            told = {
+                "digest": dispute.digest.hex(),
+                "round": dispute.round,
+                "shard": dispute.shard,
+                "disputer": dispute.disputer.hex(),
+            }
+            self._tell("dispute", told)
 
     async def persist(self, fact: fx.Fact) -> None:
         """Write a fact down before anything that follows from it. Raises StoreError."""
         await trio.to_thread.run_sync(self._persist, fact)
+        if isinstance(fact, fx.RoundCertified):
+            at = fact.at
+            told = {
+                "round": at.round,
+                "shard": at.shard,
+                "epoch": at.epoch,
+                "report": fact.header.digest.hex(),
+                "items": len(fact.items),
+            }
+            self._tell("certified", told)
         if isinstance(fact, fx.EpochDecided) and self._epochs.newest.number < fact.epoch.number:
             self._epochs.add(fact.epoch)
+            validators = sum(state.stake > 0 for state in fact.epoch.states.values())
+            encoders = len(fact.epoch.encoders)
+            self._tell("epoch", {"epoch": fact.epoch.number, "encoders": encoders, "validators": validators})
             log.info("epoch.begins", epoch=fact.epoch.number, encoders=len(fact.epoch.encoders))
 
     def _persist(self, fact: fx.Fact) -> None:

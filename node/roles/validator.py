@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 import trio
 
+from node.api.running import ApiState, open_api
 from node.blob_cache import BlobCache
 from node.catch_up import CatchUp
 from node.chain_file import load_chain_seed
@@ -100,7 +101,9 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
         room.connected = lambda: (peer.public_key for peer in host.peers())
         nursery = await stack.enter_async_context(trio.open_nursery())
         agreement = AgreementMachine(epochs, node.me, lock)
-        validator = Validator(node, agreement, host, store, signer, worker, pool, chain, nursery)
+        api = ApiState()
+        validator = Validator(node, agreement, host, store, signer, worker, pool, chain, nursery, api)
+        await stack.enter_async_context(open_api(node, api))
         await validator.start()
         log.info("node.ready", role="validator", addresses=list(host.addresses))
         await stop.wait()
@@ -121,6 +124,7 @@ class Validator:
         pool: Pool,
         chain: HashChain,
         nursery: trio.Nursery,
+        api: ApiState,
     ) -> None:
         self._node = node
         self._genesis = node.genesis
@@ -131,12 +135,13 @@ class Validator:
         self._chain = chain
         self._prepared = ValidatorCard(node.me, (), pool.root, pool.size, chain.tip)
         self._nursery = nursery
+        self._api = api
         self._agreement = agreement
         self._epochs = epochs = agreement.epochs
         self._audience = Audience(host)
         self._next_round = 0  # which opens by itself
         self._recorder = recorder = Recorder(
-            epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME
+            epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME, api.events.publish
         )
         self._learnt = LearntBlobs(epochs, store)
         self._desk = EpochDesk(epochs, store, self._learnt)
@@ -174,7 +179,16 @@ class Validator:
         start(mend_signer, self._node, self._signer, self._last_certified)
         start(watch_standing, self._epochs, self._node.me)
         start(Transferring(self._node, self._epochs, self._host, self._statements, self._say).run)
-        start(report_status, self._node, self._epochs, self._host, "validator", None, self._last_certified)
+        start(
+            report_status,
+            self._node,
+            self._epochs,
+            self._host,
+            "validator",
+            None,
+            self._last_certified,
+            self._api,
+        )
 
     def _witness(self, statement: Statement[Body]) -> None:
         self._recorder.witness(statement)

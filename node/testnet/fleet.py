@@ -26,6 +26,8 @@ def command_line(plan: NodePlan) -> list[str]:
     command += ["--home", str(plan.home), "--network", NETWORK]
     if plan.listen is not None:
         command += ["--listen", plan.listen]
+    if plan.api is not None:
+        command += ["--api", plan.api]
     if plan.model is not None:
         command += ["--model", plan.model]
     if plan.cheat is not None:

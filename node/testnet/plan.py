@@ -51,6 +51,8 @@ class NodePlan:
     listen: str | None
     model: str | None = None
     cheat: str | None = None
+    api: str | None = None
+    """Where a validator's HTTP API listens."""
 
     @property
     def directory(self) -> Path:
@@ -110,10 +112,11 @@ def plan_testnet(
         progress("reading challenge items")
         pools = list(_pools(wanted, parameters))
         progress("creating keys and genesis")
-        ports = _free_ports(wanted.validators)
+        ports = _free_ports(2 * wanted.validators)
+        api_ports = ports[wanted.validators :]
         members = []
         validators = []
-        for index, (pool, port) in enumerate(zip(pools, ports, strict=True)):
+        for index, (pool, port, api_port) in enumerate(zip(pools, ports, api_ports, strict=False)):
             home = root / f"validator-{index + 1}"
             directory = DataDir.open(home, NETWORK)
             member = prepare_validator(
@@ -127,7 +130,8 @@ def plan_testnet(
             listen = f"/ip4/127.0.0.1/tcp/{port}"
             address = f"{listen}/p2p/{peer_id(member.public_key)}"
             members.append(msgspec.structs.replace(member, addresses=(address,)))
-            validators.append(NodePlan(home.name, "validator", home, member.public_key, listen))
+            api = f"127.0.0.1:{api_port}"
+            validators.append(NodePlan(home.name, "validator", home, member.public_key, listen, api=api))
         encoders = []
         for index, (model, cheat) in enumerate(_casting(wanted)):
             home = root / f"encoder-{index + 1}"

@@ -146,15 +146,16 @@ async def local_network(
     strangers: int = 0,
     joiners: int = 0,
     encoder_settings: Mapping[str, object] | None = None,
+    api: str = "off",
     **changes: int,
 ) -> AsyncIterator[LocalNetwork]:
     """A network that runs until the end of the block; then every node has stopped in time.
 
     Strangers are encoders that genesis does not know, joiners validators. `changes` are parameters unlike the
-    preset's, `encoder_settings` what encoders are told.
+    preset's, `encoder_settings` what encoders are told, `api` where every validator's HTTP API listens.
     """
     asked = encoder_settings or {}
-    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, asked, changes)
+    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, asked, changes, api)
     strategies = {
         name: WordBag(node.me) for name, node in nodes.items() if name.startswith(("encoder", "stranger"))
     }
@@ -192,6 +193,7 @@ def _prepare(
     joiners: int,
     encoder_settings: Mapping[str, object],
     changes: dict[str, int],
+    api: str,
 ) -> tuple[Genesis, dict[str, Node], dict[str, ValidatorMember]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
@@ -206,7 +208,7 @@ def _prepare(
         listen = f"/ip4/127.0.0.1/tcp/{port}"
         address = f"{listen}/p2p/{peer_id(member.public_key)}"
         members[name] = msgspec.structs.replace(member, addresses=(address,))
-        flags[name] = {"listen": [listen]}
+        flags[name] = {"listen": [listen], "api": api}
     directories |= {f"encoder-{n}": DataDir.open(root / f"e{n}", NETWORK) for n in range(encoders)}
     directories |= {f"stranger-{n}": DataDir.open(root / f"s{n}", NETWORK) for n in range(strangers)}
     for n in range(strangers):

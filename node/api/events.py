@@ -1,0 +1,190 @@
+"""What happens in the node, told to those who listen: published on one thread, heard on another's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from node.clock import now_ms
+
+KEPT_EVENTS: Final = 1_024
+LISTENER_EVENTS_MAX: Final = 2_048
+"""Events one listener may be behind; a slower one is cut off, and comes back with what it has missed."""
+
+
+class Kind(StrEnum):
+    """What events are about."""
+
+    STEP = "step"
+    """A step of a round: dealt, locked, revealed, reported, attested, certified, void."""
+    CERTIFIED = "certified"
+    """A shard of a round is certified, and in the store."""
+    EPOCH = "epoch"
+    """An epoch begins."""
+    EVIDENCE = "evidence"
+    DISPUTE = "dispute"
+    STATUS = "status"
+    """Once a second."""
+    MISSED = "missed"
+    """Events were lost on the way to this listener: read again what hangs on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, and how it travels to all who listen by server-sent events."""
+
+    id: int
+    kind: str
+    data: Mapping[str, Any]
+    frame: bytes
+
+
+def _event(number: int, kind: str, data: Mapping[str, Any]) -> Event:
+    # JSON without a line break in it: one `data` line.
+    text = msgspec.json.encode(data)
+    return Event(number, kind, data, b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), text))
+
+
+class EventHub:
+    """Keeps the newest events and hands each to every listener. Publishing never blocks and never fails."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # From the clock: a listener that comes back after a restart has an older number.
+        self._last = now_ms()
+        self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._undelivered: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._scheduled = False
+        self._listeners: set[Listener] = set()
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
+    def publish(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Tell all who listen; may be called from any thread."""
+        with self._lock:
+            self._last += 1
+            event = _event(self._last, kind, data)
+            self._kept.append(event)
+            if self._loop is None:
+                return
+            self._undelivered.append(event)
+            if not self._scheduled:
+                self._scheduled = self._call(self._deliver)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver on this loop from now on."""
+        with self._lock:
+            self._loop = loop
+
+    def close(self) -> None:
+        """End every listener; may be called from any thread."""
+        with self._lock:
+            self._closed = True
+            self._call(self._end_all)
+
+    def subscribe(self, last_id: int | None = None, kinds: Collection[str] = ()) -> Listener:
+        """Listen, to some kinds or all, first to what was kept after `last_id`. On the loop only."""
+        return Listener(self, last_id, frozenset(kinds))
+
+    def _call(self, what: Callable[[], None]) -> bool:
+        # Once the loop is closed nobody listens any more.
+        with suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(what)
+                return True
+        return False
+
+    def _deliver(self) -> None:
+        with self._lock:
+            events, self._undelivered = self._undelivered, deque(maxlen=KEPT_EVENTS)
+            self._scheduled = False
+        for listener in tuple(self._listeners):
+            for event in events:
+                listener.offer(event)
+
+    def _end_all(self) -> None:
+        for listener in tuple(self._listeners):
+            listener.end()
+
+    def _enter(self, listener: Listener, last_id: int | None) -> None:
+        with self._lock:
+            kept, newest, closed = list(self._kept), self._last, self._closed
+            late = frozenset(event.id for event in self._undelivered)
+        if closed:
+            listener.end()
+            return
+        if last_id is not None:
+            oldest = kept[0].id if kept else newest + 1
+            if not oldest - 1 <= last_id <= newest:
+                listener.offer(_event(oldest - 1, Kind.MISSED, {"after": last_id, "oldest": oldest}))
+            for event in kept:
+                # What is still to be delivered comes by itself.
+                if event.id > last_id and event.id not in late:
+                    listener.offer(event)
+        self._listeners.add(listener)
+
+    def _leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+
+
+class Listener:
+    """One who listens: an async context manager and iterator over events, in order."""
+
+    def __init__(self, hub: EventHub, last_id: int | None, kinds: frozenset[str]) -> None:
+        self._hub = hub
+        self._last_id = last_id
+        self._kinds = kinds
+        self._waiting: deque[Event] = deque()
+        self._arrived = asyncio.Event()
+        self._ended = False
+
+    async def __aenter__(self) -> Self:
+        self._hub._enter(self, self._last_id)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hub._leave(self)
+
+    def offer(self, event: Event) -> None:
+        """Queue an event; one too many ends the listening."""
+        if self._ended or (self._kinds and event.kind not in self._kinds and event.kind != Kind.MISSED):
+            return
+        if len(self._waiting) >= LISTENER_EVENTS_MAX:
+            self.end()
+            return
+        self._waiting.append(event)
+        self._arrived.set()
+
+    def end(self) -> None:
+        """Hear what is queued, and no more."""
+        self._ended = True
+        self._arrived.set()
+
+    async def next(self) -> Event | None:
+        """The next event; None when there are no more."""
+        while not self._waiting:
+            if self._ended:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._waiting.popleft()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while (event := await self.next()) is not None:
+            yield event

@@ -1,0 +1,146 @@
+"""The API's thread: uvicorn on uvloop beside the node's trio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from node.api.events import EventHub
+
+OFF: Final = "off"
+BACKLOG: Final = 1_024
+IDLE_S: Final = 30
+"""A connection without a request is closed after it."""
+STOP_WITHIN_S: Final = 2
+"""Requests under way are given so long when the node stops."""
+
+log = structlog.get_logger(__name__)
+
+
+def bind(api: str) -> socket.socket:
+    """A listening socket at `host:port`; port 0 lets the system choose. Raises ConfigError."""
+    host, _, port = api.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, int(port)))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"the HTTP API cannot listen on {api} ({error.strerror or error}): another node or program may "
+            "be there; choose another place with --api host:port, or leave the API out with --api off"
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """`host:port` of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@asynccontextmanager
+async def served(
+    make: Callable[[], FastAPI], listening: socket.socket, events: EventHub
+) -> AsyncIterator[str]:
+    """Serve an app in a thread until the end of the block; its address. Raises ConfigError.
+
+    `make` is called in the thread: importing and building the app takes no time of the node's loop.
+    """
+    thread = _ServerThread(make, listening, events)
+    address = address_of(listening)
+    thread.start()
+    try:
+        await trio.to_thread.run_sync(thread.started.wait)
+        if thread.fault is not None:
+            raise thread.fault
+        log.info("api.ready", url=f"http://{address}")
+        yield address
+    finally:
+        thread.stop()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(thread.join, STOP_WITHIN_S + 1)
+
+
+class _ServerThread(threading.Thread):
+    def __init__(self, make: Callable[[], FastAPI], listening: socket.socket, events: EventHub) -> None:
+        super().__init__(name="http-api", daemon=True)
+        self.started = threading.Event()
+        """Set when it serves, or never will."""
+        self.fault: Exception | None = None
+        self._make = make
+        self._listening = listening
+        self._events = events
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: Callable[[], None] = lambda: None
+
+    def stop(self) -> None:
+        """Finish what is under way, for a moment, then end."""
+        self._events.close()
+        with suppress(RuntimeError):  # the loop has ended by itself
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._stopping)
+
+    def run(self) -> None:
+        try:
+            import uvloop
+
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except Exception as error:
+            self.fault = error
+            log.exception("api.failed")
+        finally:
+            self.started.set()
+            self._listening.close()
+
+    async def _serve(self) -> None:
+        import uvicorn
+
+        app = await asyncio.to_thread(self._make)
+        self._loop = asyncio.get_running_loop()
+        self._events.attach(self._loop)
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            # Ours says what matters; uvicorn's would set up logging of its own.
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=STOP_WITHIN_S,
+        )
+        server = uvicorn.Server(config)
+
+        def stopping() -> None:
+            server.should_exit = True
+
+        self._stopping = stopping
+        serving = asyncio.ensure_future(server.serve(sockets=[self._listening]))
+        # uvicorn has no event for it.
+        while not server.started and not serving.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        self.started.set()
+        await serving
