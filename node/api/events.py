@@ -123,18 +123,15 @@ class EventHub:
     def _enter(self, listener: Listener, last_id: int | None) -> None:
         with self._lock:
             kept, newest, closed = list(self._kept), self._last, self._closed
-            late = frozenset(event.id for event in self._undelivered)
         if closed:
             listener.end()
             return
         if last_id is not None:
             oldest = kept[0].id if kept else newest + 1
             if not oldest - 1 <= last_id <= newest:
-                listener.offer(_event(oldest - 1, Kind.MISSED, {"after": last_id, "oldest": oldest}))
+                listener.missed(_event(oldest - 1, Kind.MISSED, {"after": last_id, "oldest": oldest}))
             for event in kept:
-                # What is still to be delivered comes by itself.
-                if event.id > last_id and event.id not in late:
-                    listener.offer(event)
+                listener.offer(event)
         self._listeners.add(listener)
 
     def _leave(self, listener: Listener) -> None:
@@ -147,6 +144,8 @@ class Listener:
     def __init__(self, hub: EventHub, last_id: int | None, kinds: frozenset[str]) -> None:
         self._hub = hub
         self._last_id = last_id
+        self._heard = -1 if last_id is None else last_id
+        """What comes up to this number was heard: kept events may be on their way here too."""
         self._kinds = kinds
         self._waiting: deque[Event] = deque()
         self._arrived = asyncio.Event()
@@ -162,9 +161,19 @@ class Listener:
         self._hub._leave(self)
 
     def offer(self, event: Event) -> None:
-        """Queue an event; one too many ends the listening."""
-        if self._ended or (self._kinds and event.kind not in self._kinds and event.kind != Kind.MISSED):
+        """Queue an event that was not heard before; one too many ends the listening."""
+        if self._ended or event.id <= self._heard:
             return
+        self._heard = event.id
+        if not self._kinds or event.kind in self._kinds:
+            self._queue(event)
+
+    def missed(self, event: Event) -> None:
+        """Queue the news that events are lost, whatever was asked for."""
+        self._heard = event.id
+        self._queue(event)
+
+    def _queue(self, event: Event) -> None:
         if len(self._waiting) >= LISTENER_EVENTS_MAX:
             self.end()
             return
