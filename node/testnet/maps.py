@@ -12,12 +12,16 @@ from node.encoders import load_encoder
 
 
 def hand_out_map(model: str, reference: str, modality: str, folders: Sequence[Path]) -> None:
-    """Fill new folders, one or more, with the map of a model: its nodes fit none. Raises EncoderError."""
+    """Fill new folders, one or more, with the map of a model, if it needs one: its nodes fit none.
+
+    Raises EncoderError.
+    """
     first, *others = folders
     # In a process of its own: the model's libraries would stay in this one's memory.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as worker:
         worker.submit(_fit, model, reference, modality, first).result()
-    for folder in others:
+    # A model made in the shared space needs no map.
+    for folder in others if first.exists() else ():
         shutil.copytree(first, folder)
 
 
