@@ -94,6 +94,8 @@ def _print_status(found: NodeStatus, alive: Liveness) -> None:
         "peers": f"{len(found.peers)}",
         "addresses": ", ".join(found.addresses) or "none",
     }
+    if found.api is not None:
+        facts["HTTP API"] = f"http://{found.api}"
     facts |= {name: f"{count:,}" for name, count in sorted(found.counters.items())}
     print_facts(facts)
 

@@ -116,6 +116,11 @@ def up(
         soft_wrap=True,
         markup=False,
     )
+    console.print(
+        f"watch it, and ask it for embeddings, at http://{plan.validators[0].api}",
+        soft_wrap=True,
+        markup=False,
+    )
     with Fleet(plan.nodes) as fleet:
         fleet.start_all()
         run = Run(plan, fleet, rounds, console, started_ms)
