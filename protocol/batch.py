@@ -17,7 +17,7 @@ import msgspec
 
 from protocol.codec import Record, decode, encode
 from protocol.genesis import VIEWS_MAX, WAVE_BYTES_MAX
-from protocol.hashing import digest, keyed_stream
+from protocol.hashing import Xof, digest, keyed_stream
 from protocol.masks import UNITS_MIN, masks_of
 from protocol.messages import WAVES
 from protocol.modalities import ITEM_BYTES_MAX, TEXT, Modality, Units
@@ -123,8 +123,7 @@ def _planned(
     if len(set(scored) | set(served)) != len(scored) + len(served):
         raise BatchError("an item appears twice in one batch")
     stream = keyed_stream(secret, "batch-order")
-    # Sorted: the order in which a dealer lists what it serves must not choose the order of the batch.
-    entries = stream.shuffle([(item, True) for item in scored] + [(item, False) for item in sorted(served)])
+    entries = _ordered(stream, scored, served)
     views: list[View] = []
     shares: list[tuple[int, ...]] = []
     places = [index for index, (_, is_scored) in enumerate(entries) if is_scored]
@@ -154,6 +153,16 @@ def _planned(
         waves=waves,
         sealed=sealed,
     )
+
+
+def batch_items(secret: bytes, scored: Sequence[bytes], served: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The items of `plan_batch` in batch order, without planning the rest."""
+    return tuple(item for item, _ in _ordered(keyed_stream(secret, "batch-order"), scored, served))
+
+
+def _ordered(stream: Xof, scored: Sequence[bytes], served: Sequence[bytes]) -> list[tuple[bytes, bool]]:
+    # Sorted: the order in which a dealer lists what it serves must not choose the order of the batch.
+    return stream.shuffle([(item, True) for item in scored] + [(item, False) for item in sorted(served)])
 
 
 def open_wave(key: bytes, ciphertext: bytes, modality: Modality = TEXT) -> tuple[bytes, ...]:

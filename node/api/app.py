@@ -7,7 +7,19 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from node.api.errors import ErrorBody, handle_errors
-from node.api.routes import events, health, status
+from node.api.reading import keep_reading
+from node.api.routes import (
+    epochs,
+    events,
+    findings,
+    genesis,
+    health,
+    items,
+    members,
+    reports,
+    rounds,
+    status,
+)
 from node.api.service import Service
 from node.version import software_version
 
@@ -15,6 +27,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     status.router,
     events.router,
+    genesis.router,
+    rounds.router,
+    items.router,
+    reports.router,
+    epochs.router,
+    members.router,
+    findings.router,
 )
 
 DESCRIPTION: Final = (
@@ -37,6 +56,7 @@ def make_app(service: Service) -> FastAPI:
         responses={400: {"model": ErrorBody, "description": "The request is not understood."}},
     )
     app.state.service = service
+    keep_reading(app, service)
     handle_errors(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -19,6 +19,7 @@ from node.store.errors import (
 from node.store.findings import DisputeRecord, EvidenceRecord
 from node.store.items import ItemRecord, ItemState
 from node.store.limits import StoreLimits
+from node.store.lookups import RoundHead
 from node.store.peers import PeerRecord
 from node.store.rounds import RoundRecord, RoundState
 from node.store.scores import ScoreAverage, ScoreRecord
@@ -41,6 +42,7 @@ __all__ = [
     "Pruned",
     "Put",
     "QueueFull",
+    "RoundHead",
     "RoundRecord",
     "RoundState",
     "ScoreAverage",

@@ -167,5 +167,8 @@ _LEARNT = (
     "CREATE INDEX blob_uses_by_round ON blob_uses (round)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS, _LEARNT)
+# Readers know a certified round by the digest of its report.
+_REPORTS = ("CREATE INDEX rounds_by_report ON rounds (report_digest) WHERE report_digest IS NOT NULL",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS, _LEARNT, _REPORTS)
 """Step i takes a database of version i to version i + 1; `user_version` holds the version."""

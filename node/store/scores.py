@@ -54,7 +54,7 @@ class Scores(Database):
             f"WHERE {_RECENT} ORDER BY round DESC, shard, encoder",
             (last_rounds, encoder),
         )
-        return [_record(*row) for row in rows]
+        return [score_record(*row) for row in rows]
 
     def scores_of(self, round: int, shard: int) -> list[ScoreRecord]:
         """Scores of one shard of one round, heaviest weight first; none where none are recorded."""
@@ -63,7 +63,7 @@ class Scores(Database):
             "WHERE round = ? AND shard = ? ORDER BY weight DESC, encoder",
             (round, shard),
         )
-        return [_record(*row) for row in rows]
+        return [score_record(*row) for row in rows]
 
     def average_scores(
         self, last_rounds: int | None = None, encoder: bytes | None = None
@@ -77,7 +77,10 @@ class Scores(Database):
         return [ScoreAverage(*row) for row in rows]
 
 
-def _record(round: int, shard: int, encoder: bytes, score: float, weight: float, terms: str) -> ScoreRecord:
+def score_record(
+    round: int, shard: int, encoder: bytes, score: float, weight: float, terms: str
+) -> ScoreRecord:
+    """A row of the table."""
     return ScoreRecord(round, shard, encoder, score, weight, _load_terms(terms))
 
 

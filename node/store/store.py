@@ -13,6 +13,7 @@ from node.store.epochs import EpochRows
 from node.store.findings import Findings
 from node.store.items import Items
 from node.store.limits import StoreLimits
+from node.store.lookups import Lookups
 from node.store.peers import Peers
 from node.store.rounds import Rounds
 from node.store.scores import Scores
@@ -30,7 +31,7 @@ class Pruned:
     blobs: int
 
 
-class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers, EpochRows):
+class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers, EpochRows, Lookups):
     """All that a node remembers, but its votes (`node.signer`) and its key.
 
     Every method may be called from any thread: one lock serialises them. Single rows take well under a

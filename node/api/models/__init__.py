@@ -1,0 +1,1 @@
+"""Answers as clients and the OpenAPI document see them."""
