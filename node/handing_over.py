@@ -13,7 +13,7 @@ from node.submissions import Submissions
 GATHER_S = 0.03
 """Items that come together travel together: a request to a dealer costs more than an item does."""
 LOOK_EVERY_S = 1.0
-"""Another process may submit too, a dealer may be away for a moment, the next epoch's record may come late."""
+"""Another process may submit, a dealer may be away for a moment, the next epoch's record may come late."""
 
 log = structlog.get_logger(__name__)
 

@@ -85,7 +85,9 @@ class Submissions:
         items = _fitting(items)
         for dealer in dealers:
             try:
-                answer = await self._host.request(dealer, METHOD, encode(Handover(tuple(items))), timeout_s=10.0)
+                answer = await self._host.request(
+                    dealer, METHOD, encode(Handover(tuple(items))), timeout_s=10.0
+                )
             except RequestError as error:
                 # They stay pending; the next round has another dealer.
                 log.info("items.not_handed_over", peer=dealer.hex()[:8], reason=str(error))

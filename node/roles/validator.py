@@ -180,6 +180,7 @@ class Validator:
         start(self._catch_up.run)
         start(self._slots)
         start(self._handing_over.run)
+        start(self._hand_over_submitted)
         start(mend_signer, self._node, self._signer, self._last_certified)
         start(watch_standing, self._epochs, self._node.me)
         start(Transferring(self._node, self._epochs, self._host, self._statements, self._say).run)
@@ -213,6 +214,11 @@ class Validator:
     def _last_certified(self) -> int | None:
         record = self._store.last_certified()
         return None if record is None else record.round
+
+    async def _hand_over_submitted(self) -> None:
+        while True:
+            await self._api.submitted()
+            self._handing_over.wake()
 
     # -- slots ---------------------------------------------------------------------------------------------
 

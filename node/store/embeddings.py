@@ -71,6 +71,19 @@ class Embeddings(Database):
             found.update({row[0]: CertifiedEmbedding(EmbeddingRecord(*row[:-1]), row[-1]) for row in rows})
         return found
 
+    def bound_embeddings(self, item_ids: Sequence[bytes]) -> dict[bytes, bool]:
+        """Of the items that have an embedding: whether a round certified whole binds one of them."""
+        found: dict[bytes, bool] = {}
+        for marks, batch in in_batches(item_ids):
+            rows = self._all(
+                "SELECT e.item_id, max(r.state = 'certified') FROM embeddings e "
+                "JOIN rounds r ON r.round = e.round AND r.shard = e.shard "
+                f"WHERE e.item_id IN ({marks}) GROUP BY e.item_id",
+                batch,
+            )
+            found.update({item_id: bool(bound) for item_id, bound in rows})
+        return found
+
     def embeddings(self, from_round: int = 0, to_round: int | None = None) -> Iterator[EmbeddingRecord]:
         """All embeddings of rounds [from_round, to_round), by round, shard and position, a page at a time.
 

@@ -1,0 +1,1 @@
+"""Requests and responses that several routes share."""
