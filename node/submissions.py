@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Annotated
 
@@ -27,6 +28,8 @@ FRAME_BYTES = 64
 REQUEST_BYTES_MAX = 4 << 20
 """About 500 of the largest texts, 60 of the largest pictures; what does not fit goes next time."""
 COST_NONSENSE = 20.0
+HANDED_ROUNDS_KEPT = 2
+"""The round under way and the next: what was handed over for older ones is pending here, or done."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +43,7 @@ class Handover(Record, frozen=True):
     ]
 
 
-def _fitting(items: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _fitting(items: Sequence[bytes]) -> Sequence[bytes]:
     """The first of the items, as many as one request holds."""
     sizes_bytes = accumulate(len(item) + ITEM_OVERHEAD_BYTES for item in items)
     fitting = sum(size_bytes <= REQUEST_BYTES_MAX - FRAME_BYTES for size_bytes in sizes_bytes)
@@ -55,6 +58,7 @@ class Submissions:
         self._genesis = epochs.genesis
         self._host = host
         self._store = store
+        self._handed: dict[int, dict[bytes, None]] = {}  # by round: the items its dealer took from here
         host.handle(METHOD, self._take, request_bytes_max=REQUEST_BYTES_MAX, response_bytes_max=16)
 
     def pending(self) -> tuple[bytes, ...]:
@@ -64,8 +68,12 @@ class Submissions:
         return tuple(record.content for record in records if record.content is not None)
 
     async def hand_over(self, round_: int) -> None:
-        """Give pending items to one dealer of a round that is about to begin. Raises StoreError."""
-        items = await trio.to_thread.run_sync(self.pending)
+        """Give pending items to one dealer of a round that is about to begin. Raises StoreError.
+
+        Called again for the same round it gives what came since, all in all no more than one batch holds.
+        What waits for the outcome of the round before comes last: its certificate may cover it.
+        """
+        items = await trio.to_thread.run_sync(self._to_hand_over, round_)
         shards = range(self._genesis.parameters.shards_per_round)
         places = [shard_round(self._genesis, round_, shard) for shard in shards]
         epoch = self._epochs.find(places[0].epoch)
@@ -77,11 +85,34 @@ class Submissions:
         items = _fitting(items)
         for dealer in dealers:
             try:
-                await self._host.request(dealer, METHOD, encode(Handover(items)), timeout_s=10.0)
-                return
+                answer = await self._host.request(
+                    dealer, METHOD, encode(Handover(tuple(items))), timeout_s=10.0
+                )
             except RequestError as error:
                 # They stay pending; the next round has another dealer.
                 log.info("items.not_handed_over", peer=dealer.hex()[:8], reason=str(error))
+            else:
+                self._remember(round_, items[: _count(answer)])
+                return
+
+    def _to_hand_over(self, round_: int) -> Sequence[bytes]:
+        """Pending items that the dealer of a round should have and was not given."""
+        limit = min(ITEMS_MAX, self._genesis.parameters.served_items_max)
+        given = self._handed.get(round_, {})
+        under_way = self._handed.get(round_ - 1, {})
+        room = limit - len(given)
+        if room <= 0:
+            return ()
+        records = self._store.pending(limit + len(given) + len(under_way))
+        waiting = [
+            record.content for record in records if record.content is not None and record.content not in given
+        ]
+        return sorted(waiting, key=under_way.__contains__)[:room]
+
+    def _remember(self, round_: int, items: Iterable[bytes]) -> None:
+        self._handed.setdefault(round_, {}).update(dict.fromkeys(items))
+        while len(self._handed) > HANDED_ROUNDS_KEPT:
+            del self._handed[min(self._handed)]
 
     async def _take(self, peer: bytes, payload: bytes) -> bytes:
         if not is_validator_of_late(self._epochs, peer):
@@ -114,3 +145,8 @@ class Submissions:
                 log.info("items.queue_full", source=source, taken=taken)
                 return taken
         return len(items)
+
+
+def _count(answer: bytes) -> int:
+    """How many items a dealer says it took, 0 where it says nothing of the kind."""
+    return int(answer) if answer.isdigit() else 0

@@ -9,13 +9,16 @@ from fastapi import APIRouter, FastAPI
 from node.api.errors import ErrorBody, handle_errors
 from node.api.reading import keep_reading
 from node.api.routes import (
+    embeddings,
     epochs,
     events,
     findings,
     genesis,
     health,
     items,
+    jobs,
     members,
+    models,
     reports,
     rounds,
     status,
@@ -34,6 +37,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     epochs.router,
     members.router,
     findings.router,
+    embeddings.router,
+    jobs.router,
+    models.router,
 )
 
 DESCRIPTION: Final = (

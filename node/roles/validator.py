@@ -22,6 +22,7 @@ from node.epochs.learnt_blobs import LearntBlobs
 from node.epochs.lock_file import FILE_NAME as LOCK_FILE_NAME
 from node.epochs.lock_file import read_lock
 from node.epochs.peer_share import share_now
+from node.handing_over import HandingOver
 from node.joining import card_mismatch
 from node.membership import chain_path, pool_path
 from node.network.exchange import StreamExchange
@@ -48,6 +49,7 @@ from protocol.epochs.agreement import AgreementMachine
 from protocol.gossip_rules import ROUNDS_KEPT
 from protocol.messages import AboutEpoch, Body, EpochCertificate
 from protocol.rounds import AttesterMachine, DealerMachine
+from protocol.rounds import effects as fx
 from protocol.rounds.attester import EXPIRY_SLOTS
 from protocol.rounds.events import Deal, PeerGone, SlotBegan
 from protocol.schedule import (
@@ -149,7 +151,7 @@ class Validator:
         self._statements = Statements(epochs, signer, host.counters)
         role = Role(
             keep=recorder.keep,
-            publish=recorder.publish,
+            publish=self._publish,
             witness=self._witness,
             persist=recorder.persist,
             score=worker.score,
@@ -160,6 +162,7 @@ class Validator:
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open_late
         self._submissions = Submissions(epochs, host, store)
+        self._handing_over = HandingOver(self._submissions, lambda: self._next_round)
         kept = node.settings.retention_epochs
         complete = partial(self._learnt.complete, exchange)
         self._follower = EpochFollower(epochs, host, store, recorder.persist, complete, kept + 1)
@@ -176,6 +179,8 @@ class Validator:
         start(self._follower.run)
         start(self._catch_up.run)
         start(self._slots)
+        start(self._handing_over.run)
+        start(self._hand_over_submitted)
         start(mend_signer, self._node, self._signer, self._last_certified)
         start(watch_standing, self._epochs, self._node.me)
         start(Transferring(self._node, self._epochs, self._host, self._statements, self._say).run)
@@ -196,6 +201,11 @@ class Validator:
         if isinstance(statement.body, EpochCertificate):
             self._follower.look()  # where it was not agreed on here
 
+    def _publish(self, step: fx.Publish) -> None:
+        self._recorder.publish(step)
+        if step.step in (fx.Step.CERTIFIED, fx.Step.VOID):
+            self._handing_over.wake()  # what was in the batch is done, or waits again
+
     def _say(self, statement: Statement[Body]) -> None:
         """Take note of a statement of one's own that belongs to no round, and gossip it."""
         self._witness(statement)
@@ -204,6 +214,11 @@ class Validator:
     def _last_certified(self) -> int | None:
         record = self._store.last_certified()
         return None if record is None else record.round
+
+    async def _hand_over_submitted(self) -> None:
+        while True:
+            await self._api.submitted()
+            self._handing_over.wake()
 
     # -- slots ---------------------------------------------------------------------------------------------
 
@@ -220,7 +235,7 @@ class Validator:
             if round_ >= self._signer.first_round and is_scheduled(self._genesis, slot):
                 await self._driver.tell(slot, SlotBegan(slot))
             self._driver.close_before(round_ - ROUNDS_KEPT - 1)
-            self._nursery.start_soon(self._hand_over, round_ + 1)
+            self._handing_over.wake()
             self._nursery.start_soon(self._tidy, round_)
             round_ = max(round_ + 1, round_at(self._genesis, now_ms()))
 
@@ -246,12 +261,6 @@ class Validator:
         """What is said of the next epoch in a slot that began without this node counts all the same."""
         if isinstance(statement.body, AboutEpoch) and statement.body.at.round < self._next_round:
             self._driver.open(statement.body.at, [self._agreement])
-
-    async def _hand_over(self, round_: int) -> None:
-        try:
-            await self._submissions.hand_over(round_)
-        except StoreError as error:
-            log.warning("items.not_handed_over", reason=str(error))
 
     async def _tidy(self, round_: int) -> None:
         """Put back what was dealt in rounds that never ended here, and drop what is kept no longer."""

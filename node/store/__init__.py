@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node.store.blobs import DiskBlobs
 from node.store.database import Access, Put
-from node.store.embeddings import VECTOR_BYTES, EmbeddingRecord
+from node.store.embeddings import VECTOR_BYTES, CertifiedEmbedding, EmbeddingRecord
 from node.store.epochs import EpochRow
 from node.store.errors import (
     BlobStoreFull,
@@ -31,6 +31,7 @@ __all__ = [
     "VECTOR_BYTES",
     "Access",
     "BlobStoreFull",
+    "CertifiedEmbedding",
     "DiskBlobs",
     "DisputeRecord",
     "EmbeddingRecord",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 
-from node.store.database import Database
+from node.store.database import Database, in_batches
 
 VECTOR_BYTES = 4_096
 """1024 float32, little endian."""
@@ -24,6 +24,14 @@ class EmbeddingRecord:
     position: int
     space_epoch: int
     vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedEmbedding:
+    """An item's consensus embedding, and the digest of the certified report that binds it."""
+
+    embedding: EmbeddingRecord
+    report: bytes
 
 
 _COLUMNS = "item_id, round, shard, position, space_epoch, vector"
@@ -47,6 +55,34 @@ class Embeddings(Database):
             (item_id,),
         )
         return None if row is None else EmbeddingRecord(*row)
+
+    def certified_embeddings(self, item_ids: Sequence[bytes]) -> dict[bytes, CertifiedEmbedding]:
+        """The newest embedding of each of the items that a round certified whole binds; 4 KiB an item."""
+        columns = ", ".join(f"e.{name}" for name in _COLUMNS.split(", "))
+        found: dict[bytes, CertifiedEmbedding] = {}
+        for marks, batch in in_batches(item_ids):
+            rows = self._all(
+                f"SELECT {columns}, r.report_digest FROM embeddings e "
+                "JOIN rounds r ON r.round = e.round AND r.shard = e.shard AND r.state = 'certified' "
+                f"WHERE e.item_id IN ({marks}) ORDER BY e.round, e.shard DESC",
+                batch,
+            )
+            # The newest comes last and stays, as in `embedding`.
+            found.update({row[0]: CertifiedEmbedding(EmbeddingRecord(*row[:-1]), row[-1]) for row in rows})
+        return found
+
+    def bound_embeddings(self, item_ids: Sequence[bytes]) -> dict[bytes, bool]:
+        """Of the items that have an embedding: whether a round certified whole binds one of them."""
+        found: dict[bytes, bool] = {}
+        for marks, batch in in_batches(item_ids):
+            rows = self._all(
+                "SELECT e.item_id, max(r.state = 'certified') FROM embeddings e "
+                "JOIN rounds r ON r.round = e.round AND r.shard = e.shard "
+                f"WHERE e.item_id IN ({marks}) GROUP BY e.item_id",
+                batch,
+            )
+            found.update({item_id: bool(bound) for item_id, bound in rows})
+        return found
 
     def embeddings(self, from_round: int = 0, to_round: int | None = None) -> Iterator[EmbeddingRecord]:
         """All embeddings of rounds [from_round, to_round), by round, shard and position, a page at a time.

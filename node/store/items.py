@@ -83,6 +83,14 @@ class Items(Database):
         row = self._one(f"SELECT {_COLUMNS} FROM items WHERE item_id = ?", (item_id,))
         return None if row is None else _record(row)
 
+    def item_states(self, item_ids: Sequence[bytes]) -> dict[bytes, tuple[ItemState, int | None]]:
+        """Where those of the items stand that are known, and the round they are or were in."""
+        found: dict[bytes, tuple[ItemState, int | None]] = {}
+        for marks, batch in in_batches(item_ids):
+            rows = self._all(f"SELECT item_id, state, round FROM items WHERE item_id IN ({marks})", batch)
+            found.update({item_id: (ItemState(state), round_) for item_id, state, round_ in rows})
+        return found
+
     def pending(self, limit: int) -> list[ItemRecord]:
         """The oldest items of the queue; one with a `released_round` may be served but never scored."""
         rows = self._all(

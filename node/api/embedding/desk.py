@@ -1,0 +1,145 @@
+"""From a request to its answer: canonical items, the queue, the certificates, the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from node.api.embedding.answer import Answer
+from node.api.embedding.inputs import items_of_input, units_of
+from node.api.embedding.jobs import FOLDER_NAME, Encoding, Job, Jobs, Served
+from node.api.embedding.limits import THREADS_MAX, WAIT_MS_MAX, WAIT_MS_MIN, WAIT_SLOTS
+from node.api.embedding.space import NewestSpace
+from node.api.embedding.waiting import Certificates
+from node.api.errors import ApiError
+from node.api.service import Service
+from node.clock import now_ms
+from node.store import ItemState, QueueFull
+from protocol.items import item_id
+
+SOURCE: Final = "api"
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is."""
+
+    done: int
+    """Items of which certified rounds say all there is to say."""
+    dealt: int
+    """Further ones that are in a round, as far as this validator knows."""
+    total: int
+
+
+class EmbeddingDesk:
+    """Takes requests for embeddings, waits for what they need, answers. One an API."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._space = NewestSpace(service.epochs, service.store)
+        self._threads = anyio.CapacityLimiter(THREADS_MAX)
+        self.certificates = Certificates(service.events)
+        self.jobs = Jobs(service.directory.root / FOLDER_NAME)
+
+    @property
+    def wait_ms(self) -> int:
+        """How long a request waits for its certificates, unless it says less."""
+        slot_ms = self._service.genesis.parameters.slot_ms
+        return min(WAIT_MS_MAX, max(WAIT_MS_MIN, WAIT_SLOTS * slot_ms))
+
+    async def in_thread(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
+        """What computes or touches the disk, beside the loop."""
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._threads)
+
+    async def submit(self, given: Any, encoding: Encoding) -> Job:
+        """Queue what is not certified yet. Raises ApiError, StoreError."""
+        return await self.in_thread(self._submit, given, encoding)
+
+    async def wait(self, job: Job, wait_ms: int) -> bool:
+        """Until every item is certified; False when the time was over before. Raises ApiError, StoreError."""
+        with anyio.move_on_after(wait_ms / 1_000):
+            if await self.in_thread(self._is_done, job):
+                return True
+            async with self.certificates.place():
+                while True:
+                    mark = self.certificates.mark()
+                    if await self.in_thread(self._is_done, job):
+                        return True
+                    await self.certificates.wait(mark)
+        return False
+
+    async def answer(self, job: Job) -> bytes:
+        """The response's JSON, of a job that is done. Raises ApiError for an item without embedding."""
+        return await self.in_thread(self._answer, job)
+
+    async def progress(self, job: Job) -> Progress:
+        """How far a job is. Raises StoreError."""
+        return await self.in_thread(self._progress, job)
+
+    # -- in threads ----------------------------------------------------------------------------------------
+
+    def _submit(self, given: Any, encoding: Encoding) -> Job:
+        genesis, queue = self._service.genesis, self._service.queue
+        items = items_of_input(genesis, given)
+        if genesis.parameters.served_items_max == 0:
+            raise ApiError(
+                501, "this network serves no submitted items: its genesis says served_items_max = 0"
+            )
+        names = [item_id(item) for item in items]
+        states = self._service.store.item_states(list(dict.fromkeys(names)))
+        repeats = {name for name, (state, _) in states.items() if state is ItemState.CERTIFIED}
+        job = Job(
+            encoding,
+            tuple(name.hex() for name in names),
+            tuple(Served.REPEAT if name in repeats else Served.ROUND for name in names),
+            units_of(genesis, items),
+            now_ms(),
+        )
+        fresh = {name: item for name, item in zip(names, items, strict=True) if name not in repeats}
+        try:
+            for name, item in fresh.items():
+                queue.submit_item(
+                    name, item, modality=genesis.modality.name, source=SOURCE, submitted_ms=job.created_ms
+                )
+        except QueueFull as error:
+            raise ApiError(
+                429,
+                f"the queue of this validator is full: {error}",
+                code="queue_full",
+                headers={"Retry-After": self.retry_after},
+            ) from None
+        finally:
+            if fresh:
+                self._service.wake()
+        return job
+
+    @property
+    def retry_after(self) -> str:
+        """Seconds of a slot: sooner nothing changes."""
+        return str(-(-self._service.genesis.parameters.slot_ms // 1_000))
+
+    def _is_done(self, job: Job) -> bool:
+        return self._progress(job).done == len(job.item_ids)
+
+    def _progress(self, job: Job) -> Progress:
+        names = job.item_ids
+        states = self._service.store.item_states(names)
+        done = dealt = 0
+        bound = self._service.store.bound_embeddings(names)
+        for name, (state, _) in states.items():
+            # Items are marked a moment before their round is: an answer names its certificate. One that is
+            # certified and has no embedding will get none.
+            if state is ItemState.CERTIFIED and bound.get(name, True):
+                done += 1
+            elif state is not ItemState.PENDING:
+                dealt += 1
+        return Progress(done, dealt, len(names))
+
+    def _answer(self, job: Job) -> bytes:
+        return Answer(self._service, self._space.get()).of(job)
