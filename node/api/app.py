@@ -7,14 +7,17 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from node.api.errors import ErrorBody, handle_errors
-from node.api.routes import events, health, status
+from node.api.routes import events, health, metrics, status
 from node.api.service import Service
+from node.metrics.requests import RequestMeters
+from node.metrics.validator import ValidatorMetrics
 from node.version import software_version
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     status.router,
     events.router,
+    metrics.router,
 )
 
 DESCRIPTION: Final = (
@@ -23,8 +26,8 @@ DESCRIPTION: Final = (
 )
 
 
-def make_app(service: Service) -> FastAPI:
-    """The API over a service."""
+def make_app(service: Service, measured: ValidatorMetrics | None = None) -> FastAPI:
+    """The API over a service; what is measured of the node is served, and its requests are counted."""
     app = FastAPI(
         title="deltamesh",
         version=software_version(),
@@ -40,4 +43,7 @@ def make_app(service: Service) -> FastAPI:
     handle_errors(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.metrics = measured = measured or ValidatorMetrics()
+    measured.read_service(service)
+    app.add_middleware(RequestMeters, metrics=measured)
     return app

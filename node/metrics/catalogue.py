@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.metrics.metric import Exporter, Kind, Label, Metric
+from protocol.messages import Offence
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _V, _E = Exporter.VALIDATOR, Exporter.ENCODER
@@ -22,7 +23,7 @@ TERMS: Final = (
 )
 """Terms of a score that are shown: those that are measured, not the ramps made of them."""
 QUEUES: Final = ("driver", "recorder", "scoring", "items", "listeners", "jobs", "waves")
-OFFENCES: Final = ("equivocation", "false-reveal", "wrong-preimage", "false-certificate")
+OFFENCES: Final = tuple(offence.value for offence in Offence)
 
 _STATISTIC = Label("statistic", STATISTICS)
 _WAVE = Label("wave", ("1", "2", "3"))

@@ -14,13 +14,16 @@ from prometheus_client.core import Metric as Exposed
 from node.clock import now_ms
 from node.metrics import catalogue as m
 from node.metrics.counted import counted
+from node.metrics.metric import Family
 from node.status import NodeStatus
-from protocol.epochs.known import Epochs
+from protocol.epochs.view import Epoch
 from protocol.quorum import quorum_stake
 
 PPM: Final = 1_000_000
 
 ReadStatus = Callable[[], NodeStatus | None]
+Newest = Callable[[], Epoch]
+"""The newest epoch known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Queue:
     """A queue of the node: how long it is now, and at most."""
 
     length: Callable[[], int]
-    limit: int
+    limit: int | None
 
 
 class QueueCollector:
@@ -37,8 +40,11 @@ class QueueCollector:
     def __init__(self) -> None:
         self._queues: dict[str, Queue] = {}
 
-    def watch(self, name: str, length: Callable[[], int], limit: int) -> None:
-        """Show a queue from now on; `length` is called from another thread."""
+    def watch(self, name: str, length: Callable[[], int], limit: int | None = None) -> None:
+        """Show a queue from now on; `length` is called from another thread.
+
+        Without a limit it is bounded by what is open: rounds, requests.
+        """
         assert name in m.QUEUES, f"{name} is no queue of the catalogue"
         self._queues[name] = Queue(length, limit)
 
@@ -47,7 +53,8 @@ class QueueCollector:
         lengths, limits = m.QUEUE.family(), m.QUEUE_LIMIT.family()
         for name, queue in tuple(self._queues.items()):
             lengths.add(queue.length(), (name,))
-            limits.add(queue.limit, (name,))
+            if queue.limit is not None:
+                limits.add(queue.limit, (name,))
         yield lengths.exposed
         yield limits.exposed
 
@@ -55,21 +62,23 @@ class QueueCollector:
 class StatusCollector:
     """What the node's loop tells of itself every second: peers, counters, rounds."""
 
-    def __init__(self, read: ReadStatus, epochs: Epochs, me: bytes) -> None:
+    def __init__(self, read: ReadStatus, newest: Newest) -> None:
         self._read = read
-        self._epochs = epochs
-        self._me = me
+        self._newest = newest
 
     def collect(self) -> Iterator[Exposed]:
         """Called by the registry."""
         status = self._read()
-        yield from self._epoch(status)
+        newest = self._newest()
+        yield m.SLOT.family().add(newest.parameters.slot_ms / 1_000).exposed
+        yield m.EPOCH.family().add(newest.number).exposed
+        members = m.MEMBERS.family().add(len(newest.validators), ("validator",))
+        yield members.add(len(newest.encoders), ("encoder",)).exposed
         if status is None:
             return
         yield m.STATUS_AGE.family().add((now_ms() - status.updated_ms) / 1_000).exposed
         yield m.ROUND.family().add(status.round).exposed
-        epoch_rounds = self._epochs.genesis.parameters.epoch_rounds
-        yield m.EPOCH_DUE.family().add(max(0, status.round // epoch_rounds)).exposed
+        yield m.EPOCH_DUE.family().add(max(0, status.round // newest.parameters.epoch_rounds)).exposed
         if status.last_certified_round is not None:
             yield m.CERTIFIED_ROUND.family().add(status.last_certified_round).exposed
         roles = Counter(peer.role for peer in status.peers)
@@ -77,31 +86,27 @@ class StatusCollector:
         for role in m.PEERS.labels[0].values:
             peers.add(roles[role], (role,))
         yield peers.exposed
+        yield _stake(newest, status).exposed
         yield from counted(status.counters)
 
-    def _epoch(self, status: NodeStatus | None) -> Iterator[Exposed]:
-        newest = self._epochs.newest
-        validators = newest.validators
-        yield m.SLOT.family().add(self._epochs.genesis.parameters.slot_ms / 1_000).exposed
-        yield m.EPOCH.family().add(newest.number).exposed
-        members = m.MEMBERS.family().add(len(validators), ("validator",))
-        yield members.add(len(newest.encoders), ("encoder",)).exposed
-        here = {self._me} | {bytes.fromhex(peer.public_key) for peer in (status.peers if status else ())}
-        total = sum(member.stake for member in validators.values())
-        connected = sum(member.stake for key, member in validators.items() if key in here)
-        stake = m.STAKE.family().add(connected, ("connected",))
-        yield stake.add(total - connected, ("absent",)).exposed
+
+def _stake(newest: Epoch, status: NodeStatus) -> Family:
+    """By whether who has it is this node or connected to it."""
+    here = {bytes.fromhex(key) for key in (status.public_key, *(peer.public_key for peer in status.peers))}
+    connected = sum(stake for key, stake in newest.validator_stakes if key in here)
+    absent = newest.total_stake - connected
+    return m.STAKE.family().add(connected, ("connected",)).add(absent, ("absent",))
 
 
 class QuorumCollector:
     """What a certificate needs; a validator's."""
 
-    def __init__(self, epochs: Epochs) -> None:
-        self._epochs = epochs
+    def __init__(self, newest: Newest) -> None:
+        self._newest = newest
 
     def collect(self) -> Iterator[Exposed]:
         """Called by the registry."""
-        total = sum(member.stake for member in self._epochs.newest.validators.values())
+        total = self._newest().total_stake
         if total:
             yield m.QUORUM.family().add(quorum_stake(total) / total).exposed
 
@@ -109,13 +114,13 @@ class QuorumCollector:
 class OwnPlaceCollector:
     """An encoder's own place in the newest epoch."""
 
-    def __init__(self, epochs: Epochs, me: bytes) -> None:
-        self._epochs = epochs
+    def __init__(self, newest: Newest, me: bytes) -> None:
+        self._newest = newest
         self._me = me
 
     def collect(self) -> Iterator[Exposed]:
         """Called by the registry."""
-        mine = self._epochs.newest.encoders.get(self._me)
+        mine = self._newest().encoders.get(self._me)
         yield m.OWN_REPUTATION.family().add(0 if mine is None else mine.reputation_ppm / PPM).exposed
         yield m.OWN_STAKE.family().add(0 if mine is None else mine.stake).exposed
 

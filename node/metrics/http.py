@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Final
@@ -14,6 +15,7 @@ import structlog
 from config.errors import ConfigError
 from node.metrics.registry import CONTENT_TYPE, NodeMetrics
 
+OFF: Final = "off"
 PATH: Final = "/metrics"
 REQUEST_WITHIN_S: Final = 2.0
 """Scrapes are answered one at a time: who sends slowly holds up the next one for so long."""
@@ -51,12 +53,24 @@ class _Server(HTTPServer):
         log.debug("metrics.unanswered", client=str(client_address))
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def open_metrics(metrics: NodeMetrics, setting: str) -> AbstractContextManager[str]:
+    """Serve where the setting says, if it is not `off`. Raises ConfigError."""
+    if setting == OFF:
+        return nullcontext(OFF)
+    host, _, port = setting.rpartition(":")
+    return serve_metrics(metrics, host.strip("[]"), int(port))
+
+
 @contextmanager
 def serve_metrics(metrics: NodeMetrics, host: str, port: int) -> Iterator[str]:
     """Serve until the block ends; gives `host:port` as it is in use. Raises ConfigError if it cannot be."""
     handler = type("_NodeHandler", (_Handler,), {"metrics": metrics})
     try:
-        server = _Server((host, port), handler)
+        server = (_Server6 if ":" in host else _Server)((host, port), handler)
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"metrics cannot be served on {host}:{port} ({error}): choose another address with --metrics, "

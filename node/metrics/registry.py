@@ -17,7 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.core import Metric as Exposed
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from node.metrics import catalogue as m
 from node.metrics.collectors import QueueCollector
@@ -26,7 +26,7 @@ from node.store.errors import StoreError
 from node.version import software_version
 from protocol.codec import CodecError
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 log = structlog.get_logger(__name__)
 

@@ -36,6 +36,15 @@ class RoundMeters:
         self._late = m.LATE.counter(registry)
         self._records = m.EPOCH_RECORDS.counter(registry)
 
+    def observed(self, publish: Callable[[fx.Publish], None]) -> Callable[[fx.Publish], None]:
+        """What publishes steps, observed."""
+
+        def both(step: fx.Publish) -> None:
+            publish(step)
+            self.step(step)
+
+        return both
+
     def step(self, step: fx.Publish) -> None:
         """Take note of one step."""
         seconds = step.elapsed_ms / 1_000

@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client.core import Metric as Exposed
 
 from node.metrics import catalogue as m
+from node.metrics.collectors import Newest
 from node.metrics.metric import Family
 from node.store import RoundRecord, ScoreRecord, Store, StoreLimits
 from protocol.codec import decode
@@ -27,12 +28,19 @@ class StoreCollector:
     """Reads a few rows; the heaviest are the scores of the newest certified round."""
 
     def __init__(
-        self, store: Store, path: Path, epochs: Epochs, blobs_bytes: Callable[[], int], limits: StoreLimits
+        self,
+        store: Store,
+        path: Path,
+        epochs: Epochs,
+        newest: Newest,
+        blobs_bytes: Callable[[], int],
+        limits: StoreLimits,
     ) -> None:
         """`store` is a connection of its own, so that no scrape holds the lock of the node's."""
         self._store = store
         self._path = path
         self._epochs = epochs
+        self._newest = newest
         self._blobs_bytes = blobs_bytes
         self._limits = limits
         self._evidence_row = 0
@@ -69,7 +77,7 @@ class StoreCollector:
         yield evidence.exposed
 
     def _epoch_slot(self) -> Iterator[Exposed]:
-        number = self._epochs.newest.number
+        number = self._newest().number
         if number and (self._decided is None or self._decided[0] != number):
             rows = self._store.epoch_rows(number, 1)
             if not rows or rows[0].epoch != number:

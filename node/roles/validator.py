@@ -149,16 +149,17 @@ class Validator:
         self._statements = Statements(epochs, signer, host.counters)
         role = Role(
             keep=recorder.keep,
-            publish=recorder.publish,
+            publish=api.metrics.rounds.observed(recorder.publish),
             witness=self._witness,
             persist=recorder.persist,
-            score=worker.score,
-            compare=worker.compare,
+            score=api.metrics.scoring.timed("score", worker.score),
+            compare=api.metrics.scoring.timed("compare", worker.compare),
             gather=self._desk.gather,
             check=self._desk.check,
         )
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open_late
+        api.metrics.watch_node(self._driver, recorder, worker, store.blobs)
         self._submissions = Submissions(epochs, host, store)
         kept = node.settings.retention_epochs
         complete = partial(self._learnt.complete, exchange)
