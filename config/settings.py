@@ -117,6 +117,8 @@ class Settings(BaseModel):
     api_access: Literal["auto", "open", "read", "token"] = "auto"
     """Who may use it: open to all; read: submitting needs a token; token: all needs one; auto: open on
     loopback, token elsewhere."""
+    metrics: _ApiAddress = "off"
+    """Where an encoder serves its metrics: host:port, or off. A validator's API serves them."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
     standing_validators: int = Field(default=6, ge=1, le=4096)
     """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""

@@ -145,6 +145,10 @@ class Driver:
         for statement in early:
             self._offer_or_keep(statement)
 
+    def waiting(self) -> int:
+        """Events in the inbox. From any thread."""
+        return self._send.statistics().current_buffer_used
+
     def is_open(self, at: ShardRound) -> bool:
         """Whether machines of this shard-round run."""
         return at in self._machines

@@ -18,12 +18,15 @@ from node.api.routes import (
     items,
     jobs,
     members,
+    metrics,
     models,
     reports,
     rounds,
     status,
 )
 from node.api.service import Service
+from node.metrics.requests import RequestMeters
+from node.metrics.validator import ValidatorMetrics
 from node.version import software_version
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -40,6 +43,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     embeddings.router,
     jobs.router,
     models.router,
+    metrics.router,
 )
 
 DESCRIPTION: Final = (
@@ -48,8 +52,8 @@ DESCRIPTION: Final = (
 )
 
 
-def make_app(service: Service) -> FastAPI:
-    """The API over a service."""
+def make_app(service: Service, measured: ValidatorMetrics | None = None) -> FastAPI:
+    """The API over a service; what is measured of the node is served, and its requests are counted."""
     app = FastAPI(
         title="deltamesh",
         version=software_version(),
@@ -66,4 +70,7 @@ def make_app(service: Service) -> FastAPI:
     handle_errors(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.metrics = measured = measured or ValidatorMetrics()
+    measured.read_service(service)
+    app.add_middleware(RequestMeters, metrics=measured)
     return app

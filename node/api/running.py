@@ -10,6 +10,7 @@ import trio
 
 from node.api.events import EventHub
 from node.api.server import OFF, bind, served
+from node.metrics.validator import ValidatorMetrics
 from node.status import NodeStatus
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class ApiState:
 
     def __init__(self) -> None:
         self.events = EventHub()
+        self.metrics = ValidatorMetrics()
         self.address: str | None = None
         """Where the API listens; None where it does not."""
         self._status: NodeStatus | None = None
@@ -75,6 +77,6 @@ async def open_api(node: Node, state: ApiState) -> AsyncIterator[None]:
     with open_service(
         node.genesis, node.settings, node.directory, state.events, state.status, state.wake
     ) as service:
-        async with served(lambda: make_app(service), listening, state.events) as address:
+        async with served(lambda: make_app(service, state.metrics), listening, state.events) as address:
             state.address = address
             yield

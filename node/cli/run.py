@@ -105,6 +105,15 @@ def encoder(
     listen: ListenOption = None,
     announce: AnnounceOption = None,
     bootstrap: BootstrapOption = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="HOST:PORT|off",
+            help="Where Prometheus can ask this encoder.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     log_level: LogLevelOption = None,
@@ -122,6 +131,7 @@ def encoder(
         listen=listen,
         announce=announce,
         bootstrap=bootstrap,
+        metrics=metrics,
         device=device,
         threads=threads,
         log_level=log_level,

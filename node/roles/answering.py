@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,13 @@ class Answering:
         self._is_text = modality is TEXT
         self._wave_deadline_ms = wave_deadline_ms
         self._history: dict[ShardRound, dict[int, WaveAnswer]] = {}
+        self.on_unanswered: Callable[[str], None] = lambda _: None
+        """Called with `refused`, `skipped` or `failed` for a wave that gets no answer."""
         self._model = trio.CapacityLimiter(1)  # one wave at a time: the model is not asked to be thread-safe
+
+    def waiting(self) -> int:
+        """Waves that wait for the model. From any thread."""
+        return self._model.statistics().tasks_waiting
 
     def forget_before(self, round_: int) -> None:
         """Drop what was answered in rounds that are over."""
@@ -43,9 +49,10 @@ class Answering:
         fails. The log says which.
         """
         began_ms = now_ms()
-        waiting = self._model.statistics().tasks_waiting
+        waiting = self.waiting()
         if waiting >= WAVES_WAITING_MAX:
             log.warning("wave.refused", round=at.round, wave=wave, waiting=waiting)
+            self.on_unanswered("refused")
             return b""
         asked: tuple[View, ...] = tuple(view.decode() if self._is_text else view for view in views)
         history = self._history.setdefault(at, {})
@@ -54,6 +61,7 @@ class Answering:
         if wait.cancelled_caught:
             # Embedding for nobody would make it miss the next round too.
             log.warning("wave.skipped", round=at.round, wave=wave, waited_ms=now_ms() - began_ms)
+            self.on_unanswered("skipped")
             return b""
         try:
             answers = await trio.to_thread.run_sync(
@@ -66,6 +74,7 @@ class Answering:
             )
         except EncoderError as error:
             log.warning("wave.unanswered", round=at.round, wave=wave, reason=str(error))
+            self.on_unanswered("failed")
             return b""
         finally:
             self._model.release()

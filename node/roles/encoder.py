@@ -16,12 +16,14 @@ from node.epochs.admission import is_encoder_of_late, is_member_of_late
 from node.epochs.follow import EpochFollower
 from node.epochs.peer_share import share_now
 from node.links import Links
+from node.metrics.encoder import EncoderMetrics
+from node.metrics.http import open_metrics
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
 from node.pairs import Pairs
 from node.relays import Relays
-from node.roles.answering import Answering
+from node.roles.answering import WAVES_WAITING_MAX, Answering
 from node.roles.base import Node, join_gossip, report_status
 from node.roles.gathering import Gathering, open_pairs
 from node.roles.learning import Learning, LearnStep
@@ -82,6 +84,7 @@ async def run_encoder_node(
             stack.enter_context(pairs)
         nursery = await stack.enter_async_context(trio.open_nursery())
         encoder = EncoderNode(node, epochs, host, signer, strategy, nursery, pairs, refit, learn)
+        stack.enter_context(open_metrics(encoder.metrics, node.settings.metrics))
         await encoder.start()
         log.info("node.ready", role="encoder", model=node.settings.model)
         await stop.wait()
@@ -113,15 +116,23 @@ class EncoderNode:
         self._salt_seed = digest("salt-seed", node.key.seed)
         self._answering = Answering(strategy, node.genesis.parameters.wave_deadline_ms, node.genesis.modality)
         self._last_certified: int | None = None
+        self.metrics = metrics = EncoderMetrics(epochs, node.me, node.directory.root)
+        self._answering.on_unanswered = metrics.unanswered
+        metrics.queues.watch("waves", self._answering.waiting, WAVES_WAITING_MAX)
         self._exchange = StreamExchange(host, BlobCache(None), admit=partial(is_member_of_late, epochs))
         self._statements = Statements(epochs, signer, host.counters)
         role = Role(
-            keep=self._keep, publish=self._publish, witness=self._witness, encode=self._answering.answer
+            keep=self._keep,
+            publish=self._publish,
+            witness=self._witness,
+            encode=metrics.timed(self._answering.answer),
         )
         self._driver = Driver(host, self._exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open
         self._follower = EpochFollower(epochs, host, None, self._decided)
-        self._gathering = None if pairs is None else Gathering(pairs, epochs, host, self._exchange)
+        self._gathering: Gathering | None = None
+        if pairs is not None:
+            self._gathering = Gathering(pairs, epochs, host, self._exchange, metrics.report)
         self._refitting: Refitting | None = None
         if pairs is not None and refit is not None:
             parameters = node.genesis.parameters
@@ -207,6 +218,7 @@ class EncoderNode:
         """The cache in memory is all an encoder keeps."""
 
     def _publish(self, step: fx.Publish) -> None:
+        self.metrics.step(step)
         log.info(
             f"round.{step.step.value}",
             round=step.at.round,

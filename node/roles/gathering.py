@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from node.network.host import Host
 from node.pairs import Pair, Pairs
 from node.roles.reports import CertifiedReport, certified_report, told_rounds
 from node.store.errors import StoreError
-from protocol.audit import AuditError, audit_report
+from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.certificates import CertificateError
 from protocol.codec import CodecError
 from protocol.epochs.known import Epochs
@@ -35,6 +36,8 @@ TRIES: Final = 3
 TRY_AGAIN_S: Final = 2.0
 """Those who attest hear of a certificate when the encoder does."""
 
+OnAudited = Callable[[AuditedReport], None]
+
 _FAULTS: Final = (NetworkError, CodecError, StatementError, CertificateError)
 
 log = structlog.get_logger(__name__)
@@ -43,11 +46,20 @@ log = structlog.get_logger(__name__)
 class Gathering:
     """Fetches one certified round after the other and keeps its pairs."""
 
-    def __init__(self, pairs: Pairs, epochs: Epochs, host: Host, exchange: Exchange) -> None:
+    def __init__(
+        self,
+        pairs: Pairs,
+        epochs: Epochs,
+        host: Host,
+        exchange: Exchange,
+        on_audited: OnAudited = lambda _: None,
+    ) -> None:
+        """`on_audited` is told of every certified report that holds, from another thread."""
         self._pairs = pairs
         self._epochs = epochs
         self._host = host
         self._exchange = exchange
+        self._on_audited = on_audited
         self._send, self._waiting = trio.open_memory_channel[ShardRound](WAITING_MAX)
 
     def hear(self, at: ShardRound) -> None:
@@ -111,7 +123,7 @@ class Gathering:
         # It lies where answers are served from, and nobody asks an encoder for it.
         self._exchange.forget(found.header.body.body)
         try:
-            pairs = await trio.to_thread.run_sync(pairs_of, epoch, found)
+            pairs = await trio.to_thread.run_sync(pairs_of, epoch, found, self._on_audited)
         except AuditError as error:
             log.error("round.certified_but_false", round=at.round, shard=at.shard, reason=str(error))
             return
@@ -142,12 +154,13 @@ def is_drawn(epoch: Epoch, at: ShardRound, encoder: bytes) -> bool:
     return int.from_bytes(place[:8], "big") * every < PAIRS_PER_EPOCH << 64
 
 
-def pairs_of(epoch: Epoch, found: CertifiedReport) -> list[Pair]:
+def pairs_of(epoch: Epoch, found: CertifiedReport, on_audited: OnAudited = lambda _: None) -> list[Pair]:
     """The pairs of a certified report, once its body is audited: vectors under the root the header binds.
 
     Raises AuditError.
     """
     audited = audit_report(epoch, found.header, found.body)
+    on_audited(audited)
     at, consensus = found.header.body.at, audited.body.scores.consensus
     centred = epoch.record.means != NOTHING
     return [

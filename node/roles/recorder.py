@@ -89,6 +89,10 @@ class Recorder:
         finally:
             self._write_waiting()
 
+    def waiting(self) -> int:
+        """Statements and steps not yet written down. From any thread."""
+        return len(self._waiting)
+
     def _later(self, write: Callable[[], object]) -> None:
         if len(self._waiting) >= WAITING_MAX:
             self._counters.add("store.unwritten")

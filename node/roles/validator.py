@@ -151,16 +151,17 @@ class Validator:
         self._statements = Statements(epochs, signer, host.counters)
         role = Role(
             keep=recorder.keep,
-            publish=self._publish,
+            publish=api.metrics.rounds.observed(self._publish),
             witness=self._witness,
             persist=recorder.persist,
-            score=worker.score,
-            compare=worker.compare,
+            score=api.metrics.scoring.timed("score", worker.score),
+            compare=api.metrics.scoring.timed("compare", worker.compare),
             gather=self._desk.gather,
             check=self._desk.check,
         )
         self._driver = Driver(host, exchange, self._statements, role, nursery, node.at_boundary)
         self._driver.on_unopened = self._open_late
+        api.metrics.watch_node(self._driver, recorder, worker, store.blobs)
         self._submissions = Submissions(epochs, host, store)
         self._handing_over = HandingOver(self._submissions, lambda: self._next_round)
         kept = node.settings.retention_epochs

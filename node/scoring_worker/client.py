@@ -35,6 +35,12 @@ class ScoringWorker:
         self._lock = trio.Lock()
         self._process: trio.Process | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while one runs. From any thread."""
+        process = self._process
+        return None if process is None else process.pid
+
     async def score(self, task: ScoreTask) -> ScoredShard:
         """Scores of the revealed answers. Raises ScoringUnavailable."""
         response = await self._ask(Request(task, None))

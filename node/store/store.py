@@ -19,6 +19,7 @@ from node.store.rounds import Rounds
 from node.store.scores import Scores
 from node.store.statements import KEPT_KINDS, Statements
 from node.store.steps import Steps
+from node.store.totals import Totals
 from protocol.hashing import content_digest
 from protocol.rounds.effects import Purpose
 
@@ -31,7 +32,9 @@ class Pruned:
     blobs: int
 
 
-class Store(Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers, EpochRows, Lookups):
+class Store(
+    Statements, Rounds, Steps, Scores, Items, Embeddings, Findings, Peers, EpochRows, Lookups, Totals
+):
     """All that a node remembers, but its votes (`node.signer`) and its key.
 
     Every method may be called from any thread: one lock serialises them. Single rows take well under a
