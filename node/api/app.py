@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from node.api.errors import ErrorBody, handle_errors
-from node.api.routes import events, health, status
+from node.api.routes import events, health, page, status
 from node.api.service import Service
 from node.version import software_version
 
@@ -15,6 +15,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     status.router,
     events.router,
+    page.router,
 )
 
 DESCRIPTION: Final = (

@@ -37,7 +37,7 @@ def static(request: Request, name: str) -> Response:
     """One of its files. Raises ApiError (404) for a name that is none of them."""
     found = assets().get(name)
     if found is None or name == PAGE:
-        raise ApiError(404, "the page has no such file: open / instead", type="not_found")
+        raise ApiError(404, "the page has no such file: open / instead")
     return _answer(request, found)
 
 

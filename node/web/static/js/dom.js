@@ -19,7 +19,7 @@ function build(node, props, children) {
     else if (name === "style") for (const [key, one] of Object.entries(value)) node.style.setProperty(key, one);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat(2).filter((one) => one !== null && one !== undefined && one !== false));
+  node.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
   return node;
 }
 
@@ -32,7 +32,7 @@ export function fill(container, data, make) {
   if (container.filledFrom === signature) return;
   container.filledFrom = signature;
   const held = container.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  container.replaceChildren(...[make()].flat(2).filter(Boolean));
+  container.replaceChildren(...[make()].flat(Infinity).filter(Boolean));
   if (held === undefined) return;
   for (const node of container.querySelectorAll("[data-key]")) {
     if (node.dataset.key === held) return node.focus({ preventScroll: true });

@@ -58,6 +58,9 @@ export class Network {
       case "evidence":
         this.findingEvents += 1;
         break;
+      case "missed":
+        this.load().catch(() => {}); // told by the line when the node is gone
+        return;
       default:
         return;
     }
