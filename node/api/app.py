@@ -20,6 +20,7 @@ from node.api.routes import (
     members,
     metrics,
     models,
+    page,
     reports,
     rounds,
     status,
@@ -44,6 +45,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     jobs.router,
     models.router,
     metrics.router,
+    page.router,
 )
 
 DESCRIPTION: Final = (

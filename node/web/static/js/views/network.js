@@ -1,0 +1,5 @@
+import { el } from "../dom.js";
+export function networkView(place) {
+  place.append(el("h1", {}, "network"));
+  return { update() {} };
+}
