@@ -37,6 +37,9 @@ class Answer:
             if bytes.fromhex(name) not in found:
                 raise self._without(index, name)
         vectors = self._placed(found)
+        for index, name in enumerate(job.items):
+            if not np.isfinite(vectors[bytes.fromhex(name)]).all():
+                raise _without_direction(index, self._space.name)
         data = b",".join(
             b'{"object":"embedding","index":%d,"embedding":%s}'
             % (index, _encoded(vectors[bytes.fromhex(name)], job.encoding))
@@ -94,6 +97,16 @@ class Answer:
             "public": True,
             "items": list(items()),
         }
+
+
+def _without_direction(index: int, space: str) -> ApiError:
+    return ApiError(
+        422,
+        f"input[{index}] has no embedding in space {space}: its consensus lies at the middle of it, where no "
+        "direction is better than another; /v1/items serves the raw vector",
+        param=f"input[{index}]",
+        code="no_embedding",
+    )
 
 
 def _encoded(vector: Vector, encoding: Encoding) -> bytes:

@@ -63,9 +63,9 @@ class EmbeddingDesk:
 
     async def wait(self, job: Job, wait_ms: int) -> bool:
         """Until every item is certified; False when the time was over before. Raises ApiError, StoreError."""
+        if await self.in_thread(self._is_done, job):
+            return True
         with anyio.move_on_after(wait_ms / 1_000):
-            if await self.in_thread(self._is_done, job):
-                return True
             async with self.certificates.place():
                 while True:
                     mark = self.certificates.mark()
