@@ -6,57 +6,33 @@ recomputed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
 from node.bundle import Bundle, BundleError, named_answers
+from node.certified import (
+    Check,
+    ChecksDone,
+    CheckStep,
+    OnStep,
+    VerificationFailed,
+    checked_certificate,
+    checked_header,
+    stake_of,
+    trusted_genesis,
+)
 from node.scoring_task import ScoringTaskError, compare_task
 from protocol.audit import AuditedReport, AuditError, audit_report
 from protocol.batch import PPM
-from protocol.certificates import CertificateError, check_certificate
-from protocol.codec import CodecError, decode
+from protocol.codec import CodecError
 from protocol.epochs.agreed import EpochCertificateError, checked_record
 from protocol.epochs.record import NOTHING, EncoderTable, RecordError, table_of
 from protocol.epochs.view import Epoch
-from protocol.genesis import Genesis, GenesisError
-from protocol.hashing import content_digest, digest
-from protocol.messages import Certificate, Report
+from protocol.genesis import Genesis
+from protocol.hashing import content_digest
+from protocol.messages import Report
 from protocol.report import Deviation
-from protocol.schedule import ShardRound, dealer_of, is_scheduled
-from protocol.statement import ENVELOPE_BYTES_MAX, Statement, expect
-
-
-class Check(StrEnum):
-    """What is checked, in this order."""
-
-    NETWORK = "network"
-    """The genesis is that of the network one trusts."""
-    EPOCH = "epoch"
-    """The members of the report's epoch: its record follows from genesis, each step certified."""
-    HEADER = "header"
-    """The report is signed by the validator drawn to deal this shard-round."""
-    CERTIFICATE = "certificate"
-    """Validators with at least two thirds of the stake signed that they agree with this report."""
-    BODY = "body"
-    """The body is the one the header names."""
-    ANSWERS = "answers"
-    """The answers are those the body names, all of them and no others."""
-    AUDIT = "audit"
-    """Items come from the committed pool, masks from the committed secret, reveals open the commits."""
-    CONSENSUS = "consensus"
-    """The consensus vectors are those the header binds."""
-    NUMBERS = "numbers"
-    """Terms, scores, weights and consensus, recomputed, lie within the network's tolerance."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckStep:
-    """A check that held, and how much of what it covered."""
-
-    check: Check
-    counts: Mapping[str, int]
-    """What was counted, in plural -> how many."""
+from protocol.schedule import ShardRound
+from protocol.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +56,6 @@ class Verification:
     """Float32 [items, 1024], raw: what the certificate binds; NaN where nobody answered validly."""
 
 
-class VerificationFailed(Exception):  # noqa: N818 (an outcome, not a fault of this program)
-    """A claim of the bundle does not hold; nothing in it should be believed."""
-
-    def __init__(self, check: Check, reason: str) -> None:
-        super().__init__(f"{check.value}: {reason}")
-        self.check = check
-        self.reason = reason
-
-
-OnStep = Callable[[CheckStep], None]
-
-
 def verify_bundle(
     bundle: Bundle,
     network_id: bytes | None = None,
@@ -104,15 +68,15 @@ def verify_bundle(
 
     `on_step` is told of every check that held. Raises VerificationFailed at the first that does not.
     """
-    done = _Done(on_step)
-    trusted = _network(bundle, network_id, genesis)
+    done = ChecksDone(on_step)
+    trusted = trusted_genesis(bundle.genesis, network_id, genesis)
     members = trusted.content
     done.add(Check.NETWORK, {"validators": len(members.validators), "encoders": len(members.encoders)})
     epoch = _epoch(bundle, trusted)
     done.add(Check.EPOCH, {"records": epoch.number, "members": len(epoch.validators) + len(epoch.encoders)})
-    header = _header(bundle, epoch)
+    header = checked_header(epoch, bundle.header)
     done.add(Check.HEADER, {"signatures": 1})
-    certificate = _certificate(bundle, epoch, header)
+    certificate = checked_certificate(epoch, bundle.certificate, header)
     done.add(Check.CERTIFICATE, {"attestations": len(certificate.attestations)})
     named = _body(bundle, trusted, header.body)
     done.add(Check.BODY, {"bytes": len(bundle.body)})
@@ -129,45 +93,13 @@ def verify_bundle(
         at=header.body.at,
         report=header.digest,
         dealer=header.signer,
-        stake=sum(epoch.validators[vote.validator].stake for vote in certificate.attestations),
+        stake=stake_of(epoch, certificate),
         total_stake=epoch.total_stake,
         steps=tuple(done.steps),
         deviations=deviations,
         items=audited.batch.items,
         consensus=audited.body.scores.consensus,
     )
-
-
-@dataclass
-class _Done:
-    """The checks that held so far: at most one of each."""
-
-    on_step: OnStep | None
-    steps: list[CheckStep] = field(default_factory=list)
-
-    def add(self, check: Check, counts: Mapping[str, int]) -> None:
-        step = CheckStep(check, counts)
-        self.steps.append(step)
-        if self.on_step is not None:
-            self.on_step(step)
-
-
-def _network(bundle: Bundle, network_id: bytes | None, genesis: Genesis | None) -> Genesis:
-    if network_id is None and genesis is None:
-        raise VerificationFailed(
-            Check.NETWORK, "no network to trust was given: pass a network id or a genesis file"
-        )
-    found = digest("genesis", bundle.genesis)
-    for trusted in (network_id, genesis.network_id if genesis is not None else None):
-        if trusted is not None and found != trusted:
-            raise VerificationFailed(
-                Check.NETWORK,
-                f"the report is of network {found.hex()[:16]}, not of {trusted.hex()[:16]} which you trust",
-            )
-    try:
-        return Genesis.from_bytes(bundle.genesis)
-    except GenesisError as error:
-        raise VerificationFailed(Check.NETWORK, f"the genesis is none: {error}") from error
 
 
 def _epoch(bundle: Bundle, genesis: Genesis) -> Epoch:
@@ -185,32 +117,6 @@ def _epoch(bundle: Bundle, genesis: Genesis) -> Epoch:
     except (CodecError, RecordError, EpochCertificateError) as error:
         raise VerificationFailed(Check.EPOCH, str(error)) from error
     return epoch
-
-
-def _header(bundle: Bundle, epoch: Epoch) -> Statement[Report]:
-    genesis = epoch.genesis
-    try:
-        header = expect(bundle.header, genesis.network_id, Report)
-    except ValueError as error:  # not canonical, not signed, of another network or kind, or not UTF-8
-        raise VerificationFailed(Check.HEADER, str(error)) from error
-    if not is_scheduled(genesis, header.body.at):
-        raise VerificationFailed(Check.HEADER, f"this network has no shard-round {header.body.at}")
-    if header.body.at.epoch != epoch.number:
-        raise VerificationFailed(Check.HEADER, f"its chain of epochs ends with {epoch.number}")
-    if header.signer != dealer_of(epoch, header.body.at):
-        raise VerificationFailed(Check.HEADER, "the report is not by the validator drawn to deal")
-    return header
-
-
-def _certificate(bundle: Bundle, epoch: Epoch, header: Statement[Report]) -> Certificate:
-    try:
-        certificate = decode(bundle.certificate, Certificate, size_bytes_max=ENVELOPE_BYTES_MAX)
-        if (certificate.at, certificate.report) != (header.body.at, header.digest):
-            raise CertificateError("it certifies another report")
-        check_certificate(epoch, certificate)
-    except (CodecError, CertificateError) as error:
-        raise VerificationFailed(Check.CERTIFICATE, str(error)) from error
-    return certificate
 
 
 def _body(bundle: Bundle, genesis: Genesis, header: Report) -> dict[bytes, int]:

@@ -76,7 +76,7 @@ _CODES: Final = {
     ("node.gallery.errors", "GalleryError"): ExitCode.BAD_INPUT,
     ("node.gallery.errors", "GalleryStorageError"): ExitCode.STORAGE,
     ("protocol.epochs.learnt", "LearntError"): ExitCode.STORAGE,
-    ("node.verify", "VerificationFailed"): ExitCode.REFUSED,
+    ("node.certified", "VerificationFailed"): ExitCode.REFUSED,
 }
 
 _STORAGE_ERRNOS: Final = frozenset(

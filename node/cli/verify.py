@@ -14,7 +14,8 @@ from node.cli.output import counted, note, print_json, say, short_key
 
 if TYPE_CHECKING:
     from node.bundle import Bundle
-    from node.verify import CheckStep, Verification
+    from node.certified import CheckStep
+    from node.verify import Verification
     from protocol.genesis import Genesis
 
 _PPM = 1_000_000
@@ -39,7 +40,8 @@ def verify(
     Needs no network and no node, only the network id or genesis you trust; without either, that of this
     node's own network. Exit code 5 when the report is refused.
     """
-    from node.verify import VerificationFailed, verify_bundle
+    from node.certified import VerificationFailed
+    from node.verify import verify_bundle
 
     trusted_id, trusted = _trusted(network_id, genesis, home, network)
     bundle = _bundle(report)

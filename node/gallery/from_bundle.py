@@ -9,11 +9,12 @@ from pathlib import Path
 from blake3 import blake3
 
 from node.bundle import Bundle, read_bundle
+from node.certified import OnStep
 from node.gallery.entries import Added, Entry, Origin
 from node.gallery.errors import translated
 from node.gallery.preview import preview_of_item
 from node.gallery.spaces_table import Gallery
-from node.verify import OnStep, Verification, verify_bundle
+from node.verify import Verification, verify_bundle
 from protocol.codec import decode
 from protocol.epochs.record import NOTHING, RECORD_BYTES_MAX, EpochRecord
 from protocol.genesis import Genesis

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from node.gallery.cache import Cache
 from node.gallery.errors import translated
 from node.gallery.limits import CACHED_SPACES, DIMENSIONS
-from node.space import transform_of
+from node.shaping import transform_of
 from protocol.epochs.learnt import moments_from
 
 SUFFIX: Final = ".transform.npz"

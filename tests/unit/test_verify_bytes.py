@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from node.bundle import Bundle, BundleError, decode_bundle
-from node.verify import Check, VerificationFailed, verify_bundle
+from node.certified import Check, VerificationFailed
+from node.verify import verify_bundle
 from protocol.codec import encode
 from protocol.report import EnvelopeBytes
 from tests.support.certified_round import certified_round

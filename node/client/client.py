@@ -1,0 +1,275 @@
+"""The client for ordinary programs: each method waits for its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import httpx
+
+from node.client import answers, calls, flows
+from node.client.call import Call, Flow, Work
+from node.client.core import TIMEOUT_S, Cache, Core, checked_digest
+from node.client.download import Download
+from node.client.errors import ClientError, UnreachableError
+from node.client.events import EVENTS, SILENCE_S, Listening
+from node.client.flows import MODEL, PAGE_ROUNDS, Embeddings, OnEmbedded, checked_next
+from node.client.retrying import Retrying
+from node.client.sse import Event
+from node.client.verification import VerifiedItem
+from node.client.wire import CONNECT_S, Body, client_options, errors_in_words, request_options
+from protocol.genesis import Genesis
+
+if TYPE_CHECKING:
+    from node.bundle import Progress
+    from node.certified import OnStep
+    from node.client.answers import Vector
+
+T = TypeVar("T")
+
+
+class Client:
+    """Asks the API of one validator. May be used from several threads; close it, or use it in a `with`.
+
+    Every method raises a ClientError: ServerError with the server's own words, UnreachableError,
+    TimedOutError, BadAnswerError. Where something is verified it may raise VerificationFailed too.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        network_id: bytes | str | None = None,
+        genesis: Genesis | None = None,
+        cache: Path | Cache = Cache.HOME,
+        timeout_s: float = TIMEOUT_S,
+        retrying: Retrying | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`network_id` or `genesis` is the network one trusts: needed only for what is verified."""
+        self._core = Core(url, network_id, genesis, cache, timeout_s, retrying)
+        self._http = httpx.Client(**client_options(self._core.address, token), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    # -- the network -----------------------------------------------------------------------------------------
+
+    def status(self) -> answers.Status:
+        """The validator at a glance."""
+        return self._ask(calls.status())
+
+    def genesis(self) -> bytes:
+        """Canonical genesis, as the server says; its digest is the network id."""
+        return self._ask(calls.genesis())
+
+    def rounds(self, before: int | None = None) -> Iterator[answers.Round]:
+        """All shard-rounds, newest first, fetched a page at a time."""
+        while True:
+            page = self._ask(calls.rounds(PAGE_ROUNDS, before))
+            yield from page.rounds
+            if page.next_before is None or not page.rounds:
+                return
+            before = checked_next(page.next_before, before)
+
+    def newest_rounds(self, last: int) -> list[answers.Round]:
+        """The shards of the `last` newest rounds, newest first."""
+        return self._run(flows.rounds(last))
+
+    def round(self, number: int) -> answers.RoundDetail:
+        """One round: steps, scores, who attested, disputes."""
+        return self._ask(calls.round_(number))
+
+    def epochs(self, before: int | None = None) -> Iterator[answers.EpochEntry]:
+        """All epochs, newest first, fetched a page at a time."""
+        while True:
+            page = self._ask(calls.epochs(PAGE_ROUNDS, before))
+            yield from page.epochs
+            if page.next_before is None or not page.epochs:
+                return
+            before = checked_next(page.next_before, before)
+
+    def epoch(self, number: int) -> answers.EpochEntry:
+        """One epoch's record and members."""
+        return self._ask(calls.epoch(number))
+
+    def epoch_record(self, number: int) -> bytes:
+        """Canonical CertifiedRecord of an epoch from 1 on."""
+        return self._ask(calls.epoch_record(number))
+
+    def epoch_encoders(self, number: int) -> bytes:
+        """Canonical EncoderTable of an epoch."""
+        return self._ask(calls.epoch_encoders(number))
+
+    def encoders(self) -> answers.EncoderList:
+        """The encoders of the newest epoch and how they do."""
+        return self._ask(calls.encoders())
+
+    def encoder(self, public_key: bytes | str, rounds: int = 100) -> answers.EncoderHistory:
+        """One encoder, and how it did over the newest rounds."""
+        return self._ask(calls.encoder(checked_digest(public_key, "key"), rounds))
+
+    def validators(self) -> answers.ValidatorList:
+        """The validators of the newest epoch."""
+        return self._ask(calls.validators())
+
+    def evidence(self) -> answers.EvidenceList:
+        """Proofs of misbehaviour."""
+        return self._ask(calls.evidence())
+
+    def disputes(self, round: int | None = None) -> answers.DisputeList:
+        """Refusals of reports, of one round or the newest."""
+        return self._ask(calls.disputes(round))
+
+    def peers(self) -> answers.PeerList:
+        """Whom the validator is connected to."""
+        return self._ask(calls.peers())
+
+    # -- embeddings ------------------------------------------------------------------------------------------
+
+    def item(self, item_id: bytes | str, space: str | None = None) -> answers.Item:
+        """One item; with its vector where a space is named: newest, raw, or the number of an epoch."""
+        return self._ask(calls.item(checked_digest(item_id, "item id"), space))
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        verify: bool = False,
+        model: str = MODEL,
+        on_embedded: OnEmbedded | None = None,
+    ) -> Embeddings:
+        """Embed texts, and wait until they are certified. They become public in the reports of their rounds.
+
+        With `verify`, each vector is checked to be the certified one of that very text, believing nothing the
+        server says. Raises VerificationFailed, ClientError.
+        """
+        return self._run(self._core.embed(texts, model, verify, on_embedded))
+
+    def submit(self, texts: Sequence[str], *, model: str = MODEL) -> answers.Job:
+        """Embed texts without waiting; `job` tells what became of them."""
+        return self._ask(calls.submit(texts, model))
+
+    def job(self, job_id: str) -> answers.Job:
+        """How far an embedding has come."""
+        return self._ask(calls.job(job_id))
+
+    def verify_item(
+        self,
+        item_id: bytes | str,
+        *,
+        text: str | None = None,
+        space: str = "newest",
+        on_step: OnStep | None = None,
+    ) -> VerifiedItem:
+        """Check that the embedding the server has of an item is certified; `text` is what one knows it to be.
+
+        Raises VerificationFailed, ClientError.
+        """
+        return self._run(self._core.verify_item(item_id, text, space, on_step))
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        item_id: bytes | str | None = None,
+        vector: Vector | Sequence[float] | None = None,
+        k: int = 10,
+        space: str = "newest",
+        certified: bool = False,
+        filters: Mapping[str, object] | None = None,
+    ) -> answers.SearchResult:
+        """The items nearest to one of a text, an item or a vector; filters: from_round, to_round, source."""
+        name = None if item_id is None else checked_digest(item_id, "item id")
+        return self._ask(calls.search(text, name, vector, k, space, certified, filters or {}))
+
+    def report_bundle(self, digest: bytes | str, path: Path, on_progress: Progress | None = None) -> int:
+        """Write a certified report with all that `deltamesh verify` needs to a .dmr file; its size in bytes.
+
+        The file is whole or absent. Nothing in it is checked yet but that it is a bundle.
+        """
+        name = checked_digest(digest, "report's digest")
+        with Download(path, on_progress) as download:
+            return self._ask(calls.bundle(name), download)
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def events(self, kinds: Sequence[str] = (), last_id: int | None = None) -> Iterator[Event]:
+        """What happens, as it happens, for ever; after `last_id` first what the server has kept.
+
+        A connection that breaks is made anew and goes on where it was. Raises ClientError where it cannot be.
+        """
+        listening = Listening(tuple(kinds), last_id, self._core.retrying)
+        while True:
+            try:
+                with (
+                    errors_in_words(self._core.address, EVENTS, SILENCE_S),
+                    self._http.stream(**listening.options()) as response,
+                ):
+                    if not response.is_success:
+                        self._read(EVENTS, response, CONNECT_S)
+                    for chunk in response.iter_raw():
+                        yield from listening.feed(chunk)
+            except ClientError as error:
+                time.sleep(listening.pause_s(error))
+            else:
+                time.sleep(listening.pause_s(UnreachableError("the event stream ended: try again")))
+
+    # -- how -------------------------------------------------------------------------------------------------
+
+    def _run(self, flow: Flow[T]) -> T:
+        """Do what a flow asks for, one after the other."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    done = step.run() if isinstance(step, Work) else self._ask(step)
+                except Exception as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(done)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _ask(self, call: Call[T], into: Download | None = None) -> T:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._once(call, into)
+            except ClientError as error:
+                pause_s = self._core.retrying.pause_s(call, attempt, error)
+                if pause_s is None:
+                    raise
+            time.sleep(pause_s)
+
+    def _once(self, call: Call[T], into: Download | None) -> T:
+        timeout_s = self._core.timeout_of(call.timeout_s)
+        with (
+            errors_in_words(self._core.address, call, timeout_s),
+            self._http.stream(**request_options(call, timeout_s)) as response,
+        ):
+            return self._read(call, response, timeout_s, into)
+
+    def _read(
+        self, call: Call[T], response: httpx.Response, timeout_s: float, into: Download | None = None
+    ) -> T:
+        body = Body(call, response, timeout_s, into)
+        for chunk in response.iter_raw():
+            body.add(chunk)
+        result: T = body.result()
+        return result
