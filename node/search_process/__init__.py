@@ -1,9 +1,14 @@
-"""Search in a process of its own: what embeds texts and computes transforms must not hold the node's loop."""
+"""Search in a process of its own: it must not hold up the node's loop."""
 
 from __future__ import annotations
 
 from node.search_process.client import SearchProcess
-from node.search_process.errors import SearchBusyError, SearchError, SearchRefusedError, SearchUnavailableError
+from node.search_process.errors import (
+    SearchBusyError,
+    SearchError,
+    SearchRefusedError,
+    SearchUnavailableError,
+)
 from node.search_process.wire import Drawn, Find, Found, Hit, Point, Projection, Reason, SearchSetup
 
 __all__ = [

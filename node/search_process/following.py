@@ -1,4 +1,4 @@
-"""The search's own gallery: follows the store round by round, newest first, and holds a bounded number of items."""
+"""The search's own gallery: follows the store round by round, newest first, up to a number of items."""
 
 from __future__ import annotations
 

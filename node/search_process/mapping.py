@@ -14,19 +14,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from node.gallery import MixedSpacesError
 from node.gallery.cache import Cache
-from node.gallery.errors import GalleryStorageError, translated
+from node.gallery.errors import translated
 from node.gallery.items_table import EVERYTHING
 from node.gallery.limits import CACHED_SPACES, DIMENSIONS
 from node.gallery.placed import Placed, placed_vectors
 from node.gallery.spaces import GallerySpace, choose_space
 from node.gallery.transform import Affine, affine_of
-from node.search_process.errors import SearchRefusedError
 from node.search_process.following import Following
 from node.search_process.searching import mixed, no_such_space, shortened
 from node.search_process.wire import Drawn, Point, Projection
 from node.space import SpaceError
-from node.gallery import MixedSpacesError
 from protocol.epochs.learnt import LearntError
 
 SUFFIX: Final = ".map.npz"
@@ -87,7 +86,8 @@ class Mapper:
         return tuple(
             Point(
                 items[row].item_id,
-                *where[row],
+                x=where[row][0],
+                y=where[row][1],
                 round=items[row].round,
                 preview=shortened(items[row].preview, PREVIEW_CHARACTERS),
             )
@@ -112,8 +112,7 @@ class Mapper:
 def axes_of_transform(affine: Affine) -> Axes:
     """The eigenvectors that the transform turns down most: those of the largest variance before it.
 
-    Shaping is a decreasing function of the covariance's eigenvalues, of a power under one half: what varied
-    most before it, varies most after it too.
+    It divides variances by about their square roots: what varied most before, varies most after it too.
     """
     from scipy.linalg import eigh
 

@@ -1,4 +1,4 @@
-"""Answers of the search: what is asked over HTTP as a query of the gallery, refused in words for who asked."""
+"""Answers of the search: a request as a query of the gallery, refused in words for who asked."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class Searcher:
             raise mixed(asked.space) from error
         except ProbeError as error:
             raise SearchRefusedError(
-                f"what is searched for has no place in space '{asked.space}': search by an item, or in another "
-                "space",
+                f"what is searched for has no place in space '{asked.space}': search by an item, or in "
+                "another space",
                 Reason.INVALID,
             ) from error
         except GalleryError as error:
@@ -96,7 +96,8 @@ class Searcher:
             return ()
         if self._genesis.modality is not TEXT:
             raise SearchRefusedError(
-                f"this network embeds {self._genesis.parameters.modality}, not text: search by item_id or vector",
+                f"this network embeds {self._genesis.parameters.modality}, not text: search by item_id or "
+                "vector",
                 Reason.INVALID,
             )
         try:
@@ -141,7 +142,7 @@ class Searcher:
 
 
 class RememberingModel:
-    """A model that remembers its answers to the last sample: every text is centred on the same few hundred."""
+    """A model that remembers its last sample's answers: every text is centred on the same few hundred."""
 
     def __init__(self, model: LocalModel) -> None:
         self._model = model
@@ -175,8 +176,8 @@ def no_such_space(following: Following, space: str) -> SearchRefusedError:
     """No transform by that name."""
     known = ", ".join(map(str, following.gallery.spaces())) or "none"
     return SearchRefusedError(
-        f"space '{space[:40]}' cannot be searched here, its transform is not kept (kept: {known}): say 'newest', "
-        "'raw' or the number of one that is",
+        f"space '{space[:40]}' cannot be searched here, its transform is not kept (kept: {known}): say "
+        "'newest', 'raw' or the number of one that is",
         Reason.UNKNOWN_SPACE,
     )
 
@@ -184,8 +185,8 @@ def no_such_space(following: Following, space: str) -> SearchRefusedError:
 def mixed(space: str) -> SearchRefusedError:
     """No transform brings all vectors into that space."""
     return SearchRefusedError(
-        f"not all vectors can be brought into space '{space[:40]}', those of early epochs are centred differently: "
-        "say 'newest', or choose rounds by the filters",
+        f"not all vectors can be brought into space '{space[:40]}', those of early epochs are centred "
+        "differently: say 'newest', or choose rounds by the filters",
         Reason.MIXED_SPACES,
     )
 
