@@ -117,6 +117,11 @@ class DataDir:
         return self.root / "gallery.sqlite"
 
     @property
+    def search(self) -> Path:
+        """What a validator's HTTP API searches: follows from the store, and may be deleted."""
+        return self.root / "search.sqlite"
+
+    @property
     def blobs(self) -> Path:
         """Views, reveals and report bodies by digest."""
         return self.root / "blobs"

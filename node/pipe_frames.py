@@ -1,11 +1,13 @@
-"""A child process's end of its pipes: length-prefixed frames in, frames out, and nothing else in between."""
+"""Length-prefixed frames over a child process's pipes, at its end and at the node's."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import struct
 import sys
+from time import monotonic
 from typing import BinaryIO, Final
 
 PREFIX: Final = struct.Struct(">Q")
@@ -38,3 +40,32 @@ def write_frame(sink: BinaryIO, data: bytes) -> None:
     """Send one frame."""
     sink.write(PREFIX.pack(len(data)) + data)
     sink.flush()
+
+
+def send_frame(descriptor: int, data: bytes) -> None:
+    """Send one frame from the node. Raises OSError when the child is gone."""
+    view = memoryview(PREFIX.pack(len(data)) + data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def receive_frame(descriptor: int, within_s: float) -> bytes:
+    """The child's next frame. Raises TimeoutError, EOFError when the child is gone or sends too much."""
+    until_s = monotonic() + within_s
+    (size,) = PREFIX.unpack(_read_exactly(descriptor, PREFIX.size, until_s))
+    if size > FRAME_BYTES_MAX:
+        raise EOFError("a frame over the limit")
+    return _read_exactly(descriptor, size, until_s)
+
+
+def _read_exactly(descriptor: int, size: int, until_s: float) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        left_s = until_s - monotonic()
+        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
+            raise TimeoutError
+        chunk = os.read(descriptor, min(size - len(received), 1 << 20))
+        if not chunk:
+            raise EOFError("the child closed its pipe")
+        received += chunk
+    return bytes(received)

@@ -23,6 +23,7 @@ from node.api.routes import (
     page,
     reports,
     rounds,
+    search,
     status,
 )
 from node.api.service import Service
@@ -41,6 +42,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     epochs.router,
     members.router,
     findings.router,
+    search.router,
     embeddings.router,
     jobs.router,
     models.router,

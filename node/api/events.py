@@ -67,6 +67,7 @@ class EventHub:
         self._scheduled = False
         self._listeners: set[Listener] = set()
         self._closed = False
+        self._hooks: dict[str, Callable[[], None]] = {}
 
     @property
     def listeners(self) -> int:
@@ -75,6 +76,9 @@ class EventHub:
 
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         """Tell all who listen; may be called from any thread."""
+        hook = self._hooks.get(kind)
+        if hook is not None:
+            hook()
         with self._lock:
             self._last += 1
             event = _event(self._last, kind, data)
@@ -84,6 +88,10 @@ class EventHub:
             self._undelivered.append(event)
             if not self._scheduled:
                 self._scheduled = self._call(self._deliver)
+
+    def hook(self, kind: str, call: Callable[[], None]) -> None:
+        """Call this at every event of a kind, on the thread that publishes: it must neither wait nor fail."""
+        self._hooks[kind] = call
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver on this loop from now on."""

@@ -11,8 +11,10 @@ from fastapi import Depends, Request
 
 from config.datadir import DataDir
 from config.settings import Settings
-from node.api.events import EventHub
+from node.api.events import EventHub, Kind
+from node.encoders.alignment_store import FOLDER_NAME
 from node.epochs.history import ReadEpochs
+from node.search_process import SearchProcess, SearchSetup
 from node.status import NodeStatus
 from node.store import Access, Store, StoreLimits
 from node.store.database import connect
@@ -37,6 +39,8 @@ class Service:
     """The newest status, at most a second old while the node's loop runs; None before the first."""
     wake: Callable[[], None]
     """Tell the validator that items were submitted."""
+    search: SearchProcess
+    """Searches and maps what is certified; nothing runs until it is asked."""
 
 
 @contextmanager
@@ -56,7 +60,20 @@ def open_service(
             Items(directory.store, connect(directory.store, Access.READ_WRITE, limits), limits)
         )
         epochs = ReadEpochs(genesis, store)
-        yield Service(genesis, settings, directory, store, epochs, queue, events, status, wake)
+        search = stack.enter_context(SearchProcess(_search_setup(genesis, settings, directory)))
+        events.hook(Kind.CERTIFIED, search.certified)
+        yield Service(genesis, settings, directory, store, epochs, queue, events, status, wake, search)
+
+
+def _search_setup(genesis: Genesis, settings: Settings, directory: DataDir) -> SearchSetup:
+    return SearchSetup(
+        store=str(directory.store),
+        blobs=str(directory.blobs),
+        gallery=str(directory.search),
+        genesis=genesis.data,
+        alignment=str(directory.root / FOLDER_NAME),
+        items_max=settings.search_items_max,
+    )
 
 
 def service_of(request: Request) -> Service:

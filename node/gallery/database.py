@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from node.gallery.errors import GalleryError, GalleryStorageError, translated
+from node.gallery.errors import DamagedGalleryError, GalleryError, GalleryStorageError, translated
 from node.gallery.limits import FILE_BYTES_MAX
 from node.gallery.schema import APPLICATION_ID, MIGRATIONS
 from node.store.transaction import transaction
@@ -74,7 +74,7 @@ class GalleryFile:
         """What the gallery is of. Raises GalleryStorageError."""
         rows = self._all("SELECT gallery_id, network_id, modality, generation FROM gallery")
         if len(rows) != 1:
-            raise GalleryStorageError(
+            raise DamagedGalleryError(
                 f"the gallery {self.path} is damaged (it does not say what it is of): move it away and add "
                 "its "
                 "items again"

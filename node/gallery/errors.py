@@ -13,6 +13,10 @@ class GalleryError(Exception):
     """The gallery cannot do what was asked: the request, or a file it was given, is wrong."""
 
 
+class NothingSelectedError(GalleryError):
+    """No item of the gallery is selected: nothing could be an answer."""
+
+
 class ProbeError(GalleryError):
     """There is nothing to search by: no such item, or a text that cannot be embedded here."""
 
@@ -29,6 +33,10 @@ class GalleryStorageError(Exception):
     """The file of the gallery: full, read-only, damaged, in use, or of other software."""
 
 
+class DamagedGalleryError(GalleryStorageError):
+    """The file of the gallery does not hold what was written to it."""
+
+
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -42,7 +50,7 @@ def translated(path: Path) -> Iterator[None]:
         raise _from_sqlite(error, path) from error
     except UnicodeDecodeError as error:
         # Text of a damaged page, or what SQLite quotes of one.
-        raise GalleryStorageError(_damaged(path, error)) from error
+        raise DamagedGalleryError(_damaged(path, error)) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -74,7 +82,7 @@ def _from_sqlite(error: sqlite3.Error, path: Path) -> GalleryStorageError:
             f"cannot open the gallery {path}: the file or its folder is missing; check --gallery"
         )
     # Tables that are missing or of another shape are damage too: their version was checked.
-    return GalleryStorageError(_damaged(path, error))
+    return DamagedGalleryError(_damaged(path, error))
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -77,8 +77,7 @@ def add_from_store(
     added = Added()
     epochs: set[int] = set()
     for round_, count in store.embedding_rounds(from_round, to_round):
-        # With its count: a shard that was certified late makes the round another one.
-        name = f"round:{round_}:{count}"
+        name = round_name(round_, count)
         if name not in taken:
             records = list(store.embeddings(round_, round_ + 1))
             entries = _entries(store, genesis, records)
@@ -91,6 +90,11 @@ def add_from_store(
             on_rows(count)
     learn_spaces(gallery, StoreSpaces(genesis, store), epochs)
     return added
+
+
+def round_name(round_: int, count: int) -> str:
+    """What a round is remembered by. With its count: a shard certified late makes it another one."""
+    return f"round:{round_}:{count}"
 
 
 def learn_spaces(gallery: Gallery, spaces: StoreSpaces, epochs: Iterable[int]) -> None:

@@ -13,7 +13,7 @@ from node.gallery.adding import Adding, count_again
 from node.gallery.collections_table import Collections, Taken, keep_taken
 from node.gallery.database import in_batches
 from node.gallery.entries import Added, Entry, Origin, StoredItem, usable
-from node.gallery.errors import GalleryStorageError, translated
+from node.gallery.errors import DamagedGalleryError, translated
 from node.gallery.limits import BATCH_ROWS, DIMENSIONS, VECTOR_BYTES
 
 _COLUMNS = "row, item_id, origin, source, round, shard, epoch, space, preview"
@@ -122,6 +122,11 @@ class Items(Collections):
         sql = f"SELECT row FROM items WHERE {condition} ORDER BY row"
         return np.fromiter((row[0] for row in self._all(sql, values)), np.int64)
 
+    def newest_rows(self, limit: int) -> npt.NDArray[np.int64]:
+        """Rows of the items of the latest rounds, those first."""
+        sql = "SELECT row FROM items ORDER BY round DESC, row DESC LIMIT ?"
+        return np.fromiter((row[0] for row in self._all(sql, (limit,))), np.int64)
+
     def count(self, selection: Selection) -> int:
         """How many items are selected. Raises GalleryError for an unknown collection."""
         condition, values = self._condition(selection)
@@ -215,7 +220,7 @@ class Items(Collections):
         texts = (origin, source, preview)
         sound = all(type(one) is int for one in numbers) and all(type(one) is str for one in texts)
         if not sound or type(item_id) is not bytes or origin not in set(Origin):
-            raise GalleryStorageError(
+            raise DamagedGalleryError(
                 f"the gallery {self.path} is damaged (item {row}): move it away and add its items again"
             )
         return StoredItem(row, item_id, Origin(origin), source, round_, shard, epoch, space, preview)
@@ -243,7 +248,7 @@ def _vector_rows(found: Sequence[Any]) -> VectorRows:
         return np.array([-1 if one[place] is None else one[place] for one in found], np.int64)
 
     if any(not isinstance(one[3], bytes) or len(one[3]) != VECTOR_BYTES for one in found):
-        raise GalleryStorageError(
+        raise DamagedGalleryError(
             "the gallery is damaged (a vector has not its length): move it away and add its items again"
         )
     vectors = np.frombuffer(b"".join(one[3] for one in found), "<f4").reshape(len(found), DIMENSIONS)

@@ -13,7 +13,7 @@ from node.encoders.encoder import View
 from node.gallery.entries import StoredItem
 from node.gallery.errors import ProbeError
 from node.gallery.items_table import EVERYTHING
-from node.gallery.limits import TERMS_MAX
+from node.gallery.limits import DIMENSIONS, TERMS_MAX, VECTOR_BYTES
 from node.gallery.spaces import GallerySpace, unit
 from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine
@@ -27,6 +27,8 @@ MEAN_VIEWS: Final = 256
 """On the mean of so many a local model's answers are centred."""
 MEAN_TEXTS_MIN: Final = 16
 _SHORT: Final = 1e-6
+_TINY: Final = 1e-30
+"""A vector given as one may have any length but this."""
 
 
 class LocalModel(Protocol):
@@ -192,6 +194,18 @@ def make_probe(
         for term, item in zip(terms, items, strict=True)
     )
     return Probe((total / norm).astype(np.float32), found)
+
+
+def probe_of_vector(vector: bytes) -> Probe:
+    """A probe of 1024 float32, little endian, at unit norm. Raises ProbeError."""
+    if len(vector) != VECTOR_BYTES:
+        raise ProbeError(f"a vector has {DIMENSIONS} float32, {VECTOR_BYTES} bytes, not {len(vector)} bytes")
+    # In float64: the squares of the largest float32 would not fit.
+    row = np.frombuffer(vector, "<f4").astype(np.float64)
+    norm = float(np.linalg.norm(row))
+    if not _TINY < norm < np.inf:
+        raise ProbeError("the vector has no direction: it is zero, or not of finite numbers")
+    return Probe((row / norm).astype(np.float32), ())
 
 
 def _view(gallery: Gallery, content: View) -> View:

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from node.gallery.cache import Cache
 from node.gallery.entries import StoredItem
-from node.gallery.errors import GalleryError
+from node.gallery.errors import GalleryError, NothingSelectedError
 from node.gallery.exact import DamagedVectorsError, nearest, ranked
 from node.gallery.index import SURPLUS, VectorIndex, opened_index
 from node.gallery.items_table import EVERYTHING, Selection
 from node.gallery.limits import INDEX_ROWS_MIN, NEIGHBOURS_MAX
 from node.gallery.placed import Placed, forget_placed, placed_vectors
-from node.gallery.probes import LoadModel, Probe, Term, make_probe
+from node.gallery.probes import LoadModel, Probe, Term, make_probe, probe_of_vector
 from node.gallery.spaces import GallerySpace, Kind, NodeSpaces, choose_space, is_centred
 from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine, affine_of
@@ -54,6 +54,8 @@ class Query:
     """Leave out an item whose cosine with a better answer is above this."""
     exact: bool = False
     """Use no index."""
+    vector: bytes | None = None
+    """Instead of terms: a probe of 1024 float32, little endian, that lies in the space already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class Answer:
     probe: Probe
     neighbours: tuple[Neighbour, ...]
 
+    @property
+    def is_consensus(self) -> bool:
+        """Whether the probe is made of consensus embeddings alone."""
+        return bool(self.probe.terms) and not self.probe.models
+
     def document(self) -> Mapping[str, Any]:
         """For JSON."""
         return {
@@ -95,7 +102,7 @@ class Answer:
                 }
                 for term in self.probe.terms
             ],
-            "consensus": not self.probe.models,
+            "consensus": self.is_consensus,
             "neighbours": [
                 {
                     "item_id": one.item.item_id.hex(),
@@ -135,14 +142,17 @@ def query(
     held = Cache(gallery.path) if cache is None else cache
     kinds = _kinds(gallery, asked.selection, held)
     if not kinds:
-        raise GalleryError(
+        raise NothingSelectedError(
             f"nothing of {gallery.path} is selected: `deltamesh gallery list` says what is in it"
         )
     space = choose_space(gallery, kinds, asked.space, node)
     try:
         with held.building():
             affine = affine_of(space.fingerprint, space.moments, held)
-        probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
+        if asked.vector is not None:
+            probe = probe_of_vector(asked.vector)
+        else:
+            probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
         indexed = asked.selection.everything and not asked.exact
         prepare = _Preparing(gallery, space, affine, held, on_work, index_rows_min if indexed else None)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from node.gallery.errors import GalleryStorageError
+from node.gallery.errors import DamagedGalleryError
 from node.gallery.items_table import Items
 from node.gallery.limits import SPACES_KEPT
 from protocol.hashing import content_digest
@@ -53,7 +53,7 @@ class Spaces(Items):
         if row is None:
             return None
         if content_digest(row[1]) != row[0]:
-            raise GalleryStorageError(
+            raise DamagedGalleryError(
                 f"the gallery {self.path} is damaged (the moments of epoch {epoch}): move it away and add "
                 "its "
                 "items again"

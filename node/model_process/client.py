@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from time import monotonic
 from typing import Final, Self
 
 import msgspec
@@ -30,7 +28,7 @@ from node.model_process.wire import (
     Setup,
     request_for,
 )
-from node.pipe_frames import FRAME_BYTES_MAX, PREFIX
+from node.pipe_frames import receive_frame, send_frame
 
 LOAD_SILENT_S: Final = 600.0
 """A model that says nothing for longer while it loads hangs."""
@@ -204,18 +202,15 @@ class ModelProcess:
         data = msgspec.msgpack.encode(frame)
         assert process.stdin is not None
         try:
-            _write_all(process.stdin.fileno(), PREFIX.pack(len(data)) + data)
+            send_frame(process.stdin.fileno(), data)
         except OSError:
             raise self._died() from None
 
     def _receive(self, process: subprocess.Popen[bytes], within_s: float) -> Response:
         assert process.stdout is not None
-        source, until_s = process.stdout.fileno(), monotonic() + within_s
         try:
-            (size,) = PREFIX.unpack(_read_exactly(source, PREFIX.size, until_s))
-            if size > FRAME_BYTES_MAX:
-                raise EOFError
-            return msgspec.msgpack.decode(_read_exactly(source, size, until_s), type=Response)
+            frame = receive_frame(process.stdout.fileno(), within_s)
+            return msgspec.msgpack.decode(frame, type=Response)
         except TimeoutError:
             self.stop()
             raise EncoderError(
@@ -234,22 +229,3 @@ class ModelProcess:
         return EncoderError(
             f"the process of {self.name} died{how}: see what it printed; the next wave starts it again"
         )
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _read_exactly(descriptor: int, size: int, until_s: float) -> bytes:
-    received = bytearray()
-    while len(received) < size:
-        left_s = until_s - monotonic()
-        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
-            raise TimeoutError
-        chunk = os.read(descriptor, min(size - len(received), 1 << 20))
-        if not chunk:
-            raise EOFError
-        received += chunk
-    return bytes(received)
