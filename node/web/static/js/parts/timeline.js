@@ -9,7 +9,7 @@ const LANES = [
   ["wave-3", "Wave 3", "full items"],
   ["reveal", "Reveals", "answers are opened"],
   ["report", "Scoring", "the dealer's report"],
-  ["certificate", "Certificate", "two thirds of the stake"],
+  ["certificate", "Certificate", "2/3 of the stake"],
 ];
 
 /** What is known of each lane: {name: {from, to, answered, missing, state}} in ms since the slot began. */
