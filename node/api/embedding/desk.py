@@ -42,7 +42,7 @@ class EmbeddingDesk:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._space = NewestSpace(service.epochs, service.store)
+        self._space = NewestSpace(service.genesis, service.store)
         self._threads = anyio.CapacityLimiter(THREADS_MAX)
         self.certificates = Certificates(service.events)
         self.jobs = Jobs(service.directory.root / FOLDER_NAME)
