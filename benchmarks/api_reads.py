@@ -1,8 +1,8 @@
 """What reading over HTTP costs the validator's process: `python benchmarks/api_reads.py [--json]`.
 
 A process of its own serves the API over a store of 24 rounds of 256 items and 8 encoders, as a validator
-does: uvicorn on uvloop in a thread beside trio. For each address: the median latency of one request at a time, and
-the share of a core that 200 requests a second take for some seconds, over 8 connections. Every such
+does: uvicorn on uvloop in a thread beside trio. For each address: the median latency of one request at a
+time, and the share of a core that 200 requests a second take for some seconds, over 8 connections. Every such
 second of the processor is one the validator's own loop may have to wait for.
 """
 
