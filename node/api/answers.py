@@ -1,7 +1,7 @@
 """Answers on the wire: checked models as JSON, and bytes that never change.
 
-A model was checked when it was made; to have FastAPI check it again would cost as much as the rest of a
-request. The routes declare it all the same, for the OpenAPI document.
+A model was checked when it was made; FastAPI would check it once more, for nothing. The routes declare it all
+the same, for the OpenAPI document.
 """
 
 from __future__ import annotations

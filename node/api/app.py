@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
+from node.api.document import document_errors
 from node.api.errors import ErrorBody, handle_errors
 from node.api.reading import keep_reading
 from node.api.routes import (
@@ -56,8 +57,8 @@ DESCRIPTION: Final = (
 )
 
 
-def make_app(service: Service, measured: ValidatorMetrics | None = None) -> FastAPI:
-    """The API over a service; what is measured of the node is served, and its requests are counted."""
+def routed_app() -> FastAPI:
+    """The API without a service: what its document tells."""
     app = FastAPI(
         title="deltamesh",
         version=software_version(),
@@ -69,11 +70,18 @@ def make_app(service: Service, measured: ValidatorMetrics | None = None) -> Fast
         redirect_slashes=False,
         responses={400: {"model": ErrorBody, "description": "The request is not understood."}},
     )
-    app.state.service = service
-    keep_reading(app, service)
     handle_errors(app)
     for router in ROUTERS:
         app.include_router(router)
+    document_errors(app)
+    return app
+
+
+def make_app(service: Service, measured: ValidatorMetrics | None = None) -> FastAPI:
+    """The API over a service; what is measured of the node is served, and its requests are counted."""
+    app = routed_app()
+    app.state.service = service
+    keep_reading(app, service)
     app.state.metrics = measured = measured or ValidatorMetrics()
     measured.read_service(service)
     app.add_middleware(RequestMeters, metrics=measured)

@@ -44,6 +44,15 @@ class OpenedReport:
     tree: MerkleTree
     """Over item ids and raw consensus vectors."""
 
+    def position_of(self, item: bytes) -> int:
+        """Where an item stands in the batch. Raises ReportNotHeldError."""
+        found = self.positions.get(item)
+        if found is None:
+            raise ReportNotHeldError(
+                f"the report of round {self.header.body.at.round} does not name this item"
+            )
+        return found
+
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""

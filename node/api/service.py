@@ -76,7 +76,7 @@ def _search_setup(genesis: Genesis, settings: Settings, directory: DataDir) -> S
     )
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The service of the app that got the request."""
     return cast(Service, request.app.state.service)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class History:
     validators: list[Identity]
     encoders: list[Identity]
     facts: tuple[fx.RoundCertified, ...]
+    answers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """What encoders revealed, by digest."""
 
     def bodies(self) -> dict[bytes, bytes]:
         """The reports' bodies by digest."""
@@ -59,7 +62,7 @@ def certified_history(rounds: int = 6, shards: int = 1) -> History:
             net.now_ms = slot_start_ms(genesis, round_)
             net.run(shard_round(genesis, round_, shard))
     facts = [fact for fact in net.nodes[validators[0].key].facts if isinstance(fact, fx.RoundCertified)]
-    return History(genesis, validators, encoders, tuple(facts))
+    return History(genesis, validators, encoders, tuple(facts), net.nodes[validators[0].key].blobs)
 
 
 def open_store(folder: Path) -> Store:

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/items", tags=["items"])
 _SPACE_CHARS_MAX: Final = 16
 
 
-class Encoding(StrEnum):
+class VectorForm(StrEnum):
     """How the vector is written."""
 
     FLOAT = "float"
@@ -36,7 +36,7 @@ class Encoding(StrEnum):
 
 
 EmbeddingQuery = Annotated[
-    Encoding, Query(description="float: numbers; base64: little-endian float32; none: leave it out.")
+    VectorForm, Query(description="float: numbers; base64: little-endian float32; none: leave it out.")
 ]
 SpaceQuery = Annotated[
     str,
@@ -59,14 +59,14 @@ def get_item(
     service: ServiceOf,
     reading: ReadingOf,
     item_id: Digest,
-    embedding: EmbeddingQuery = Encoding.FLOAT,
+    embedding: EmbeddingQuery = VectorForm.FLOAT,
     space: SpaceQuery = NEWEST,
 ) -> Response:
     """Submitted items and those of certified rounds, challenge items too. Everything here is public."""
     found = _Found(service, bytes_of(item_id, "item_id"))
     modality = service.genesis.modality.name
     told = None
-    if found.embedding is not None and embedding is not Encoding.NONE:
+    if found.embedding is not None and embedding is not VectorForm.NONE:
         told = _embedding(reading, found.embedding, embedding, space)
     content = found.content(reading) if modality == "text" else None
     item = found.item
@@ -127,8 +127,8 @@ def get_item_proof(service: ServiceOf, reading: ReadingOf, item_id: Digest) -> R
         )
     try:
         report = reading.reports.open(found.record)
-        position = report.positions[found.name]
-    except (ReportNotHeldError, KeyError) as error:
+        position = report.position_of(found.name)
+    except ReportNotHeldError as error:
         attested = ", ".join(vote.validator.hex()[:8] for vote in certified.certificate.attestations[:8])
         raise unknown(
             f"{error}, so the proof cannot be made",
@@ -216,13 +216,13 @@ class _Found:
                     yield record
 
 
-def _embedding(reading: Reading, record: EmbeddingRecord, encoding: Encoding, wanted: str) -> ItemEmbedding:
+def _embedding(reading: Reading, record: EmbeddingRecord, encoding: VectorForm, wanted: str) -> ItemEmbedding:
     space = reading.spaces.open(wanted)
     data = reading.spaces.place(record, space)
     return ItemEmbedding(
         space=space.name,
         dimensions=DIMENSIONS,
         vector=base64(data)
-        if encoding is Encoding.BASE64
+        if encoding is VectorForm.BASE64
         else tuple(map(finite, np.frombuffer(data, "<f4").tolist())),
     )
