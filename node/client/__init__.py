@@ -12,6 +12,7 @@ from node.client.answers import Item, Job, Round, RoundDetail, SearchResult, Sta
 from node.client.async_client import AsyncClient
 from node.client.client import Client
 from node.client.core import Cache
+from node.client.embedding import Embeddings
 from node.client.errors import (
     BadAnswerError,
     ClientError,
@@ -23,7 +24,6 @@ from node.client.errors import (
     TimedOutError,
     UnreachableError,
 )
-from node.client.flows import Embeddings
 from node.client.retrying import Retrying
 from node.client.sse import Event
 from node.client.verification import VerifiedItem

@@ -11,25 +11,28 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from node.client import answers, calls, flows
+from node.client import answers, calls, pages
 from node.client.call import Call, Flow, Work
-from node.client.core import TIMEOUT_S, Cache, Core, checked_digest
+from node.client.core import ANSWER_TIMEOUT_S, Cache, Core, checked_digest
 from node.client.download import Download
+from node.client.embedding import MODEL, TIMEOUT_S, Embeddings, OnEmbedded
 from node.client.errors import ClientError, UnreachableError
 from node.client.events import EVENTS, SILENCE_S, Listening
-from node.client.flows import MODEL, PAGE_ROUNDS, Embeddings, OnEmbedded, checked_next
 from node.client.retrying import Retrying
 from node.client.sse import Event
 from node.client.verification import VerifiedItem
 from node.client.wire import CONNECT_S, Body, client_options, errors_in_words, request_options
+from node.status import PeerStatus
 from protocol.genesis import Genesis
 
 if TYPE_CHECKING:
     from node.bundle import Progress
     from node.certified import OnStep
-    from node.client.answers import Vector
+    from node.client.answers.base import Vector
 
+P = TypeVar("P")
 T = TypeVar("T")
+C = TypeVar("C", int, str)
 
 
 class AsyncClient:
@@ -47,7 +50,7 @@ class AsyncClient:
         network_id: bytes | str | None = None,
         genesis: Genesis | None = None,
         cache: Path | Cache = Cache.HOME,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float = ANSWER_TIMEOUT_S,
         retrying: Retrying | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -77,35 +80,23 @@ class AsyncClient:
         """Canonical genesis, as the server says; its digest is the network id."""
         return await self._ask(calls.genesis())
 
-    async def rounds(self, before: int | None = None) -> AsyncIterator[answers.Round]:
+    def rounds(self, before: int | None = None) -> AsyncIterator[answers.Round]:
         """All shard-rounds, newest first, fetched a page at a time."""
-        while True:
-            page = await self._ask(calls.rounds(PAGE_ROUNDS, before))
-            for one in page.rounds:
-                yield one
-            if page.next_before is None or not page.rounds:
-                return
-            before = checked_next(page.next_before, before)
+        return self._pages(pages.ROUNDS, before)
 
-    async def newest_rounds(self, last: int) -> list[answers.Round]:
+    async def newest_rounds(self, last: int) -> tuple[answers.Round, ...]:
         """The shards of the `last` newest rounds, newest first."""
-        return await self._run(flows.rounds(last))
+        return await self._run(pages.newest_rounds(last))
 
     async def round(self, number: int) -> answers.RoundDetail:
         """One round: steps, scores, who attested, disputes."""
         return await self._ask(calls.round_(number))
 
-    async def epochs(self, before: int | None = None) -> AsyncIterator[answers.EpochEntry]:
+    def epochs(self, before: int | None = None) -> AsyncIterator[answers.Epoch]:
         """All epochs, newest first, fetched a page at a time."""
-        while True:
-            page = await self._ask(calls.epochs(PAGE_ROUNDS, before))
-            for one in page.epochs:
-                yield one
-            if page.next_before is None or not page.epochs:
-                return
-            before = checked_next(page.next_before, before)
+        return self._pages(pages.EPOCHS, before)
 
-    async def epoch(self, number: int) -> answers.EpochEntry:
+    async def epoch(self, number: int) -> answers.EpochDetail:
         """One epoch's record and members."""
         return await self._ask(calls.epoch(number))
 
@@ -117,29 +108,29 @@ class AsyncClient:
         """Canonical EncoderTable of an epoch."""
         return await self._ask(calls.epoch_encoders(number))
 
-    async def encoders(self) -> answers.EncoderList:
-        """The encoders of the newest epoch and how they do."""
-        return await self._ask(calls.encoders())
+    def encoders(self) -> AsyncIterator[answers.Encoder]:
+        """The encoders of the newest epoch and how they do, in key order."""
+        return self._pages(pages.ENCODERS)
 
     async def encoder(self, public_key: bytes | str, rounds: int = 100) -> answers.EncoderHistory:
         """One encoder, and how it did over the newest rounds."""
         return await self._ask(calls.encoder(checked_digest(public_key, "key"), rounds))
 
-    async def validators(self) -> answers.ValidatorList:
-        """The validators of the newest epoch."""
-        return await self._ask(calls.validators())
+    def validators(self) -> AsyncIterator[answers.Validator]:
+        """The validators of the newest epoch, in key order."""
+        return self._pages(pages.VALIDATORS)
 
-    async def evidence(self) -> answers.EvidenceList:
-        """Proofs of misbehaviour."""
-        return await self._ask(calls.evidence())
+    def evidence(self) -> AsyncIterator[answers.Evidence]:
+        """Proofs of misbehaviour, newest first."""
+        return self._pages(pages.EVIDENCE)
 
-    async def disputes(self, round: int | None = None) -> answers.DisputeList:
-        """Refusals of reports, of one round or the newest."""
-        return await self._ask(calls.disputes(round))
+    def disputes(self, round: int | None = None) -> AsyncIterator[answers.Dispute]:
+        """Refusals of reports, of one round or of all, newest first."""
+        return self._pages(pages.disputes_of(round))
 
-    async def peers(self) -> answers.PeerList:
-        """Whom the validator is connected to."""
-        return await self._ask(calls.peers())
+    def peers(self) -> AsyncIterator[PeerStatus]:
+        """Whom the validator is connected to, in key order."""
+        return self._pages(pages.PEERS)
 
     # -- embeddings ------------------------------------------------------------------------------------------
 
@@ -153,18 +144,22 @@ class AsyncClient:
         *,
         verify: bool = False,
         model: str = MODEL,
+        timeout_s: float = TIMEOUT_S,
         on_embedded: OnEmbedded | None = None,
     ) -> Embeddings:
         """Embed texts, and wait until they are certified. They become public in the reports of their rounds.
 
-        With `verify`, each vector is checked to be the certified one of that very text, believing nothing the
-        server says. Raises VerificationFailed, ClientError.
+        `timeout_s` bounds the wait; what is queued by then is certified all the same. With `verify`, each
+        vector is checked to be the certified one of that very text, believing nothing the server says.
+        Raises VerificationFailed, ClientError.
         """
-        return await self._run(self._core.embed(texts, model, verify, on_embedded))
+        return await self._run(self._core.embed(texts, model, verify, timeout_s, on_embedded))
 
-    async def submit(self, texts: Sequence[str], *, model: str = MODEL) -> answers.Job:
-        """Embed texts without waiting; `job` tells what became of them."""
-        return await self._ask(calls.submit(texts, model))
+    async def submit(
+        self, texts: Sequence[str], *, model: str = MODEL
+    ) -> answers.EmbeddingList | answers.Job:
+        """Embed texts without waiting: what is certified already, or a job; `job` tells what became of it."""
+        return await self._ask(calls.embed(texts, model, 0))
 
     async def job(self, job_id: str) -> answers.Job:
         """How far an embedding has come."""
@@ -233,6 +228,16 @@ class AsyncClient:
                 await anyio.sleep(listening.pause_s(UnreachableError("the event stream ended: try again")))
 
     # -- how -------------------------------------------------------------------------------------------------
+
+    async def _pages(self, listed: pages.Pages[P, T, C], first: C | None = None) -> AsyncIterator[T]:
+        cursor = first
+        while True:
+            page = await self._ask(listed.call(cursor))
+            for one in listed.entries(page):
+                yield one
+            cursor = listed.after(page, cursor)
+            if cursor is None:
+                return
 
     async def _run(self, flow: Flow[T]) -> T:
         """Do what a flow asks for, one after the other."""

@@ -55,14 +55,15 @@ def ask(step: Call[T] | Work[T]) -> Flow[T]:
 
 
 def json_of(kind: type[T]) -> Callable[[bytes], T]:
-    """A reader of JSON of one shape; fields it does not know are left out, so that servers may grow."""
+    """A reader of JSON of one shape; fields it does not know are passed over, so that servers may grow."""
+    name = getattr(kind, "__name__", "answer")
 
     def read(data: bytes) -> T:
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadAnswerError(
-                f"the answer is no {kind.__name__} ({error}): is this the API of a deltamesh validator, "
+                f"the answer is no {name} ({error}): is this the API of a deltamesh validator, "
                 "of this release?"
             ) from None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from node.bundle import BUNDLE_BYTES_MAX
 from node.client import answers
+from node.client.answers.base import A
 from node.client.call import Call, json_of, raw
 from protocol.epochs.learnt import MOMENTS_BYTES_MAX
 from protocol.epochs.record import RECORD_BYTES_MAX, TABLE_BYTES_MAX
@@ -15,10 +16,10 @@ from protocol.genesis import GENESIS_BYTES_MAX
 from protocol.modalities import ITEM_BYTES_MAX
 
 if TYPE_CHECKING:
-    from node.client.answers import Vector
+    from node.client.answers.base import Vector
 
-EMBED_TIMEOUT_S: Final = 600.0
-"""An embedding waits for a round to be certified, or for several where the queue is long."""
+EMBED_TIMEOUT_S: Final = 60.0
+"""Beyond what a certificate is waited for: hundreds of vectors are put together, too."""
 BUNDLE_TIMEOUT_S: Final = 3600.0
 CERTIFIED_RECORD_BYTES_MAX: Final = 2 * RECORD_BYTES_MAX
 DOCUMENT_BYTES_MAX: Final = 64 << 20
@@ -66,9 +67,9 @@ def epochs(limit: int, before: int | None = None) -> Call[answers.EpochPage]:
     return _get("/v1/epochs", answers.EpochPage, limit=limit, before=before, bytes_max=DOCUMENT_BYTES_MAX)
 
 
-def epoch(number: int) -> Call[answers.EpochEntry]:
+def epoch(number: int) -> Call[answers.EpochDetail]:
     """One epoch."""
-    return _get(f"/v1/epochs/{number:d}", answers.EpochEntry, bytes_max=DOCUMENT_BYTES_MAX)
+    return _get(f"/v1/epochs/{number:d}", answers.EpochDetail, bytes_max=DOCUMENT_BYTES_MAX)
 
 
 def epoch_record(number: int) -> Call[bytes]:
@@ -86,9 +87,9 @@ def epoch_moments(number: int) -> Call[bytes]:
     return _raw(f"/v1/epochs/{number:d}/moments", MOMENTS_BYTES_MAX)
 
 
-def encoders() -> Call[answers.EncoderList]:
-    """All encoders of the newest epoch."""
-    return _get("/v1/encoders", answers.EncoderList, bytes_max=DOCUMENT_BYTES_MAX)
+def encoders(limit: int, after: str | None = None) -> Call[answers.EncoderPage]:
+    """One page of the encoders of the newest epoch, in key order."""
+    return _get("/v1/encoders", answers.EncoderPage, limit=limit, after=after)
 
 
 def encoder(public_key: bytes, rounds: int) -> Call[answers.EncoderHistory]:
@@ -97,24 +98,24 @@ def encoder(public_key: bytes, rounds: int) -> Call[answers.EncoderHistory]:
     return _get(path, answers.EncoderHistory, rounds=rounds, bytes_max=DOCUMENT_BYTES_MAX)
 
 
-def validators() -> Call[answers.ValidatorList]:
-    """All validators of the newest epoch."""
-    return _get("/v1/validators", answers.ValidatorList)
+def validators(limit: int, after: str | None = None) -> Call[answers.ValidatorPage]:
+    """One page of the validators of the newest epoch, in key order."""
+    return _get("/v1/validators", answers.ValidatorPage, limit=limit, after=after)
 
 
-def evidence() -> Call[answers.EvidenceList]:
-    """Proofs of misbehaviour."""
-    return _get("/v1/evidence", answers.EvidenceList)
+def peers(limit: int, after: str | None = None) -> Call[answers.PeerPage]:
+    """One page of whom the validator is connected to, in key order."""
+    return _get("/v1/peers", answers.PeerPage, limit=limit, after=after)
 
 
-def disputes(round_: int | None) -> Call[answers.DisputeList]:
-    """Refusals of reports."""
-    return _get("/v1/disputes", answers.DisputeList, round=round_)
+def evidence(limit: int, before: int | None = None) -> Call[answers.EvidencePage]:
+    """One page of proofs of misbehaviour, newest first."""
+    return _get("/v1/evidence", answers.EvidencePage, limit=limit, before=before)
 
 
-def peers() -> Call[answers.PeerList]:
-    """Whom the validator is connected to."""
-    return _get("/v1/peers", answers.PeerList)
+def disputes(round_: int | None, limit: int, before: int | None = None) -> Call[answers.DisputePage]:
+    """One page of refusals of reports, of one round or of all, newest first."""
+    return _get("/v1/disputes", answers.DisputePage, round=round_, limit=limit, before=before)
 
 
 def bundle(digest: bytes) -> Call[int]:
@@ -129,30 +130,17 @@ def bundle(digest: bytes) -> Call[int]:
     )
 
 
-def embed(texts: Sequence[str], model: str) -> Call[answers.EmbeddingList]:
-    """Embed texts, and wait until they are certified."""
-    body = {"model": model, "input": list(texts), "encoding_format": "base64"}
+def embed(texts: Sequence[str], model: str, wait_s: int) -> Call[answers.EmbeddingList | answers.Job]:
+    """Embed texts: certified within `wait_s`, or a job that goes on. The same texts have the same job."""
+    either: Any = answers.EmbeddingList | answers.Job
     return Call(
         "POST",
         "/v1/embeddings",
-        json_of(answers.EmbeddingList),
-        body=body,
+        json_of(either),
+        body={"model": model, "input": list(texts), "encoding_format": "base64"},
+        headers={"Prefer": f"respond-async, wait={wait_s:d}"},
         bytes_max=DOCUMENT_BYTES_MAX,
-        timeout_s=EMBED_TIMEOUT_S,
-    )
-
-
-def submit(texts: Sequence[str], model: str) -> Call[answers.Job]:
-    """Embed texts without waiting."""
-    body = {"model": model, "input": list(texts), "encoding_format": "base64"}
-    headers = {"Prefer": "respond-async"}
-    return Call(
-        "POST",
-        "/v1/embeddings",
-        json_of(answers.Job),
-        body=body,
-        headers=headers,
-        bytes_max=DOCUMENT_BYTES_MAX,
+        timeout_s=wait_s + EMBED_TIMEOUT_S,
     )
 
 
@@ -183,9 +171,7 @@ def search(
     return Call("POST", "/v1/search", json_of(answers.SearchResult), body=body)
 
 
-def _get(
-    path: str, kind: type[answers.A], *, bytes_max: int | None = None, **params: str | int | None
-) -> Call[answers.A]:
+def _get(path: str, kind: type[A], *, bytes_max: int | None = None, **params: str | int | None) -> Call[A]:
     given = {name: value for name, value in params.items() if value is not None}
     found = Call("GET", path, json_of(kind), given)
     return found if bytes_max is None else Call("GET", path, json_of(kind), given, bytes_max=bytes_max)

@@ -10,25 +10,28 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
 
-from node.client import answers, calls, flows
+from node.client import answers, calls, pages
 from node.client.call import Call, Flow, Work
-from node.client.core import TIMEOUT_S, Cache, Core, checked_digest
+from node.client.core import ANSWER_TIMEOUT_S, Cache, Core, checked_digest
 from node.client.download import Download
+from node.client.embedding import MODEL, TIMEOUT_S, Embeddings, OnEmbedded
 from node.client.errors import ClientError, UnreachableError
 from node.client.events import EVENTS, SILENCE_S, Listening
-from node.client.flows import MODEL, PAGE_ROUNDS, Embeddings, OnEmbedded, checked_next
 from node.client.retrying import Retrying
 from node.client.sse import Event
 from node.client.verification import VerifiedItem
 from node.client.wire import CONNECT_S, Body, client_options, errors_in_words, request_options
+from node.status import PeerStatus
 from protocol.genesis import Genesis
 
 if TYPE_CHECKING:
     from node.bundle import Progress
     from node.certified import OnStep
-    from node.client.answers import Vector
+    from node.client.answers.base import Vector
 
+P = TypeVar("P")
 T = TypeVar("T")
+C = TypeVar("C", int, str)
 
 
 class Client:
@@ -46,7 +49,7 @@ class Client:
         network_id: bytes | str | None = None,
         genesis: Genesis | None = None,
         cache: Path | Cache = Cache.HOME,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float = ANSWER_TIMEOUT_S,
         retrying: Retrying | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -78,31 +81,21 @@ class Client:
 
     def rounds(self, before: int | None = None) -> Iterator[answers.Round]:
         """All shard-rounds, newest first, fetched a page at a time."""
-        while True:
-            page = self._ask(calls.rounds(PAGE_ROUNDS, before))
-            yield from page.rounds
-            if page.next_before is None or not page.rounds:
-                return
-            before = checked_next(page.next_before, before)
+        return self._pages(pages.ROUNDS, before)
 
-    def newest_rounds(self, last: int) -> list[answers.Round]:
+    def newest_rounds(self, last: int) -> tuple[answers.Round, ...]:
         """The shards of the `last` newest rounds, newest first."""
-        return self._run(flows.rounds(last))
+        return self._run(pages.newest_rounds(last))
 
     def round(self, number: int) -> answers.RoundDetail:
         """One round: steps, scores, who attested, disputes."""
         return self._ask(calls.round_(number))
 
-    def epochs(self, before: int | None = None) -> Iterator[answers.EpochEntry]:
+    def epochs(self, before: int | None = None) -> Iterator[answers.Epoch]:
         """All epochs, newest first, fetched a page at a time."""
-        while True:
-            page = self._ask(calls.epochs(PAGE_ROUNDS, before))
-            yield from page.epochs
-            if page.next_before is None or not page.epochs:
-                return
-            before = checked_next(page.next_before, before)
+        return self._pages(pages.EPOCHS, before)
 
-    def epoch(self, number: int) -> answers.EpochEntry:
+    def epoch(self, number: int) -> answers.EpochDetail:
         """One epoch's record and members."""
         return self._ask(calls.epoch(number))
 
@@ -114,29 +107,29 @@ class Client:
         """Canonical EncoderTable of an epoch."""
         return self._ask(calls.epoch_encoders(number))
 
-    def encoders(self) -> answers.EncoderList:
-        """The encoders of the newest epoch and how they do."""
-        return self._ask(calls.encoders())
+    def encoders(self) -> Iterator[answers.Encoder]:
+        """The encoders of the newest epoch and how they do, in key order."""
+        return self._pages(pages.ENCODERS)
 
     def encoder(self, public_key: bytes | str, rounds: int = 100) -> answers.EncoderHistory:
         """One encoder, and how it did over the newest rounds."""
         return self._ask(calls.encoder(checked_digest(public_key, "key"), rounds))
 
-    def validators(self) -> answers.ValidatorList:
-        """The validators of the newest epoch."""
-        return self._ask(calls.validators())
+    def validators(self) -> Iterator[answers.Validator]:
+        """The validators of the newest epoch, in key order."""
+        return self._pages(pages.VALIDATORS)
 
-    def evidence(self) -> answers.EvidenceList:
-        """Proofs of misbehaviour."""
-        return self._ask(calls.evidence())
+    def evidence(self) -> Iterator[answers.Evidence]:
+        """Proofs of misbehaviour, newest first."""
+        return self._pages(pages.EVIDENCE)
 
-    def disputes(self, round: int | None = None) -> answers.DisputeList:
-        """Refusals of reports, of one round or the newest."""
-        return self._ask(calls.disputes(round))
+    def disputes(self, round: int | None = None) -> Iterator[answers.Dispute]:
+        """Refusals of reports, of one round or of all, newest first."""
+        return self._pages(pages.disputes_of(round))
 
-    def peers(self) -> answers.PeerList:
-        """Whom the validator is connected to."""
-        return self._ask(calls.peers())
+    def peers(self) -> Iterator[PeerStatus]:
+        """Whom the validator is connected to, in key order."""
+        return self._pages(pages.PEERS)
 
     # -- embeddings ------------------------------------------------------------------------------------------
 
@@ -150,18 +143,20 @@ class Client:
         *,
         verify: bool = False,
         model: str = MODEL,
+        timeout_s: float = TIMEOUT_S,
         on_embedded: OnEmbedded | None = None,
     ) -> Embeddings:
         """Embed texts, and wait until they are certified. They become public in the reports of their rounds.
 
-        With `verify`, each vector is checked to be the certified one of that very text, believing nothing the
-        server says. Raises VerificationFailed, ClientError.
+        `timeout_s` bounds the wait; what is queued by then is certified all the same. With `verify`, each
+        vector is checked to be the certified one of that very text, believing nothing the server says.
+        Raises VerificationFailed, ClientError.
         """
-        return self._run(self._core.embed(texts, model, verify, on_embedded))
+        return self._run(self._core.embed(texts, model, verify, timeout_s, on_embedded))
 
-    def submit(self, texts: Sequence[str], *, model: str = MODEL) -> answers.Job:
-        """Embed texts without waiting; `job` tells what became of them."""
-        return self._ask(calls.submit(texts, model))
+    def submit(self, texts: Sequence[str], *, model: str = MODEL) -> answers.EmbeddingList | answers.Job:
+        """Embed texts without waiting: what is certified already, or a job; `job` tells what became of it."""
+        return self._ask(calls.embed(texts, model, 0))
 
     def job(self, job_id: str) -> answers.Job:
         """How far an embedding has come."""
@@ -229,6 +224,15 @@ class Client:
                 time.sleep(listening.pause_s(UnreachableError("the event stream ended: try again")))
 
     # -- how -------------------------------------------------------------------------------------------------
+
+    def _pages(self, listed: pages.Pages[P, T, C], first: C | None = None) -> Iterator[T]:
+        cursor = first
+        while True:
+            page = self._ask(listed.call(cursor))
+            yield from listed.entries(page)
+            cursor = listed.after(page, cursor)
+            if cursor is None:
+                return
 
     def _run(self, flow: Flow[T]) -> T:
         """Do what a flow asks for, one after the other."""

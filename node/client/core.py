@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from node.client import calls, flows
-from node.client.answers import EmbeddedItem, Item
+from node.client import calls, embedding
+from node.client.answers import Item
 from node.client.call import Flow, ask, printable
 from node.client.chain_cache import cache_home
-from node.client.errors import BadAnswerError, ClientError, NotFoundError
-from node.client.flows import Embeddings, OnEmbedded
+from node.client.embedding import Embeddings, OnEmbedded
+from node.client.errors import ClientError, NotFoundError
 from node.client.retrying import Retrying
 from node.client.verification import Claim, VerifiedItem, Verifier
 from node.client.wire import base_url
@@ -26,7 +26,7 @@ from protocol.items import item_id as name_of
 if TYPE_CHECKING:
     from node.certified import OnStep
 
-TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S: Final = 30.0
 
 
 class Cache(Enum):
@@ -70,17 +70,17 @@ class Core:
         return self._verifier
 
     def embed(
-        self, texts: Sequence[str], model: str, verify: bool, on_embedded: OnEmbedded | None
+        self, texts: Sequence[str], model: str, verify: bool, timeout_s: float, on_embedded: OnEmbedded | None
     ) -> Flow[Embeddings]:
         """Embed texts; verified, each is checked to be the certified embedding of that very text."""
         contents = _contents(texts) if verify else []
         verifier = self.verifier if verify else None
-        found = yield from flows.embed(texts, model, on_embedded)
+        found = yield from embedding.embed(texts, model, timeout_s, on_embedded)
         if verifier is None:
             return found
         verified = []
         for content, item, vector in zip(contents, found.items, found.vectors, strict=True):
-            report = _report_of(item)
+            report = bytes.fromhex(item.certificate)
             # The id is computed here: the server may not choose which item it proves.
             claim = Claim(name_of(content), content, report, vector, found.space)
             verified.append((yield from verifier.verify(claim)))
@@ -99,7 +99,7 @@ class Core:
                 f"item {name.hex()[:16]} is {printable(told.state[:20])} and has no embedding here: ask "
                 "again once its round is certified"
             )
-        report = None if told.certificate is None else checked_digest(told.certificate, "certificate's id")
+        report = None if told.certificate is None else bytes.fromhex(told.certificate)
         claim = Claim(name, content, report, told.embedding.values, told.embedding.space)
         return (yield from verifier.verify(claim, on_step))
 
@@ -139,12 +139,6 @@ def _content(name: bytes) -> Flow[bytes | None]:
     except NotFoundError:
         # Its id is what the caller asked about; the content would only tell what it names.
         return None
-
-
-def _report_of(item: EmbeddedItem) -> bytes:
-    if item.certificate is None:
-        raise BadAnswerError(f"item {item.item_id[:16]} came without a certificate: it cannot be verified")
-    return bytes.fromhex(item.certificate)
 
 
 def _folder(cache: Path | Cache) -> Path | None:

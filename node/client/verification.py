@@ -25,8 +25,9 @@ from node.certified import (
     trusted_genesis,
 )
 from node.client import calls
-from node.client.answers import VECTOR_BYTES, Proof, bytes_of
-from node.client.call import Flow, Work, ask
+from node.client.answers import Proof, bytes_of
+from node.client.answers.base import VECTOR_BYTES
+from node.client.call import Flow, Work, ask, printable
 from node.client.chain import Chain
 from node.client.chain_cache import ChainCache
 from node.client.errors import BadAnswerError, ClientError
@@ -42,7 +43,7 @@ from protocol.schedule import ShardRound, is_scheduled
 from protocol.statement import Statement, StatementError, parse
 
 if TYPE_CHECKING:
-    from node.client.answers import Vector
+    from node.client.answers.base import Vector
     from node.shaping import Transform
 
 TOLERANCE: Final = 1e-4
@@ -64,7 +65,7 @@ class Claim:
     """Digest of the report the answer named as certified."""
     vector: Vector | None = None
     """As it was returned; None where only the raw one is wanted."""
-    space: str | int = ""
+    space: str = ""
     """Of `vector`: `raw`, or the number of an epoch, also as `epoch 3`."""
 
 
@@ -237,14 +238,14 @@ class Verifier:
         return data
 
 
-def space_of(told: str | int) -> int | None:
+def space_of(told: str) -> int | None:
     """Epoch of a space as answers name it; None is raw. Raises BadAnswerError."""
-    text = str(told).removeprefix("epoch ")
+    text = told.removeprefix("epoch ")
     if text == "raw":
         return None
     if text.isascii() and text.isdigit() and len(text) < 16:
         return int(text)
-    raise BadAnswerError(f"'{str(told)[:40]}' is no space: an answer names `raw` or an epoch")
+    raise BadAnswerError(f"'{printable(told[:40])}' is no space: an answer names `raw` or an epoch")
 
 
 def _place(proof: Proof, claim: Claim, genesis: Genesis) -> ShardRound:

@@ -3,36 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
+import pytest
 
-from node.certified import ITEM_CHECKS, CheckStep
-from node.client import Cache, Client
+from node.certified import ITEM_CHECKS, Check, CheckStep
+from node.client import Client, ClientError, Embeddings, NotFoundError, VerificationFailed
+from protocol.codec import encode
+from protocol.epochs.agreed import CertifiedRecord
+from protocol.epochs.view import Epoch
 from protocol.items import item_id
-from tests.support.told_by_api import ToldByApi, world
+from protocol.messages import AttestationRef
+from tests.support.genesis import small_network
+from tests.support.lying_api import (
+    BATCH,
+    ITEM,
+    POSITION,
+    at,
+    client_of,
+    only_truth,
+    refusal,
+    shaped_once,
+    verified,
+)
+from tests.support.told_by_api import (
+    ITEMS,
+    Lie,
+    ToldByApi,
+    base64_of,
+    certified_record,
+    make_batch,
+    proof_of,
+    world,
+)
 
+pytestmark = pytest.mark.usefixtures("shaped_once")
+__all__ = ["shaped_once"]
 
-def client_of(told: ToldByApi, cache: Path | Cache = Cache.NONE) -> Client:
-    return Client(
-        "http://validator.test",
-        network_id=world().network_id,
-        cache=cache,
-        transport=httpx.MockTransport(told),
-    )
+# -- the truth ---------------------------------------------------------------------------------------------
 
 
 def test_certified_embedding__passes_every_check_in_order() -> None:
-    told, steps = ToldByApi(), list[CheckStep]()
-    with client_of(told) as client:
-        found = client.verify_item(item_id(world().text.encode()), on_step=steps.append)
+    steps: list[CheckStep] = []
+    with client_of(ToldByApi()) as client:
+        found = client.verify_item(ITEM, on_step=steps.append)
     assert [step.check for step in steps] == list(ITEM_CHECKS)
-    batch = world().batches[-1]
-    assert (found.report, found.at, found.position) == (batch.header.digest, batch.header.body.at, 3)
-    assert found.raw.tobytes() == batch.vectors[3].tobytes()
+    assert found.steps == tuple(steps)
+    only_truth(lambda _, answer: answer)
     assert (found.stake, found.total_stake, found.space_epoch) == (400, 400, 3)
     assert found.difference is not None
     assert found.difference < 1e-6
+
+
+@pytest.mark.parametrize("space", ["raw", "0", "1", "2", "3"])
+def test_vector_of_any_space__is_shaped_again_and_compared(space: str) -> None:
+    found = verified(lambda _, answer: answer, space)
+    assert found.space_epoch == (None if space == "raw" else int(space))
 
 
 def test_embedded_texts__are_verified_one_by_one() -> None:
@@ -42,3 +71,185 @@ def test_embedded_texts__are_verified_one_by_one() -> None:
     assert found.vectors.shape == (4, 1024)
     assert [one.item_id for one in found.verified] == [item_id(text.encode()) for text in texts]
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_content_that_is_kept_no_longer__leaves_out_its_check_alone() -> None:
+    found = verified(at("/content", lambda _: None))
+    assert [step.check for step in found.steps] == [one for one in ITEM_CHECKS if one is not Check.ITEM]
+
+
+def test_nothing_to_trust__is_said() -> None:
+    with (
+        Client("http://validator.test", transport=httpx.MockTransport(ToldByApi())) as client,
+        pytest.raises(ClientError, match="which network you trust"),
+    ):
+        client.verify_item(ITEM)
+
+
+# -- lies, one by one --------------------------------------------------------------------------------------
+
+
+def test_vector_of_another_item__is_refused() -> None:
+    other = item_id(BATCH.items[4])
+    shaped = base64_of(world().shaped(other, 3).tobytes())
+    lie = at(ITEM.hex(), lambda answer: {**answer, "embedding": {**answer["embedding"], "vector": shaped}})
+    assert refusal(lie) is Check.VECTOR
+    raw = base64_of(BATCH.vectors[4].tobytes())
+    lie = at(ITEM.hex(), lambda answer: {**answer, "embedding": {**answer["embedding"], "vector": raw}})
+    assert refusal(lie, "raw") is Check.VECTOR
+    assert refusal(at("/proof", lambda answer: {**answer, "vector": raw})) is Check.PROOF
+
+
+def test_proof_of_another_item_under_this_name__is_refused() -> None:
+    other = proof_of(world(), item_id(BATCH.items[4]))
+    assert refusal(at("/proof", lambda _: other)) is Check.PROOF
+    assert refusal(at("/proof", lambda _: {**other, "item_id": ITEM.hex()})) is Check.PROOF
+
+
+def test_content_that_is_another__is_refused() -> None:
+    assert refusal(at("/content", lambda _: BATCH.items[4])) is Check.ITEM
+
+
+def test_genesis_of_another_network__is_refused() -> None:
+    other, _, _ = small_network(seed="b")
+    assert refusal(at("/genesis", lambda _: other.data)) is Check.NETWORK
+
+
+def test_report_of_another_dealer__is_refused_though_all_attest_it() -> None:
+    there = world()
+    other = next(key for key in there.epochs[3].validators if key != BATCH.header.signer)
+    header = there.sign(other, BATCH.header.body)
+    assert refusal(at("/proof", lambda answer: {**answer, "header": base64_of(header.data)})) is Check.HEADER
+
+
+def test_false_report_that_less_than_two_thirds_attest__is_refused() -> None:
+    there = world()
+    false = make_batch(
+        there.genesis, there.seeds, there.epochs[3], list(BATCH.items), BATCH.vectors[::-1].copy()
+    )
+    votes = false.certificate.attestations
+    for attestations in (votes[:2], (), (*votes[:2], votes[1]), BATCH.certificate.attestations):
+        certificate = msgspec.structs.replace(false.certificate, attestations=attestations)
+        told = {
+            **proof_of(there, ITEM),
+            "vector": base64_of(false.vectors[POSITION].tobytes()),
+            "merkle_proof": [sibling.hex() for sibling in false.tree.proof(POSITION)],
+            "header": base64_of(false.header.data),
+            "certificate": base64_of(encode(certificate)),
+        }
+
+        def lie(path: str, answer: Any, told: Any = told) -> Any:
+            if path.endswith("/proof"):
+                return told
+            return (
+                {**answer, "certificate": false.header.digest.hex()} if path.endswith(ITEM.hex()) else answer
+            )
+
+        assert refusal(lie) is Check.CERTIFICATE
+
+
+def test_record_of_strangers__is_refused() -> None:
+    there = world()
+    stranger, people, _ = small_network(seed="b")
+    forged = {person.key: person.seed for person in people}
+    honest = there.records[1]
+    votes = certified_record(there.genesis, forged, Epoch.first(stranger), there.epochs[1]).certificate
+    assert refusal(at("/1/record", lambda _: encode(CertifiedRecord(honest.record, votes)))) is Check.EPOCH
+    few = msgspec.structs.replace(honest.certificate, precommits=honest.certificate.precommits[:2])
+    assert refusal(at("/1/record", lambda _: encode(CertifiedRecord(honest.record, few)))) is Check.EPOCH
+    copied = tuple(
+        AttestationRef(one.validator, honest.certificate.precommits[0].signature)
+        for one in honest.certificate.precommits
+    )
+    same = msgspec.structs.replace(honest.certificate, precommits=copied)
+    assert refusal(at("/1/record", lambda _: encode(CertifiedRecord(honest.record, same)))) is Check.EPOCH
+
+
+def test_record_that_is_another__is_refused() -> None:
+    records = world().records
+    for end, other in (("/1/record", 2), ("/2/record", 1), ("/3/record", 2)):
+        assert refusal(at(end, lambda _, other=other: encode(records[other]))) is Check.EPOCH
+
+
+def test_moments_that_are_others__are_refused() -> None:
+    assert refusal(at("/moments", lambda answer: answer[:-1] + b"\x01")) is Check.VECTOR
+    assert refusal(at("/moments", lambda _: b"")) is Check.VECTOR
+
+
+def test_space_that_the_vector_is_not_of__is_refused() -> None:
+    for space in ("epoch 0", "epoch 1", "raw"):
+        lie = at(
+            ITEM.hex(), lambda answer, s=space: {**answer, "embedding": {**answer["embedding"], "space": s}}
+        )
+        assert refusal(lie) is Check.VECTOR
+    lie = at(
+        ITEM.hex(), lambda answer: {**answer, "embedding": {**answer["embedding"], "space": "epoch 70000"}}
+    )
+    assert refusal(lie) is Check.EPOCH
+    lie = at(
+        ITEM.hex(), lambda answer: {**answer, "embedding": {**answer["embedding"], "space": "epoch 60000"}}
+    )
+    with pytest.raises(NotFoundError):
+        verified(lie)
+
+
+def test_text_that_was_not_asked_for__is_refused() -> None:
+    asked, other = world().text, BATCH.items[4].decode()
+
+    def embed(lie: Lie) -> Embeddings:
+        with client_of(ToldByApi(lie=lie)) as client:
+            return client.embed([asked], verify=True)
+
+    elsewhere = ToldByApi().embeddings([other])
+    with pytest.raises(VerificationFailed):
+        embed(at("/embeddings", lambda _: elsewhere))
+    network = {"deltamesh": {**elsewhere["deltamesh"], "network_id": "00" * 32}}
+    with pytest.raises(ClientError, match="another network"):
+        embed(at("/embeddings", lambda answer: {**ToldByApi().embeddings([asked]), **network}))
+
+
+def test_proofs_of_all_items__differ_and_hold() -> None:
+    with client_of(ToldByApi()) as client:
+        found = [client.verify_item(item_id(item), space="raw") for item in BATCH.items]
+    assert [one.position for one in found] == list(range(ITEMS))
+
+
+# -- what is kept ------------------------------------------------------------------------------------------
+
+
+def asked_with(folder: Path, told: ToldByApi, space: str = "newest") -> list[str]:
+    """Paths of what a new client with this folder asks for, beside the item."""
+    with client_of(told, folder) as client:
+        client.verify_item(ITEM, space=space)
+    return [path for path in told.paths if "items" not in path]
+
+
+def test_second_client__fetches_nothing_that_is_known(tmp_path: Path) -> None:
+    records = [f"/v1/epochs/{number}/record" for number in (1, 2, 3)]
+    assert asked_with(tmp_path, ToldByApi()) == ["/v1/genesis", *records, "/v1/epochs/3/moments"]
+    assert asked_with(tmp_path, ToldByApi()) == []
+
+
+def test_older_epoch__is_fetched_again_and_known_by_its_digest(tmp_path: Path) -> None:
+    asked_with(tmp_path, ToldByApi(), "raw")
+    assert asked_with(tmp_path, ToldByApi(), "2") == ["/v1/epochs/2/record", "/v1/epochs/2/moments"]
+    told = ToldByApi(lie=at("/2/record", lambda _: encode(world().records[1])))
+    with pytest.raises(VerificationFailed, match="not the record of epoch 2"):
+        asked_with(tmp_path, told, "2")
+
+
+def test_damaged_cache__is_fetched_anew(tmp_path: Path) -> None:
+    asked_with(tmp_path, ToldByApi())
+    (folder,) = tmp_path.iterdir()
+    whole = (folder / "chain").read_bytes()
+    for data in (b"", whole[:-1], whole[:40] + b"x" + whole[41:], whole[:33]):
+        (folder / "chain").write_bytes(data)
+        (moments,) = folder.glob("moments-*")
+        moments.write_bytes(data)
+        assert len(asked_with(tmp_path, ToldByApi())) == 5
+    assert sorted(path.name[:7] for path in folder.iterdir()) == ["chain", "moments"]
+
+
+def test_cache_that_cannot_be_written__is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    assert len(asked_with(tmp_path / "file", ToldByApi())) == 5
