@@ -5,6 +5,7 @@ import { get } from "./api.js";
 const ROUNDS_MAX = 60;
 const DETAILS_MAX = 12;
 const REFETCH_MS = 300;
+const REFRESHED = 4;
 
 /** Rounds newest first, details of a few, the newest status; `changed` is told after every change. */
 export class Network {
@@ -17,6 +18,7 @@ export class Network {
     this.epochEvents = 0; // grows when tables of encoders may have changed
     this.findingEvents = 0; // grows when evidence or a dispute arrived
     this.skew_ms = 0;
+    this.refreshing = false;
   }
 
   /** The node's time: a phone's clock may be minutes off. */
@@ -45,8 +47,9 @@ export class Network {
         this.takeStep(data);
         break;
       case "certified":
-        this.takeRound({ ...this.row(data.round, data.shard), ...data, state: "certified", updated_ms: this.now() });
+        this.takeRound({ ...this.row(data.round, data.shard), ...data, state: "certified", updated_ms: this.row(data.round, data.shard)?.updated_ms ?? this.now() });
         this.refetch(data.round);
+        this.refresh();
         break;
       case "epoch":
         this.epochEvents += 1;
@@ -65,6 +68,21 @@ export class Network {
         return;
     }
     this.changed();
+  }
+
+  /** Ask for the newest rows anew: events name neither dealer nor embeddings. One question at a time. */
+  refresh() {
+    if (this.refreshing) return;
+    this.refreshing = true;
+    setTimeout(async () => {
+      this.refreshing = false;
+      try {
+        for (const row of (await get(`/v1/rounds?limit=${REFRESHED}`)).rounds) this.takeRound(row);
+        this.changed();
+      } catch {
+        // told by the line when the node is gone
+      }
+    }, REFETCH_MS);
   }
 
   takeStatus(status) {
@@ -111,6 +129,11 @@ export class Network {
     const ms = row.updated_ms - this.startsMs(row.round);
     // What was caught up later says nothing about the round.
     return row.state === "certified" && ms > 0 && ms < 2 * this.status.slot_ms ? ms : NaN;
+  }
+
+  /** The same of a round the node has said something about: others are not asked for. */
+  followed(round) {
+    return this.rounds.has(round) ? this.detail(round) : null;
   }
 
   /** The document of a round, if it is here; asks for it if not. */

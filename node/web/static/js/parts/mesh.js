@@ -5,6 +5,7 @@ import { clipped, plural, short } from "../format.js";
 
 const SIZE = 640;
 const MIDDLE = SIZE / 2;
+const INSET = 28;
 const RINGS = { validator: 130, encoder: 255 };
 const DRAWN_MAX = 160;
 
@@ -23,7 +24,7 @@ export function mesh(me, members) {
   const label = `This validator is connected to ${connected} of ${plural(all.length, "member")}; the tables below name them.`;
   const picture = svg(
     "svg",
-    { viewBox: `0 0 ${SIZE} ${SIZE}`, class: "mesh", role: "img", "aria-label": label },
+    { viewBox: `${INSET} ${INSET} ${SIZE - 2 * INSET} ${SIZE - 2 * INSET}`, class: "mesh", role: "img", "aria-label": label },
     Object.values(RINGS).map((radius) => svg("circle", { class: "orbit", cx: MIDDLE, cy: MIDDLE, r: radius })),
     edges,
     nodes,

@@ -17,7 +17,11 @@ export function askView(place, network) {
   const warning = el("p", { id: "public", class: "warning" }, el("strong", {}, "What you submit becomes public."), " It appears, readable by anyone and for good, in the report of the round that embeds it. Do not send what is private.");
   const form = el("form", { class: "ask" }, el("label", { for: "text" }, "Text"), field, warning, el("div", { class: "row" }, go), fault);
   const list = el("div", { class: "asks", "aria-live": "polite" });
-  place.append(el("h1", {}, "Ask"), el("p", { class: "soft lead" }, "The network embeds your text in its next round. You get one consensus embedding of 1,024 numbers, and a certificate that anyone can check. Texts it knows already are answered at once."), form, list);
+  place.append(el("h1", {}, "Ask"), el("p", { class: "soft lead" }, "The network embeds your text in its next round. You get one consensus embedding of 1,024 numbers, and a certificate that anyone can check. Texts it knows already are answered at once."),
+    form,
+    list,
+    el("section", { class: "program", "aria-labelledby": "program-title" }, el("h2", { id: "program-title" }, "From a program"), el("p", { class: "soft" }, "The same over HTTP, as OpenAI\u2019s clients speak it:"), el("pre", {}, el("code", {}, `curl ${location.origin}/v1/embeddings -H 'Content-Type: application/json' \\\n  -d '{"input": "Some words to embed"}'`))),
+  );
 
   let asks = keptAsks(); // [{id, text, at_ms, answer, failure}], newest first
   let line = null;
@@ -65,7 +69,7 @@ export function askView(place, network) {
   function update() {
     const status = network.status;
     const pending = asks.some((one) => one.id && !one.answer && !one.failure);
-    const detail = pending && status && status.round >= 0 ? network.detail(status.round) : null;
+    const detail = pending && status ? network.followed(status.round) : null;
     fill(list, [asks, detail, pending && status?.round], () => {
       line = null;
       return asks.map((one) => el("article", { class: "asked" }, el("p", { class: "words", dir: "auto" }, one.text), el("p", { class: "soft small" }, "asked ", moment(one.at_ms, network.now())), one.answer ? answered(one.answer) : one.failure ? el("p", { class: "alarm" }, one.failure) : waiting(one, detail)));

@@ -24,7 +24,7 @@ export function encodersView(place, network) {
     const weightiest = Math.max(1e-9, ...found.encoders.map((one) => one.weight ?? 0));
     const best = Math.max(1e-9, ...found.encoders.map((one) => one.score ?? 0));
     const probation = found.encoders.filter((one) => one.probation).length;
-    intro.textContent = `${plural(found.encoders.length, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)} on probation` : ""}. Scores and weights are means over the last 20 scored rounds.`;
+    intro.textContent = `${plural(found.total ?? found.encoders.length, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)} on probation` : ""}. Scores and weights are means over the last 20 scored rounds.${found.next_after ? ` The first ${found.encoders.length} are listed.` : ""}`;
     fill(table, [found, order], () =>
       found.encoders.length
         ? sortable({ caption: "Encoders of this epoch", columns: columnsOf(best, weightiest), rows: found.encoders, order, rowKey: (row) => row.public_key, onOrder: update })

@@ -23,7 +23,7 @@ export function nowView(place, network) {
     const status = network.status;
     if (!status) return fill(headline, "waiting", () => el("p", { class: "waiting" }, "Waiting for the node\u2019s first word"));
     const round = status.round;
-    const detail = round >= 0 ? network.detail(round) : null;
+    const detail = network.followed(round);
     const row = network.row(round, 0);
     fill(headline, [round, row?.state, status.phase, status.epoch], () => head(status, row));
     fill(facts, [status.peers, network.recent(STRIP)], () => figures(network));
