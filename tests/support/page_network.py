@@ -19,7 +19,7 @@ from protocol.statement import Statement
 from tests.support.api import status_of
 from tests.support.certified_history import History, certified_history, record
 from tests.support.epochs import dealer_of
-from tests.support.served_api import served_api
+from tests.support.api_on_port import served_api
 
 ROUNDS = 5
 """Certified before the page opens; the next one is left to the test."""
