@@ -19,7 +19,7 @@ _NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Whose it is,
 def new(
     name: _NameArgument, home: HomeOption = None, network: NetworkOption = None, json_: JsonOption = False
 ) -> None:
-    """Make a token and print it. It is not kept and cannot be shown again; a running node knows it at once."""
+    """Make a token and print it: it cannot be shown again. A running node knows it a second later."""
     from node.api.guard.tokens import new_token
 
     token = new_token(_file(home, network), name)

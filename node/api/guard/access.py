@@ -70,7 +70,7 @@ def token_in(header: bytes) -> str | None:
 
 
 def needs_none(path: str) -> bool:
-    """Whether all may read this: health, and the page, which is the same on every node and asks for a token."""
+    """Whether all may read this: health, and the page, which is the same everywhere and asks for a token."""
     return path in (HEALTH, PAGE) or path.startswith(ASSETS)
 
 
