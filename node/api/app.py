@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
 
 from node.api.document import document_errors
 from node.api.embedding.limits import WAITING_MAX
 from node.api.errors import ErrorBody, handle_errors
+from node.api.guard.limits import Limits
+from node.api.guard.stack import guarded
 from node.api.reading import keep_reading
 from node.api.routes import (
     embeddings,
@@ -88,6 +91,13 @@ def make_app(service: Service, measured: ValidatorMetrics | None = None) -> Fast
     measured.queues.watch("embeddings", lambda: _requests_waiting(app), WAITING_MAX)
     app.add_middleware(RequestMeters, metrics=measured)
     return app
+
+
+def make_guarded_app(
+    service: Service, measured: ValidatorMetrics | None = None, limits: Limits | None = None
+) -> ASGIApp:
+    """The API behind its guards, as it is served."""
+    return guarded(make_app(service, measured), service, limits or Limits())
 
 
 def _requests_waiting(app: FastAPI) -> int:

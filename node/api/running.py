@@ -70,13 +70,18 @@ async def open_api(node: Node, state: ApiState) -> AsyncIterator[None]:
     if node.settings.api == OFF:
         yield
         return
+    from node.api.guard.policy import check_reachable
+
+    check_reachable(node.settings, node.directory.root)
     listening = bind(node.settings.api)
-    from node.api.app import make_app
+    from node.api.app import make_guarded_app
     from node.api.service import open_service
 
     with open_service(
         node.genesis, node.settings, node.directory, state.events, state.status, state.wake
     ) as service:
-        async with served(lambda: make_app(service, state.metrics), listening, state.events) as address:
+        async with served(
+            lambda: make_guarded_app(service, state.metrics), listening, state.events
+        ) as address:
             state.address = address
             yield

@@ -7,15 +7,16 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 import trio
 
 from config.errors import ConfigError
+from node.api.guard.limits import Limits
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from node.api.events import EventHub
 
@@ -57,13 +58,13 @@ def address_of(listening: socket.socket) -> str:
 
 @asynccontextmanager
 async def served(
-    make: Callable[[], FastAPI], listening: socket.socket, events: EventHub
+    make: Callable[[], ASGIApp], listening: socket.socket, events: EventHub, limits: Limits | None = None
 ) -> AsyncIterator[str]:
     """Serve an app in a thread until the end of the block; its address. Raises ConfigError.
 
     `make` is called in the thread: importing and building the app takes no time of the node's loop.
     """
-    thread = _ServerThread(make, listening, events)
+    thread = _ServerThread(make, listening, events, limits or Limits())
     address = address_of(listening)
     thread.start()
     try:
@@ -79,7 +80,9 @@ async def served(
 
 
 class _ServerThread(threading.Thread):
-    def __init__(self, make: Callable[[], FastAPI], listening: socket.socket, events: EventHub) -> None:
+    def __init__(
+        self, make: Callable[[], ASGIApp], listening: socket.socket, events: EventHub, limits: Limits
+    ) -> None:
         super().__init__(name="http-api", daemon=True)
         self.started = threading.Event()
         """Set when it serves, or never will."""
@@ -87,6 +90,7 @@ class _ServerThread(threading.Thread):
         self._make = make
         self._listening = listening
         self._events = events
+        self._limits = limits
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: Callable[[], None] = lambda: None
 
@@ -113,18 +117,22 @@ class _ServerThread(threading.Thread):
     async def _serve(self) -> None:
         import uvicorn
 
+        from node.api.guard.connection import protocol_of
+
         app = await asyncio.to_thread(self._make)
         self._loop = asyncio.get_running_loop()
         self._events.attach(self._loop)
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", protocol_of(self._limits)),
             ws="none",
             lifespan="off",
             interface="asgi3",
             # Ours says what matters; uvicorn's would set up logging of its own.
             log_config=None,
+            # What strangers send is nothing to warn of, and no way to fill the log.
+            log_level="error",
             access_log=False,
             server_header=False,
             date_header=True,

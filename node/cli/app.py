@@ -27,6 +27,7 @@ from node.cli import (
     status,
     submit,
     testnet,
+    token,
     verify,
     version,
 )
@@ -89,6 +90,7 @@ app.add_typer(epochs.app, name="epochs")
 app.add_typer(embeddings.app, name="embeddings")
 app.add_typer(gallery.app, name="gallery")
 app.command("verify")(verify.verify)
+app.add_typer(token.app, name="token")
 app.add_typer(testnet.app, name="testnet")
 app.add_typer(plan.app, name="plan")
 app.add_typer(sim.app, name="sim")

@@ -1,0 +1,1 @@
+"""What stands between the network and the API: who may ask, how much, in what form, how slowly."""
