@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from node.spectral_shaping import Doubles, Shaping, Vectors, no_shaping, shaping_from_moments
 from protocol.epochs.learnt import STEPS_PER_UNIT, ConsensusMoments, Group
 from protocol.report import DIMENSIONS
-
-if TYPE_CHECKING:  # torch takes a second to import: only who shapes pays for it
-    from scoring.shaping import Shaping
-
-Vectors = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,16 +21,11 @@ class Transform:
 
     def of(self, centred: bool) -> Shaping:
         """For vectors of an epoch whose record had means, or had none."""
-        import torch
-
-        return self.shaping if centred else replace(self.shaping, mean=torch.from_numpy(self.uncentred))
+        return self.shaping if centred else replace(self.shaping, mean=self.uncentred)
 
     def place(self, raw: Vectors, centred: bool) -> Vectors:
         """Raw vectors [n, D], all of epochs with means or none, at unit norm; NaN without direction."""
-        import torch
-
-        placed: Vectors = self.of(centred).apply(torch.from_numpy(raw.copy())).numpy()
-        return placed
+        return self.of(centred).apply(raw)
 
 
 def transform_of(moments: ConsensusMoments) -> Transform:
@@ -46,10 +34,6 @@ def transform_of(moments: ConsensusMoments) -> Transform:
 
 
 def _shaping(moments: ConsensusMoments) -> Shaping:
-    import torch
-
-    from scoring.shaping import Shaping, no_shaping, shaping_from_moments
-
     group = moments.centred if moments.centred.rows else moments.uncentred
     if not group.rows:
         return no_shaping(DIMENSIONS)
@@ -57,8 +41,7 @@ def _shaping(moments: ConsensusMoments) -> Shaping:
     products[np.triu_indices(DIMENSIONS)] = np.frombuffer(moments.products, "<i8")
     products += np.triu(products, 1).T
     products /= group.rows * STEPS_PER_UNIT**2
-    fitted = shaping_from_moments(torch.from_numpy(_mean(group)), torch.from_numpy(products))
-    return Shaping(torch.from_numpy(_mean(moments.centred)), fitted.transform)
+    return Shaping(_mean(moments.centred), shaping_from_moments(_mean(group), products).transform)
 
 
 def _mean(group: Group) -> Doubles:

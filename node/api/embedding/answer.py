@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from node.api.embedding.jobs import Encoding, Job
-from node.api.embedding.space import PublishedSpace
 from node.api.errors import ApiError
 from node.api.service import Service
-from node.space import SpaceError
+from node.space import Space, SpaceError
 from node.store import CertifiedEmbedding
 
 MODEL: Final = "deltamesh"
@@ -26,7 +25,7 @@ Vector = npt.NDArray[np.float32]
 class Answer:
     """Makes answers in one space. Put together piece by piece: no step holds the lock long."""
 
-    def __init__(self, service: Service, space: PublishedSpace) -> None:
+    def __init__(self, service: Service, space: Space) -> None:
         self._service = service
         self._space = space
 
