@@ -6,7 +6,8 @@ from typing import Final
 
 from node.epochs.history import ReadEpochs
 from node.epochs.learnt_blobs import learnt_of
-from node.shaping import Transform, Vectors, transform_of
+from node.shaping import Transform, transform_of
+from node.spectral_shaping import Vectors
 from node.store import Store
 from protocol.epochs.learnt import LearntError, moments_from
 from protocol.epochs.record import NOTHING

@@ -77,9 +77,8 @@ def _made(cache: Cache, space: bytes, moments: bytes) -> Affine:
     if not moments:
         return identity()
     transform = transform_of(moments_from(moments))
-    exact = np.eye(DIMENSIONS) if transform.matrix is None else transform.matrix
-    matrix = exact.astype(np.float32)
-    made = Affine(transform.mean, transform.uncentred, matrix)
+    matrix = transform.shaping.transform.astype(np.float32)
+    made = Affine(transform.shaping.mean, transform.uncentred, matrix)
     buffer = io.BytesIO()
     np.savez(buffer, mean=made.mean, uncentred=made.uncentred, matrix=matrix)
     path = cache.path(space, SUFFIX)

@@ -15,8 +15,7 @@ from node.gallery.items_table import EVERYTHING, Selection
 from node.gallery.limits import CACHED_SPACES, SPACES_KEPT
 from node.gallery.spaces import choose_space
 from node.gallery.transform import affine_of
-from node.shaping import transform_of
-from node.space import SpaceError
+from node.space import SpaceError, transform_of
 from protocol.epochs.learnt import moments_from
 from protocol.hashing import content_digest
 from tests.support.galleries import drawn, entries, gallery_of, moments_of, texts_of
@@ -40,7 +39,7 @@ def test_affine__is_the_shaping_of_the_epoch(tmp_path: Path, shaped_by_7: bytes)
             cache.transforms.clear()
             for centred, rows in ((True, CENTRED), (False, ROWS)):
                 placed = affine.apply(rows, np.full(len(rows), centred))
-                expected = transform.place(rows, centred)
+                expected = transform.of(centred).apply(rows)
                 np.testing.assert_allclose(placed, expected, atol=2e-6)
         (file,) = cache.folder.glob("*.npz")
         file.write_bytes(file.read_bytes()[:-1000])
@@ -58,8 +57,8 @@ def test_newest_known_space__takes_vectors_of_all_epochs(tmp_path: Path, shaped_
         answer = query(gallery, Query((Term("item 0"),), k=60))
     assert answer.space == "epoch 7"
     transform = transform_of(moments_from(shaped_by_7))
-    early = transform.place(ROWS[:30], False)
-    late = transform.place(CENTRED[30:], True)
+    early = transform.of(False).apply(ROWS[:30])
+    late = transform.of(True).apply(CENTRED[30:])
     cosines = np.concatenate([early, late]) @ early[0]
     names = [f"item {n}" for n in range(30)] + [f"late {n}" for n in range(30)]
     assert texts_of(answer.neighbours) == [names[n] for n in np.argsort(-cosines) if n]

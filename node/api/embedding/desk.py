@@ -13,11 +13,12 @@ from node.api.embedding.answer import Answer
 from node.api.embedding.inputs import items_of_input, units_of
 from node.api.embedding.jobs import FOLDER_NAME, Encoding, Job, Jobs, Served
 from node.api.embedding.limits import THREADS_MAX, WAIT_MS_MAX, WAIT_MS_MIN, WAIT_SLOTS
-from node.api.embedding.space import NewestSpace
 from node.api.embedding.waiting import Certificates
 from node.api.errors import ApiError
 from node.api.service import Service
+from node.api.spaces import Spaces
 from node.clock import now_ms
+from node.space import NEWEST
 from node.store import ItemState, QueueFull
 from protocol.items import item_id
 
@@ -40,9 +41,9 @@ class Progress:
 class EmbeddingDesk:
     """Takes requests for embeddings, waits for what they need, answers. One an API."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, spaces: Spaces) -> None:
         self._service = service
-        self._space = NewestSpace(service.genesis, service.store)
+        self._spaces = spaces
         self._threads = anyio.CapacityLimiter(THREADS_MAX)
         self.certificates = Certificates(service.events)
         self.jobs = Jobs(service.directory.root / FOLDER_NAME)
@@ -65,6 +66,8 @@ class EmbeddingDesk:
         """Until every item is certified; False when the time was over before. Raises ApiError, StoreError."""
         if await self.in_thread(self._is_done, job):
             return True
+        if wait_ms <= 0:
+            return False  # who does not wait needs no place
         with anyio.move_on_after(wait_ms / 1_000):
             async with self.certificates.place():
                 while True:
@@ -142,4 +145,4 @@ class EmbeddingDesk:
         return Progress(done, dealt, len(names))
 
     def _answer(self, job: Job) -> bytes:
-        return Answer(self._service, self._space.get()).of(job)
+        return Answer(self._service, self._spaces.open(NEWEST)).of(job)

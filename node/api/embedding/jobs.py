@@ -79,6 +79,8 @@ class Jobs:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 draft = path.with_suffix(".draft")
                 draft.write_bytes(msgspec.json.encode(job))
+                # The age of a file is that of its job, whatever the file system's clock says.
+                os.utime(draft, ns=(job.created_ms * 1_000_000, job.created_ms * 1_000_000))
                 draft.replace(path)
                 self._drop_old(job.created_ms)
             except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, Final
 
 import anyio
@@ -16,6 +17,7 @@ from node.api.models.embeddings import EmbeddingRequest, EmbeddingResponse, JobA
 from node.api.routes.jobs import DeskOf, job_response
 from node.api.routes.models import check_model
 from node.api.service import ServiceOf
+from node.store import StoreError
 from protocol.report import DIMENSIONS
 
 router = APIRouter(tags=["embeddings"])
@@ -58,10 +60,10 @@ async def create_embeddings(
     wish = preference_of(prefer)
     job = await desk.submit(asked.input, asked.encoding_format)
     wait_ms = min(desk.wait_ms, wish.wait_ms(desk.wait_ms))
-    done = await _done_before(request, desk, job, wait_ms)
-    if done is None:
+    waited = await _wait(request, desk, job, wait_ms)
+    if waited is _Waited.GONE:
         return Response(status_code=CLIENT_GONE)
-    if done:
+    if waited is _Waited.DONE:
         return Response(await desk.answer(job), media_type="application/json")
     await desk.in_thread(desk.jobs.put, job)
     location = {"Location": f"/v1/jobs/{job.id}"}
@@ -77,9 +79,19 @@ async def create_embeddings(
     )
 
 
-async def _done_before(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> bool | None:
-    """Whether the job was done in time; None when the client went away first."""
-    done: bool | None = None
+class _Waited(Enum):
+    """How waiting for a job ended."""
+
+    DONE = "done"
+    LATE = "late"
+    """The time was over before."""
+    GONE = "gone"
+    """The client went away before."""
+
+
+async def _wait(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> _Waited:
+    """Until the job is done, the time is over or the client is gone. Raises ApiError, StoreError."""
+    waited, failure = _Waited.GONE, None
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -88,9 +100,14 @@ async def _done_before(request: Request, desk: EmbeddingDesk, job: Job, wait_ms:
 
     async with anyio.create_task_group() as waiting:
         waiting.start_soon(watch)
-        done = await desk.wait(job, wait_ms)
+        try:
+            waited = _Waited.DONE if await desk.wait(job, wait_ms) else _Waited.LATE
+        except (ApiError, StoreError) as error:
+            failure = error  # in a group of errors nobody would know it
         waiting.cancel_scope.cancel()
-    return done
+    if failure is not None:
+        raise failure
+    return waited
 
 
 def _check_dimensions(dimensions: int | None) -> None:

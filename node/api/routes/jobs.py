@@ -27,7 +27,7 @@ def desk_of(request: Request) -> EmbeddingDesk:
     """The desk of the app that got the request: made when it is first needed, on the loop."""
     state = request.app.state
     if not hasattr(state, "embedding_desk"):
-        state.embedding_desk = EmbeddingDesk(state.service)
+        state.embedding_desk = EmbeddingDesk(state.service, state.reading.spaces)
     desk: EmbeddingDesk = state.embedding_desk
     return desk
 
