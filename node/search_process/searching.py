@@ -30,7 +30,7 @@ from node.space import SpaceError
 from node.store import Store
 from protocol.epochs.learnt import LearntError
 from protocol.genesis import Genesis
-from protocol.items import ItemError, canonical_text
+from protocol.items import ItemError, canonical_text, item_id
 from protocol.modalities import TEXT
 
 PREVIEW_CHARACTERS: Final = 280
@@ -89,7 +89,7 @@ class Searcher:
 
     def _terms(self, asked: Find) -> tuple[Term, ...]:
         if asked.item_id is not None:
-            if self._following.gallery.item(asked.item_id) is None:
+            if not self._following.knows(asked.item_id):
                 raise unknown_item(asked.item_id)
             return (Term(f"{ITEM_PREFIX}{asked.item_id.hex()}"),)
         if asked.text is None:
@@ -101,7 +101,7 @@ class Searcher:
                 Reason.INVALID,
             )
         try:
-            canonical_text(asked.text)
+            self._following.knows(item_id(canonical_text(asked.text)))
         except ItemError as error:
             raise SearchRefusedError(f"the text cannot be embedded: {error}", Reason.INVALID) from None
         return (Term(asked.text),)

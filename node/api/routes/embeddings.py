@@ -58,7 +58,7 @@ async def create_embeddings(
     wish = preference_of(prefer)
     job = await desk.submit(asked.input, asked.encoding_format)
     wait_ms = min(desk.wait_ms, wish.wait_ms(desk.wait_ms))
-    done = await _done_before(request, desk, job, wait_ms)
+    done = await done_before(request, desk, job, wait_ms)
     if done is None:
         return Response(status_code=CLIENT_GONE)
     if done:
@@ -77,7 +77,7 @@ async def create_embeddings(
     )
 
 
-async def _done_before(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> bool | None:
+async def done_before(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> bool | None:
     """Whether the job was done in time; None when the client went away first."""
     done: bool | None = None
 
