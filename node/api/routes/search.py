@@ -136,8 +136,8 @@ async def _certified(request: Request, desk: EmbeddingDesk, asked: SearchRequest
     if not done:
         raise ApiError(
             504,
-            f"the text is not certified within {desk.wait_ms / 1_000:g} s; it is queued: search again later or "
-            "without `certified`",
+            f"the text is not certified within {desk.wait_ms / 1_000:g} s; it is queued: search again later "
+            "or without `certified`",
             type=TIMEOUT_TYPE,
             code="not_certified_in_time",
             headers={"Retry-After": desk.retry_after},
