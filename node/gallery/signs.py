@@ -1,8 +1,8 @@
 """A shortlist by signs: one bit a coordinate, all of them looked at, and the best ranked exactly.
 
 The share of signs in which two vectors differ tells the angle between them (Charikar, 2002). So 128 bytes a
-vector are scanned where 4,096 would be. They are held in memory, made in a moment, and need no upkeep, where a
-graph takes minutes to build. What they recall is measured, and nothing is searched by signs that tell too little.
+vector are scanned where 4,096 would be. They are held in memory, made in a moment, and need no upkeep, where
+a graph takes minutes to build. What they recall is measured; signs that tell too little are not used.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STATE: Final = ".signs-state"
 
 SIGNS_ROWS_MIN: Final = 20_000
 """Fewer vectors are searched exactly as fast."""
-SURPLUSES: Final = (10, 30, 100, 300)
-"""Candidates ranked exactly for each neighbour asked: the least that recalls enough is taken."""
+SURPLUSES: Final = (5, 10, 30, 100)
+"""Candidates ranked exactly for each neighbour asked: the least that recalls enough. More would be no faster."""
 MEASURED_AGAIN: Final = 1.25
 """Growth after which recall is measured anew: a larger crowd hides its nearest better."""
 BLOCK_ROWS: Final = 8_192
@@ -37,7 +37,9 @@ Columns = npt.NDArray[np.uint64]
 """[16, n]: word by word, so that a scan adds up contiguous rows."""
 
 
-class _State(msgspec.Struct, frozen=True):
+class SignState(msgspec.Struct, frozen=True):
+    """What was measured of signs."""
+
     file_id: bytes
     """Of the placed vectors whose signs these are."""
     count: int
@@ -78,9 +80,9 @@ def opened_signs(placed: Placed, space: GallerySpace, cache: Cache) -> SignIndex
     if columns.shape[1] < count:
         columns = _grown(columns, placed)
         cache.signs = (placed.file_id, columns)
-    state = cache.read_state(state_path, _State)
+    state = cache.read_state(state_path, SignState)
     if state is None or state.file_id != placed.file_id or count > state.count * MEASURED_AGAIN:
-        state = _State(placed.file_id, count, *_measured(columns, placed))
+        state = SignState(placed.file_id, count, *_measured(columns, placed))
         with translated(cache.folder):
             cache.write_state(state_path, state)
     return None if state.recall < RECALL_MIN else SignIndex(columns, state.surplus, state.recall)
