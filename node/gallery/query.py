@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from node.gallery.backend import Method, SearchedItems, Shortlist
 from node.gallery.cache import Cache
 from node.gallery.entries import StoredItem
 from node.gallery.errors import GalleryError, NothingSelectedError
 from node.gallery.exact import COSINE_MAX, DamagedVectorsError, nearest, ranked
-from node.gallery.index import SURPLUS, VectorIndex, opened_index
+from node.gallery.index import opened_index
 from node.gallery.items_table import EVERYTHING, Selection
 from node.gallery.limits import INDEX_ROWS_MIN, NEIGHBOURS_MAX
 from node.gallery.placed import Placed, forget_placed, placed_vectors
 from node.gallery.probes import LoadModel, Probe, Term, make_probe, probe_of_vector
-from node.gallery.signs import SignIndex, opened_signs
+from node.gallery.signs import opened_signs
 from node.gallery.spaces import GallerySpace, Kind, NodeSpaces, choose_space, is_centred
-from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine, affine_of
 from node.space import NEWEST
 
@@ -30,16 +29,6 @@ DISTINCT_CANDIDATES: Final = 8
 
 OnWork = Callable[[str, int, int], None]
 """Told (what: placing or indexing, done, all)."""
-
-
-class Method(StrEnum):
-    """How the neighbours were found."""
-
-    EXACT = "exact"
-    INDEX = "index"
-    """Candidates by an index, ranked exactly."""
-    SIGNS = "signs"
-    """Candidates by their signs, ranked exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +113,7 @@ class Answer:
 
 
 def query(
-    gallery: Gallery,
+    gallery: SearchedItems,
     asked: Query,
     *,
     load: LoadModel | None = None,
@@ -158,9 +147,9 @@ def query(
             probe = probe_of_vector(asked.vector)
         else:
             probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
-        by = _Shortlist(Method.SIGNS, signs_rows_min) if signs_rows_min is not None else None
+        by = _Chosen(Method.SIGNS, signs_rows_min) if signs_rows_min is not None else None
         if by is None and asked.selection.everything:
-            by = _Shortlist(Method.INDEX, index_rows_min)
+            by = _Chosen(Method.INDEX, index_rows_min)
         prepare = _Preparing(gallery, space, affine, held, on_work, None if asked.exact else by)
         try:
             return _answered(gallery, asked, space, probe, *prepare())
@@ -172,7 +161,7 @@ def query(
         held.close()
 
 
-def _kinds(gallery: Gallery, selection: Selection, cache: Cache) -> Sequence[Kind]:
+def _kinds(gallery: SearchedItems, selection: Selection, cache: Cache) -> Sequence[Kind]:
     """Counting all takes as long as a search: once a generation."""
     if not selection.everything:
         return gallery.kinds(selection)
@@ -185,7 +174,7 @@ def _kinds(gallery: Gallery, selection: Selection, cache: Cache) -> Sequence[Kin
 
 
 @dataclass(frozen=True, slots=True)
-class _Shortlist:
+class _Chosen:
     """What candidates are found by, where there are more vectors than `rows_min`."""
 
     method: Method
@@ -196,33 +185,33 @@ class _Shortlist:
 class _Preparing:
     """Brings what is kept beside the gallery up to date; the cache is held only for that."""
 
-    gallery: Gallery
+    gallery: SearchedItems
     space: GallerySpace
     affine: Affine
     cache: Cache
     on_work: OnWork | None
-    shortlist: _Shortlist | None
+    by: _Chosen | None
 
-    def __call__(self) -> tuple[Placed, VectorIndex | SignIndex | None]:
+    def __call__(self) -> tuple[Placed, Shortlist | None]:
         with self.cache.building():
             placed = placed_vectors(
                 self.gallery, self.space, self.affine, self.cache, _telling(self.on_work, "placing")
             )
-            if self.shortlist is None or len(placed.rows) <= self.shortlist.rows_min:
+            if self.by is None or len(placed.rows) <= self.by.rows_min:
                 return placed, None
-            if self.shortlist.method is Method.SIGNS:
+            if self.by.method is Method.SIGNS:
                 return placed, opened_signs(placed, self.space, self.cache)
             telling = _telling(self.on_work, "indexing")
             return placed, opened_index(placed, self.space, self.cache, telling)
 
 
 def _answered(
-    gallery: Gallery,
+    gallery: SearchedItems,
     asked: Query,
     space: GallerySpace,
     probe: Probe,
     placed: Placed,
-    index: VectorIndex | SignIndex | None,
+    shortlist: Shortlist | None,
 ) -> Answer:
     allowed = placed.rows >= 0
     if not asked.selection.everything:
@@ -231,7 +220,7 @@ def _answered(
         allowed &= ~placed.places(np.fromiter(probe.rows, np.int64))
     searched = int(allowed.sum())
     wanted = min(searched, asked.k * (DISTINCT_CANDIDATES if asked.distinct is not None else 1))
-    places, scores = _found(gallery, placed, probe, wanted, allowed, index)
+    places, scores = _found(gallery, placed, probe, wanted, allowed, shortlist)
     if asked.distinct is not None:
         kept = _distinct(placed.vectors, places, asked.distinct)[: asked.k]
         places, scores = places[kept], scores[kept]
@@ -239,8 +228,8 @@ def _answered(
     items, collections = gallery.items_at(rows), gallery.collections_of(rows)
     return Answer(
         space=space.name,
-        method=_method(index),
-        recall=None if index is None else index.recall,
+        method=Method.EXACT if shortlist is None else shortlist.method,
+        recall=None if shortlist is None else shortlist.recall,
         searched=searched,
         probe=probe,
         # A row that another process has removed in between is no answer.
@@ -253,35 +242,25 @@ def _answered(
 
 
 def _found(
-    gallery: Gallery,
+    gallery: SearchedItems,
     placed: Placed,
     probe: Probe,
     k: int,
     allowed: npt.NDArray[np.bool_],
-    index: VectorIndex | SignIndex | None,
+    shortlist: Shortlist | None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     def ids(places: npt.NDArray[np.int64]) -> Sequence[bytes]:
         rows = placed.rows[places].tolist()
         items = gallery.items_at(rows)
         return [items[row].item_id if row in items else b"" for row in rows]
 
-    if index is None or k == 0:
+    if shortlist is None or k == 0:
         return nearest(placed.vectors, probe.vector, k, allowed, ids)
-    if isinstance(index, SignIndex):
-        candidates = index.candidates(probe.vector, k, allowed)
-        places, scores = ranked(placed.vectors, probe.vector, k, candidates, ids)
-        if not bool((np.abs(scores) <= COSINE_MAX).all()):
-            raise DamagedVectorsError("a vector is not of unit norm")
-        return places, scores
-    candidates = index.candidates(probe.vector, min(len(placed.rows), SURPLUS * k + len(probe.rows)))
-    candidates = candidates[allowed[candidates]]
-    return ranked(placed.vectors, probe.vector, min(k, len(candidates)), candidates, ids)
-
-
-def _method(index: VectorIndex | SignIndex | None) -> Method:
-    if index is None:
-        return Method.EXACT
-    return Method.SIGNS if isinstance(index, SignIndex) else Method.INDEX
+    candidates = shortlist.candidates(probe.vector, k, allowed)
+    places, scores = ranked(placed.vectors, probe.vector, min(k, len(candidates)), candidates, ids)
+    if not bool((np.abs(scores) <= COSINE_MAX).all()):
+        raise DamagedVectorsError("a vector is not of unit norm")
+    return places, scores
 
 
 def _distinct(vectors: npt.NDArray[np.float32], places: npt.NDArray[np.int64], most: float) -> list[int]:

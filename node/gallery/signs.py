@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from node.gallery.backend import Method
 from node.gallery.cache import Cache
 from node.gallery.errors import translated
 from node.gallery.index import RECALL_AT, RECALL_MIN, RECALL_PROBES
@@ -26,7 +27,7 @@ STATE: Final = ".signs-state"
 SIGNS_ROWS_MIN: Final = 20_000
 """Fewer vectors are searched exactly as fast."""
 SURPLUSES: Final = (5, 10, 30, 100)
-"""Candidates ranked exactly for each neighbour asked: the least that recalls enough. More would be no faster."""
+"""Candidates ranked exactly for each neighbour asked: the least that recalls enough. More is no faster."""
 MEASURED_AGAIN: Final = 1.25
 """Growth after which recall is measured anew: a larger crowd hides its nearest better."""
 BLOCK_ROWS: Final = 8_192
@@ -56,6 +57,11 @@ class SignIndex:
     surplus: int
     recall: float
     """Of the RECALL_AT nearest of RECALL_PROBES stored vectors, against exact search."""
+
+    @property
+    def method(self) -> Method:
+        """By signs."""
+        return Method.SIGNS
 
     def candidates(
         self, probe: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_]
