@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.gallery.backend import FilledItems, Method, SearchedItems, Shortlist
 from node.gallery.entries import Added, Entry, Origin, StoredItem
 from node.gallery.errors import (
     ExportError,
@@ -12,7 +13,7 @@ from node.gallery.errors import (
 )
 from node.gallery.items_table import Selection
 from node.gallery.probes import LocalModel, Term
-from node.gallery.query import Answer, Method, Neighbour, Query, query
+from node.gallery.query import Answer, Neighbour, Query, query
 from node.gallery.spaces_table import Gallery
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Answer",
     "Entry",
     "ExportError",
+    "FilledItems",
     "Gallery",
     "GalleryError",
     "GalleryStorageError",
@@ -30,7 +32,9 @@ __all__ = [
     "Origin",
     "ProbeError",
     "Query",
+    "SearchedItems",
     "Selection",
+    "Shortlist",
     "StoredItem",
     "Term",
     "query",

@@ -39,6 +39,7 @@ class Cache:
         """By space, CACHED_SPACES at most."""
         self.index: tuple[object, Any] | None = None
         self.kinds: tuple[object, Any] | None = None
+        self.signs: tuple[bytes, Any] | None = None
 
     @contextmanager
     def building(self) -> Iterator[None]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from node.epochs.history import ReadEpochs
 from node.epochs.learnt_blobs import learnt_of
+from node.gallery.backend import FilledItems
 from node.gallery.entries import Added, Entry, Origin
 from node.gallery.preview import preview_of_item
-from node.gallery.spaces_table import Gallery
 from node.report_items import items_of_report
 from node.store import EmbeddingRecord, RoundState, Store
 from protocol.epochs.learnt import LearntError
@@ -57,7 +57,7 @@ class StoreSpaces:
 
 
 def add_from_store(
-    gallery: Gallery,
+    gallery: FilledItems,
     collection: str,
     store: Store,
     genesis: Genesis,
@@ -97,7 +97,7 @@ def round_name(round_: int, count: int) -> str:
     return f"round:{round_}:{count}"
 
 
-def learn_spaces(gallery: Gallery, spaces: StoreSpaces, epochs: Iterable[int]) -> None:
+def learn_spaces(gallery: FilledItems, spaces: StoreSpaces, epochs: Iterable[int]) -> None:
     """Remember what these epochs' vectors are centred on, and the newest space. Raises StoreError."""
     gallery.learn_epochs(spaces.centred(epochs))
     newest = spaces.newest()

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from node.gallery.backend import Method
 from node.gallery.cache import Cache
 from node.gallery.errors import GalleryStorageError, translated
 from node.gallery.exact import cosines
-from node.gallery.limits import DIMENSIONS
+from node.gallery.limits import DIMENSIONS, TERMS_MAX
 from node.gallery.placed import Placed
 from node.gallery.spaces import GallerySpace
 
@@ -63,10 +64,19 @@ class VectorIndex:
     recall: float
     """Of the RECALL_AT nearest of RECALL_PROBES stored vectors, against exact search."""
 
-    def candidates(self, probe: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-        """Places that are probably the nearest, `count` at most."""
-        found = self.handle.search(probe, count, threads=1)
-        return np.sort(np.asarray(found.keys).astype(np.int64))
+    @property
+    def method(self) -> Method:
+        """By an index."""
+        return Method.INDEX
+
+    def candidates(
+        self, probe: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.int64]:
+        """Places that are probably the nearest, SURPLUS for each of k, the allowed of them."""
+        # A probe's own items are all that is not allowed, beside those removed.
+        found = self.handle.search(probe, min(len(allowed), SURPLUS * k + TERMS_MAX), threads=1)
+        places = np.sort(np.asarray(found.keys).astype(np.int64))
+        return places[allowed[places]]
 
 
 def opened_index(

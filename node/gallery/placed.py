@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from node.gallery.backend import SearchedItems
 from node.gallery.cache import STATE, Cache
 from node.gallery.errors import translated
 from node.gallery.items_table import EVERYTHING
 from node.gallery.limits import DIMENSIONS, VECTOR_BYTES
 from node.gallery.spaces import GallerySpace
-from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine
 
 SUFFIX: Final = ".vectors"
@@ -54,7 +54,7 @@ class Placed:
 
 
 def placed_vectors(
-    gallery: Gallery, space: GallerySpace, affine: Affine, cache: Cache, on_rows: OnRows | None = None
+    gallery: SearchedItems, space: GallerySpace, affine: Affine, cache: Cache, on_rows: OnRows | None = None
 ) -> Placed:
     """The vectors of all items in a space, brought up to date: only what is new is placed.
 
@@ -90,7 +90,7 @@ def _kept(cache: Cache, path: Path, state_path: Path, gallery_id: bytes, space: 
 
 
 def _brought_up(
-    gallery: Gallery,
+    gallery: SearchedItems,
     space: GallerySpace,
     affine: Affine,
     state: _State | None,

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from node.encoders.encoder import View
+from node.gallery.backend import SearchedItems
 from node.gallery.entries import StoredItem
 from node.gallery.errors import ProbeError
 from node.gallery.items_table import EVERYTHING
 from node.gallery.limits import DIMENSIONS, TERMS_MAX, VECTOR_BYTES
 from node.gallery.spaces import GallerySpace, unit
-from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine
 from protocol.items import ItemError, canonical_text, item_id
 from protocol.modalities import TEXT
@@ -91,7 +91,7 @@ class Probe:
         return tuple(sorted({term.model for term in self.terms if term.model is not None}))
 
 
-def find_item(gallery: Gallery, content: View) -> StoredItem | None:
+def find_item(gallery: SearchedItems, content: View) -> StoredItem | None:
     """The item a term names: by `id:` and the beginning of its id, or by its very text or bytes.
 
     Raises ProbeError for an id that no item has, or several.
@@ -106,7 +106,7 @@ def find_item(gallery: Gallery, content: View) -> StoredItem | None:
         raise ProbeError(f"'{content[:40]}' cannot be embedded: {error}") from None
 
 
-def item_by_id(gallery: Gallery, prefix: str) -> StoredItem:
+def item_by_id(gallery: SearchedItems, prefix: str) -> StoredItem:
     """The item whose id begins so. Raises ProbeError where there is none, or more than one."""
     digits = prefix.lower()
     if not ID_DIGITS_MIN <= len(digits) <= 64 or not set(digits) <= set("0123456789abcdef"):
@@ -125,7 +125,7 @@ def item_by_id(gallery: Gallery, prefix: str) -> StoredItem:
     return found[0]
 
 
-def split_terms(gallery: Gallery, plus: Sequence[str], minus: Sequence[str]) -> tuple[Term, ...]:
+def split_terms(gallery: SearchedItems, plus: Sequence[str], minus: Sequence[str]) -> tuple[Term, ...]:
     """Terms of options such as `king,woman`: cut at commas, unless the whole is an item's very text."""
     terms = []
     for options, sign in ((plus, 1), (minus, -1)):
@@ -139,7 +139,7 @@ def split_terms(gallery: Gallery, plus: Sequence[str], minus: Sequence[str]) -> 
 
 
 def make_probe(
-    gallery: Gallery,
+    gallery: SearchedItems,
     space: GallerySpace,
     affine: Affine,
     terms: Sequence[Term],
@@ -208,7 +208,7 @@ def probe_of_vector(vector: bytes) -> Probe:
     return Probe((row / norm).astype(np.float32), ())
 
 
-def _view(gallery: Gallery, content: View) -> View:
+def _view(gallery: SearchedItems, content: View) -> View:
     """What a model is asked. Raises ProbeError for a text where items are none."""
     modality = gallery.facts().modality
     if isinstance(content, bytes):
@@ -222,7 +222,7 @@ def _view(gallery: Gallery, content: View) -> View:
 
 
 def _stored(
-    gallery: Gallery, space: GallerySpace, affine: Affine, items: Sequence[StoredItem | None]
+    gallery: SearchedItems, space: GallerySpace, affine: Affine, items: Sequence[StoredItem | None]
 ) -> npt.NDArray[np.float32]:
     """[n, D] of the items that are there, at unit norm; zeros for the others."""
     rows = sorted({item.row for item in items if item is not None})
@@ -233,7 +233,7 @@ def _stored(
 
 
 def _embedded(
-    gallery: Gallery,
+    gallery: SearchedItems,
     space: GallerySpace,
     affine: Affine,
     model: LocalModel,
@@ -250,7 +250,7 @@ def _embedded(
     return affine.apply(answers, np.full(len(answers), centred))
 
 
-def _sample(gallery: Gallery) -> Sequence[View]:
+def _sample(gallery: SearchedItems) -> Sequence[View]:
     """What a model's mean is taken over: texts of the gallery; of others, which it lacks, what ships here."""
     modality = gallery.facts().modality or TEXT.name
     if modality != TEXT.name:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from node.gallery.backend import Method, SearchedItems, Shortlist
 from node.gallery.cache import Cache
 from node.gallery.entries import StoredItem
 from node.gallery.errors import GalleryError, NothingSelectedError
-from node.gallery.exact import DamagedVectorsError, nearest, ranked
-from node.gallery.index import SURPLUS, VectorIndex, opened_index
+from node.gallery.exact import COSINE_MAX, DamagedVectorsError, nearest, ranked
+from node.gallery.index import opened_index
 from node.gallery.items_table import EVERYTHING, Selection
 from node.gallery.limits import INDEX_ROWS_MIN, NEIGHBOURS_MAX
 from node.gallery.placed import Placed, forget_placed, placed_vectors
 from node.gallery.probes import LoadModel, Probe, Term, make_probe, probe_of_vector
+from node.gallery.signs import opened_signs
 from node.gallery.spaces import GallerySpace, Kind, NodeSpaces, choose_space, is_centred
-from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine, affine_of
 from node.space import NEWEST
 
@@ -29,14 +29,6 @@ DISTINCT_CANDIDATES: Final = 8
 
 OnWork = Callable[[str, int, int], None]
 """Told (what: placing or indexing, done, all)."""
-
-
-class Method(StrEnum):
-    """How the neighbours were found."""
-
-    EXACT = "exact"
-    INDEX = "index"
-    """Candidates by an index, ranked exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +113,7 @@ class Answer:
 
 
 def query(
-    gallery: Gallery,
+    gallery: SearchedItems,
     asked: Query,
     *,
     load: LoadModel | None = None,
@@ -129,13 +121,15 @@ def query(
     on_work: OnWork | None = None,
     cache: Cache | None = None,
     index_rows_min: int = INDEX_ROWS_MIN,
+    signs_rows_min: int | None = None,
 ) -> Answer:
     """Answer a query in one space, which the answer names.
 
     `cache`, kept between queries, saves reading the transform again. `load` brings the model for texts that
     are no items. The first query in a space places all vectors in it, and beyond `index_rows_min` builds an
-    index: `on_work` is told how far that is. Raises ProbeError, MixedSpacesError, GalleryError, SpaceError,
-    LearntError, GalleryStorageError, and what `load` raises.
+    index: `on_work` is told how far that is. Who asks often in one process gives `signs_rows_min`: beyond so
+    many vectors a shortlist by their signs is ranked, and no index is built. Raises ProbeError,
+    MixedSpacesError, GalleryError, SpaceError, LearntError, GalleryStorageError, and what `load` raises.
     """
     if not 1 <= asked.k <= NEIGHBOURS_MAX:
         raise GalleryError(f"ask for 1 to {NEIGHBOURS_MAX} neighbours, not {asked.k}")
@@ -153,8 +147,10 @@ def query(
             probe = probe_of_vector(asked.vector)
         else:
             probe = make_probe(gallery, space, affine, asked.terms, is_centred(space, kinds), load)
-        indexed = asked.selection.everything and not asked.exact
-        prepare = _Preparing(gallery, space, affine, held, on_work, index_rows_min if indexed else None)
+        by = _Chosen(Method.SIGNS, signs_rows_min) if signs_rows_min is not None else None
+        if by is None and asked.selection.everything:
+            by = _Chosen(Method.INDEX, index_rows_min)
+        prepare = _Preparing(gallery, space, affine, held, on_work, None if asked.exact else by)
         try:
             return _answered(gallery, asked, space, probe, *prepare())
         except DamagedVectorsError:
@@ -165,7 +161,7 @@ def query(
         held.close()
 
 
-def _kinds(gallery: Gallery, selection: Selection, cache: Cache) -> Sequence[Kind]:
+def _kinds(gallery: SearchedItems, selection: Selection, cache: Cache) -> Sequence[Kind]:
     """Counting all takes as long as a search: once a generation."""
     if not selection.everything:
         return gallery.kinds(selection)
@@ -177,35 +173,45 @@ def _kinds(gallery: Gallery, selection: Selection, cache: Cache) -> Sequence[Kin
     return kinds
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What candidates are found by, where there are more vectors than `rows_min`."""
+
+    method: Method
+    rows_min: int
+
+
 @dataclass(frozen=True)
 class _Preparing:
     """Brings what is kept beside the gallery up to date; the cache is held only for that."""
 
-    gallery: Gallery
+    gallery: SearchedItems
     space: GallerySpace
     affine: Affine
     cache: Cache
     on_work: OnWork | None
-    index_rows_min: int | None
+    by: _Chosen | None
 
-    def __call__(self) -> tuple[Placed, VectorIndex | None]:
+    def __call__(self) -> tuple[Placed, Shortlist | None]:
         with self.cache.building():
             placed = placed_vectors(
                 self.gallery, self.space, self.affine, self.cache, _telling(self.on_work, "placing")
             )
-            if self.index_rows_min is None or len(placed.rows) <= self.index_rows_min:
+            if self.by is None or len(placed.rows) <= self.by.rows_min:
                 return placed, None
+            if self.by.method is Method.SIGNS:
+                return placed, opened_signs(placed, self.space, self.cache)
             telling = _telling(self.on_work, "indexing")
             return placed, opened_index(placed, self.space, self.cache, telling)
 
 
 def _answered(
-    gallery: Gallery,
+    gallery: SearchedItems,
     asked: Query,
     space: GallerySpace,
     probe: Probe,
     placed: Placed,
-    index: VectorIndex | None,
+    shortlist: Shortlist | None,
 ) -> Answer:
     allowed = placed.rows >= 0
     if not asked.selection.everything:
@@ -214,7 +220,7 @@ def _answered(
         allowed &= ~placed.places(np.fromiter(probe.rows, np.int64))
     searched = int(allowed.sum())
     wanted = min(searched, asked.k * (DISTINCT_CANDIDATES if asked.distinct is not None else 1))
-    places, scores = _found(gallery, placed, probe, wanted, allowed, index)
+    places, scores = _found(gallery, placed, probe, wanted, allowed, shortlist)
     if asked.distinct is not None:
         kept = _distinct(placed.vectors, places, asked.distinct)[: asked.k]
         places, scores = places[kept], scores[kept]
@@ -222,8 +228,8 @@ def _answered(
     items, collections = gallery.items_at(rows), gallery.collections_of(rows)
     return Answer(
         space=space.name,
-        method=Method.EXACT if index is None else Method.INDEX,
-        recall=None if index is None else index.recall,
+        method=Method.EXACT if shortlist is None else shortlist.method,
+        recall=None if shortlist is None else shortlist.recall,
         searched=searched,
         probe=probe,
         # A row that another process has removed in between is no answer.
@@ -236,23 +242,25 @@ def _answered(
 
 
 def _found(
-    gallery: Gallery,
+    gallery: SearchedItems,
     placed: Placed,
     probe: Probe,
     k: int,
     allowed: npt.NDArray[np.bool_],
-    index: VectorIndex | None,
+    shortlist: Shortlist | None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     def ids(places: npt.NDArray[np.int64]) -> Sequence[bytes]:
         rows = placed.rows[places].tolist()
         items = gallery.items_at(rows)
         return [items[row].item_id if row in items else b"" for row in rows]
 
-    if index is None:
+    if shortlist is None or k == 0:
         return nearest(placed.vectors, probe.vector, k, allowed, ids)
-    candidates = index.candidates(probe.vector, min(len(placed.rows), SURPLUS * k + len(probe.rows)))
-    candidates = candidates[allowed[candidates]]
-    return ranked(placed.vectors, probe.vector, min(k, len(candidates)), candidates, ids)
+    candidates = shortlist.candidates(probe.vector, k, allowed)
+    places, scores = ranked(placed.vectors, probe.vector, min(k, len(candidates)), candidates, ids)
+    if not bool((np.abs(scores) <= COSINE_MAX).all()):
+        raise DamagedVectorsError("a vector is not of unit norm")
+    return places, scores
 
 
 def _distinct(vectors: npt.NDArray[np.float32], places: npt.NDArray[np.int64], most: float) -> list[int]:

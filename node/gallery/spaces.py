@@ -10,9 +10,9 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from node.gallery.backend import SearchedItems
 from node.gallery.errors import MixedSpacesError
 from node.gallery.items_table import VectorRows
-from node.gallery.spaces_table import Gallery
 from node.gallery.transform import Affine
 from node.space import NEWEST, RAW, SpaceError, space_number
 from protocol.hashing import content_digest, digest
@@ -109,7 +109,7 @@ def unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def choose_space(
-    gallery: Gallery, kinds: Sequence[Kind], wanted: str = NEWEST, node: NodeSpaces | None = None
+    gallery: SearchedItems, kinds: Sequence[Kind], wanted: str = NEWEST, node: NodeSpaces | None = None
 ) -> GallerySpace:
     """The space `wanted` for vectors of these kinds; by NEWEST the newest known one that takes all of them.
 
@@ -148,7 +148,7 @@ def _raw(centred: Mapping[int, bool]) -> GallerySpace:
 
 
 def _of_epoch(
-    gallery: Gallery,
+    gallery: SearchedItems,
     epoch: int,
     kinds: Sequence[Kind],
     centred: Mapping[int, bool],
@@ -215,7 +215,7 @@ def is_centred(space: GallerySpace, kinds: Sequence[Kind]) -> bool:
     return True in _centred_kinds(kinds, space.centred)
 
 
-def _centred(gallery: Gallery, kinds: Sequence[Kind], node: NodeSpaces | None) -> Mapping[int, bool]:
+def _centred(gallery: SearchedItems, kinds: Sequence[Kind], node: NodeSpaces | None) -> Mapping[int, bool]:
     known = gallery.centred_epochs()
     missing = [epoch for _, epoch, _ in kinds if epoch is not None and epoch not in known]
     return known if node is None or not missing else {**known, **node.centred(missing)}

@@ -65,7 +65,10 @@ class SearchDesk:
 
     def _answered(self, request: Request) -> Response:
         if isinstance(request, Follow):
-            return Response(followed=self._following.follow(request.within_s))
+            told = self._following.follow(request.within_s)
+            if not told.left:
+                self._searcher.warm()
+            return Response(followed=told)
         if not self._following.gallery.newest_rows(1).size:
             self._following.follow(FIRST_FOLLOW_S)
         if isinstance(request, Find):

@@ -75,19 +75,30 @@ class Following:
         while left:
             round_ = left.pop()
             self._tried.add(names[round_])
-            done = add_from_store(
-                self.gallery,
-                COLLECTION,
-                self._store,
-                self._genesis,
-                from_round=round_,
-                to_round=round_ + 1,
-            )
-            added += done.new + done.replaced
+            added += self._take_in(round_)
             if monotonic() > until_s:
                 break
         items = self._bounded(rounds)
         return Followed(items=items, added=added, left=len(left))
+
+    def knows(self, item_id: bytes) -> bool:
+        """Whether an item can be found; one certified a moment ago is taken in first, with its round.
+
+        Raises StoreError, GalleryStorageError.
+        """
+        if self.gallery.item(item_id) is not None:
+            return True
+        stored = self._store.embedding(item_id)
+        if stored is None or stored.round < self._floor:
+            return False
+        self._take_in(stored.round)
+        return self.gallery.item(item_id) is not None
+
+    def _take_in(self, round_: int) -> int:
+        done = add_from_store(
+            self.gallery, COLLECTION, self._store, self._genesis, from_round=round_, to_round=round_ + 1
+        )
+        return done.new + done.replaced
 
     def _bounded(self, rounds: Rounds) -> int:
         """Drop the oldest rounds where there are too many items; how many items stay."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from node.encoders.encoder import View
+from node.encoders.encoder import DIMENSIONS, View
 from node.gallery import (
     Answer,
     GalleryError,
@@ -21,19 +22,20 @@ from node.gallery import (
     query,
 )
 from node.gallery.errors import NothingSelectedError
-from node.gallery.limits import QUOTA_MAX
 from node.gallery.probes import ITEM_PREFIX
+from node.gallery.signs import SIGNS_ROWS_MIN
 from node.search_process.errors import SearchRefusedError
 from node.search_process.following import Following
 from node.search_process.wire import Find, Found, Hit, Reason
-from node.space import SpaceError
+from node.space import NEWEST, SpaceError
 from node.store import Store
 from protocol.epochs.learnt import LearntError
 from protocol.genesis import Genesis
-from protocol.items import ItemError, canonical_text
+from protocol.items import ItemError, canonical_text, item_id
 from protocol.modalities import TEXT
 
 PREVIEW_CHARACTERS: Final = 280
+_ANY_VECTOR: Final = np.ones(DIMENSIONS, "<f4").tobytes()
 
 
 class Searcher:
@@ -69,7 +71,7 @@ class Searcher:
                 node=self._following.spaces,
                 cache=self._following.cache,
                 # An index takes minutes to build, during which nobody could search: see ADR 0024.
-                index_rows_min=QUOTA_MAX,
+                signs_rows_min=SIGNS_ROWS_MIN,
             )
         except NothingSelectedError:
             return Found(None, "exact", None, 0, False, None, ())
@@ -87,9 +89,14 @@ class Searcher:
             raise SearchRefusedError(str(error), Reason.INVALID) from error
         return self._found(answer)
 
+    def warm(self) -> None:
+        """Place what is new in the newest space, so that no search has to. Raises GalleryStorageError."""
+        with suppress(SearchRefusedError):
+            self.find(Find(1, NEWEST, vector=_ANY_VECTOR))
+
     def _terms(self, asked: Find) -> tuple[Term, ...]:
         if asked.item_id is not None:
-            if self._following.gallery.item(asked.item_id) is None:
+            if not self._following.knows(asked.item_id):
                 raise unknown_item(asked.item_id)
             return (Term(f"{ITEM_PREFIX}{asked.item_id.hex()}"),)
         if asked.text is None:
@@ -101,7 +108,7 @@ class Searcher:
                 Reason.INVALID,
             )
         try:
-            canonical_text(asked.text)
+            self._following.knows(item_id(canonical_text(asked.text)))
         except ItemError as error:
             raise SearchRefusedError(f"the text cannot be embedded: {error}", Reason.INVALID) from None
         return (Term(asked.text),)

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from node.api.events import Kind
 from node.api.models.search import vector_bytes
 from node.search_process import SearchProcess, client
-from node.store import Store
+from node.store import ItemState, Store
 from tests.support.api import client_of, service_over
 from tests.support.certified_history import ITEMS, History, certified_history, record
 from tests.support.searchable import certified_vectors, give_vectors
@@ -181,6 +181,30 @@ def test_certificates__are_followed_while_the_search_runs(tmp_path: Path) -> Non
             if (items := http.get("/v1/map").json()["items"]) == 3 * ITEMS:
                 break
         assert items == 3 * ITEMS
+
+
+def test_certified_text__is_submitted_waited_for_and_searched_by_its_consensus(tmp_path: Path) -> None:
+    first = History(HISTORY.genesis, HISTORY.validators, HISTORY.encoders, HISTORY.facts[:2])
+    text = HISTORY.facts[2].items[0].decode()
+    with (
+        service_over(tmp_path, first) as service,
+        client_of(service) as http,
+        Store.open(service.directory.store, service.directory.blobs) as store,
+    ):
+        give_vectors(store, HISTORY)
+        assert asked(http, text=text).json()["certified"] is False
+        answers: list[Any] = []
+        asking = Thread(target=lambda: answers.append(asked(http, text=text, certified=True, k=3)))
+        asking.start()
+        while service.store.item_counts()[ItemState.PENDING] == 0:
+            assert asking.is_alive(), answers
+        record(store, HISTORY, HISTORY.facts[2])
+        give_vectors(store, HISTORY)
+        service.events.publish(Kind.CERTIFIED, {"round": 2})
+        asking.join()
+        found = answers[0].json()
+        assert (answers[0].status_code, found["certified"], found["model"]) == (200, True, None), found
+        assert (found["neighbours"][0]["preview"], found["neighbours"][0]["round"]) == (text, 2)
 
 
 def test_process_that_died__is_started_again(api: TestClient) -> None:

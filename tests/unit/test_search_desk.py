@@ -150,6 +150,20 @@ def test_first_question__of_an_empty_search_is_answered_from_the_store(tmp_path:
         assert here.find(by_vector(np.ones(1024, "<f4"))).searched == ITEMS
 
 
+def test_item_certified_a_moment_ago__is_known_before_its_round_is_followed(tmp_path: Path) -> None:
+    with searchable(tmp_path, HISTORY) as here:
+        here.certify(0)
+        here.follow()
+        here.certify(1)
+        by_id = here.find(Find(3, "newest", item_id=here.items_of(1)[0]))
+        assert (by_id.is_consensus, by_id.searched) == (True, 2 * ITEMS - 1)
+        here.certify(2)
+        text = HISTORY.facts[2].items[0].decode()
+        by_text = here.find(Find(3, "newest", text=text))
+        assert (by_text.is_consensus, by_text.hits[0].preview) == (True, text)
+        assert (here.follow().added, here.model.asked) == (0, [])
+
+
 def test_more_than_the_bound__leaves_the_newest_rounds(tmp_path: Path) -> None:
     with searchable(tmp_path, HISTORY, items_max=3 * ITEMS) as here:
         for round_ in range(ROUNDS):

@@ -135,8 +135,8 @@ class SearchAnswer(Model):
     """The nearest items, best first."""
 
     space: str | None = Field(description="Where they were compared; null where nothing could be an answer.")
-    method: str = Field(description="exact, or index: candidates by an index, ranked exactly.")
-    recall: float | None = Field(description="Of the index, measured when it was built.")
+    method: str = Field(description="exact, or signs: a shortlist by signs of coordinates, ranked exactly.")
+    recall: float | None = Field(description="Share of the ten nearest in a shortlist, as measured here.")
     searched: int = Field(description="Items that could have been answers.")
     certified: bool = Field(description="Whether what was searched for is a consensus embedding.")
     model: str | None = Field(description="What embedded the text here, where it is no item.")

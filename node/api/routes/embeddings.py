@@ -60,10 +60,10 @@ async def create_embeddings(
     wish = preference_of(prefer)
     job = await desk.submit(asked.input, asked.encoding_format)
     wait_ms = min(desk.wait_ms, wish.wait_ms(desk.wait_ms))
-    waited = await _wait(request, desk, job, wait_ms)
-    if waited is _Waited.GONE:
+    waited = await wait_for_job(request, desk, job, wait_ms)
+    if waited is Waited.GONE:
         return Response(status_code=CLIENT_GONE)
-    if waited is _Waited.DONE:
+    if waited is Waited.DONE:
         return Response(await desk.answer(job), media_type="application/json")
     await desk.in_thread(desk.jobs.put, job)
     location = {"Location": f"/v1/jobs/{job.id}"}
@@ -79,7 +79,7 @@ async def create_embeddings(
     )
 
 
-class _Waited(Enum):
+class Waited(Enum):
     """How waiting for a job ended."""
 
     DONE = "done"
@@ -89,9 +89,9 @@ class _Waited(Enum):
     """The client went away before."""
 
 
-async def _wait(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> _Waited:
+async def wait_for_job(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> Waited:
     """Until the job is done, the time is over or the client is gone. Raises ApiError, StoreError."""
-    waited, failure = _Waited.GONE, None
+    waited, failure = Waited.GONE, None
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -101,7 +101,7 @@ async def _wait(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -
     async with anyio.create_task_group() as waiting:
         waiting.start_soon(watch)
         try:
-            waited = _Waited.DONE if await desk.wait(job, wait_ms) else _Waited.LATE
+            waited = Waited.DONE if await desk.wait(job, wait_ms) else Waited.LATE
         except (ApiError, StoreError) as error:
             failure = error  # in a group of errors nobody would know it
         waiting.cancel_scope.cancel()

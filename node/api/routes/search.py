@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
 
+from node.api.embedding.desk import EmbeddingDesk
+from node.api.embedding.jobs import Encoding
 from node.api.errors import ApiError, ErrorBody
 from node.api.models.search import (
     SPACE_PATTERN,
@@ -15,6 +19,8 @@ from node.api.models.search import (
     SearchAnswer,
     SearchRequest,
 )
+from node.api.routes.embeddings import CLIENT_GONE, TIMEOUT_TYPE, Waited, wait_for_job
+from node.api.routes.jobs import DeskOf
 from node.api.service import Service, ServiceOf
 from node.search_process import (
     Find,
@@ -45,19 +51,31 @@ _RESPONSES: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-@router.post("/v1/search", operation_id="search", summary="The nearest items", responses=_RESPONSES)
-def search(service: ServiceOf, asked: SearchRequest) -> SearchAnswer:
+@router.post(
+    "/v1/search",
+    operation_id="search",
+    summary="The nearest items",
+    response_model=SearchAnswer,
+    responses={
+        **_RESPONSES,
+        422: {"model": ErrorBody, "description": "The text was certified without an embedding."},
+        501: {"model": ErrorBody, "description": "The network serves no submitted items."},
+        504: {"model": ErrorBody, "description": "The text was not certified in time; it is queued."},
+    },
+)
+async def search(
+    request: Request, service: ServiceOf, desk: DeskOf, asked: SearchRequest
+) -> SearchAnswer | Response:
     """Items nearest to a text, an item or a vector, by cosine, in one space.
 
     A text that is a certified item is searched for by its consensus embedding. Any other is embedded here by
-    the network's reference encoder, and the answer is not `certified`; nobody else learns of it. An item is
-    not among its own neighbours.
+    the network's reference encoder, and the answer is not `certified`; nobody else learns of it. With
+    `certified` the text is submitted, which makes it public, and the answer comes with its certificate. An
+    item is not among its own neighbours.
     """
-    if asked.certified:
-        raise ApiError(
-            422, "this node does not submit what it searches for: leave out `certified`", param="certified"
-        )
-    found = _found(service, asked)
+    if asked.certified and not await _certified(request, desk, asked):
+        return Response(status_code=CLIENT_GONE)
+    found = await anyio.to_thread.run_sync(_found, service, asked)
     return SearchAnswer(
         space=found.space,
         method=found.method,
@@ -107,6 +125,26 @@ def get_map(
             for one in drawn.points
         ),
     )
+
+
+async def _certified(request: Request, desk: EmbeddingDesk, asked: SearchRequest) -> bool:
+    """Have the text certified; False when who asked went away before it was. Raises ApiError."""
+    job = await desk.submit(asked.text, Encoding.FLOAT)
+    waited = await wait_for_job(request, desk, job, desk.wait_ms)
+    if waited is Waited.GONE:
+        return False
+    if waited is Waited.LATE:
+        raise ApiError(
+            504,
+            f"the text is not certified within {desk.wait_ms / 1_000:g} s; it is queued: search again later "
+            "or without `certified`",
+            type=TIMEOUT_TYPE,
+            code="not_certified_in_time",
+            headers={"Retry-After": desk.retry_after},
+        )
+    # Says so where it was certified without an embedding.
+    await desk.answer(job)
+    return True
 
 
 def _found(service: Service, asked: SearchRequest) -> Found:
