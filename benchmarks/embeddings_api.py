@@ -32,6 +32,8 @@ from protocol.schedule import round_at
 
 START_WITHIN_S = 180.0
 REQUEST_TIMEOUT_S = 320.0
+ROUNDS_MAX = 60
+ITEMS_A_ROUND = 64
 WORDS = """
     river stone orchard winter signal copper harbour lantern meadow engine silver thunder garden paper
     mountain bridge window candle forest market island shadow letter needle basket mirror feather anchor
@@ -51,6 +53,12 @@ class Sample:
 def sentence(draw: random.Random) -> str:
     """Fourteen words nobody has sent before."""
     return " ".join(draw.choices(WORDS.split(), k=12)) + f" {draw.randrange(10**9)} {draw.randrange(10**9)}"
+
+
+def challenges(validators: int, draw: random.Random) -> str:
+    """Paragraphs for so many rounds by any one dealer: what ships with Python lasts for some 20."""
+    count = ROUNDS_MAX * ITEMS_A_ROUND * validators
+    return "\n\n".join(" ".join(draw.choices(WORDS.split(), k=30)) + "." for _ in range(count))
 
 
 async def ask(client: httpx.AsyncClient, plan: TestnetPlan, texts: list[str]) -> Sample:
@@ -169,8 +177,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="embeddings-api-") as scratch:
         models = tuple(arguments.model or ())
+        data = Path(scratch, "challenges.txt")
+        data.write_text(challenges(arguments.validators, random.Random(arguments.seed)))
         wanted = Wanted(
-            arguments.validators, arguments.encoders, 0, (), None, arguments.seed, models, 1, None
+            arguments.validators, arguments.encoders, 0, (), data, arguments.seed, models, 1, None
         )
         plan = plan_testnet(Path(scratch, "net"), wanted)
         watcher = Watcher(plan)

@@ -201,3 +201,66 @@ def test_items_dealt_in_rounds_whose_end_was_not_seen__are_put_back(store: Store
     states = [record.state for name in names if (record := store.item(name)) is not None]
     assert states == [ItemState.PENDING, ItemState.PENDING, ItemState.CERTIFIED, ItemState.DEALT]
     assert store.requeue_before(5) == 0
+
+
+async def test_items_that_come_later__go_to_the_same_dealer_and_no_item_twice(store: Store) -> None:
+    genesis, people, _ = small_network(4, 4, served_items_max=6)
+    host = FakeHost(people[0].key, answer=took_all)
+    submissions = Submissions(epochs_of(genesis), host.host, store)
+    round_ = rounds_dealt_by(genesis, host.public_key, others=True)[0]
+    submit(store, *ITEMS[:4])
+    await submissions.hand_over(round_)
+    await submissions.hand_over(round_)
+    assert handed(host) == [ITEMS[:4]]
+    submit(store, *ITEMS[:9])
+    await submissions.hand_over(round_)
+    await submissions.hand_over(round_)
+    # All in all no more than a batch holds.
+    assert [len(items) for items in handed(host)] == [4, 2]
+    assert {item for items in handed(host) for item in items} < set(ITEMS[:9])
+
+
+async def test_items_a_round_under_way_may_certify__come_last(store: Store) -> None:
+    genesis, people, _ = small_network(4, 4, served_items_max=4)
+    host = FakeHost(people[0].key, answer=took_all)
+    submissions = Submissions(epochs_of(genesis), host.host, store)
+    rounds = rounds_dealt_by(genesis, host.public_key, others=True)
+    round_ = next(one for one in rounds if one + 1 in rounds)
+    submit(store, *ITEMS[:4])
+    await submissions.hand_over(round_)
+    submit(store, *ITEMS[:7])
+    await submissions.hand_over(round_ + 1)
+    *new, old = handed(host)[1]
+    assert set(new) == set(ITEMS[4:7])
+    assert old in ITEMS[:4]
+    # Certified ones leave room for others at once.
+    store.mark_certified([item_id(item) for item in ITEMS[:4]], round_)
+    submit(store, *ITEMS[:9])
+    await submissions.hand_over(round_ + 1)
+    assert [item for items in handed(host)[2:] for item in items] == []
+    await submissions.hand_over(rounds[rounds.index(round_ + 1) + 1])
+    assert set(handed(host)[2]) >= set(ITEMS[7:9])
+
+
+async def test_items_a_dealer_took_not_all_of__are_offered_again(store: Store) -> None:
+    genesis, people, _ = small_network(4, 4)
+    answers = [b"2", b"-1", b"nonsense", b"99999"]
+
+    async def some(key: bytes, method: str, payload: bytes) -> bytes:
+        return answers.pop(0)
+
+    host = FakeHost(people[0].key, answer=some)
+    submissions = Submissions(epochs_of(genesis), host.host, store)
+    round_ = rounds_dealt_by(genesis, host.public_key, others=True)[0]
+    submit(store, *ITEMS[:3])
+    for _ in range(5):
+        await submissions.hand_over(round_)
+    assert handed(host) == [ITEMS[:3], ITEMS[2:3], ITEMS[2:3], ITEMS[2:3]]
+
+
+async def took_all(key: bytes, method: str, payload: bytes) -> bytes:
+    return str(len(decode(payload, Handover, size_bytes_max=1 << 20).items)).encode()
+
+
+def handed(host: FakeHost) -> list[list[bytes]]:
+    return [list(decode(payload, Handover, size_bytes_max=1 << 20).items) for _, _, payload in host.requested]
