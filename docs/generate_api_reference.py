@@ -21,8 +21,6 @@ Keys, digests and ids are hex, times Unix milliseconds, blobs in JSON base64, la
 message says what happened, why, and what to do; 400 also stands for a parameter that is not understood.
 """
 
-_ERROR_OBJECTS = ("ErrorBody", "ErrorDetail")
-
 
 def reference() -> str:
     """The whole page."""
@@ -34,8 +32,7 @@ def reference() -> str:
             parts += _operation(path, method, operation)
     parts += ["## Objects", ""]
     for name, schema in sorted(document["components"]["schemas"].items()):
-        if name not in _ERROR_OBJECTS:
-            parts += _object(name, schema)
+        parts += _object(name, schema)
     return "\n".join(parts)
 
 
