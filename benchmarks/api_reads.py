@@ -116,6 +116,7 @@ async def serve(root: Path) -> None:
             fact = told.facts[1]
             item = item_id(fact.items[0]).hex()
             paths = [
+                "/v1/genesis",
                 "/v1/rounds?limit=20",
                 f"/v1/rounds/{REAL_ROUNDS - 1}",
                 f"/v1/items/{item}?embedding=none",

@@ -15,6 +15,7 @@ from node.api.guard.stack import guarded
 from node.api.reading import keep_reading
 from node.api.routes import (
     embeddings,
+    encoders,
     epochs,
     events,
     findings,
@@ -45,6 +46,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     items.router,
     reports.router,
     epochs.router,
+    encoders.router,
     members.router,
     findings.router,
     search.router,

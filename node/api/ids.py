@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Path, Query
 
@@ -16,6 +18,8 @@ PAGE_MAX: Final = 200
 _HEX: Final = re.compile("[0-9a-fA-F]{64}")
 _SCHEMA: Final = {"pattern": "^[0-9a-fA-F]{64}$"}
 _SHOWN_CHARS: Final = 80
+
+K = TypeVar("K", bytes, str)
 
 Digest = Annotated[str, Path(description="64 hex digits.", json_schema_extra=_SCHEMA)]
 Number = Annotated[int, Path(ge=0, le=NUMBER_MAX)]
@@ -45,3 +49,15 @@ def bytes_of(text: str, param: str) -> bytes:
 def unknown(what: str, advice: str, param: str | None = None, code: str | None = None) -> ApiError:
     """There is no such thing here, and what to do about it."""
     return ApiError(404, f"{what}: {advice}", param=param, code=code)
+
+
+def key_after(text: str | None) -> bytes | None:
+    """The key of `after`, where it is given. Raises ApiError."""
+    return None if text is None else bytes_of(text, "after")
+
+
+def page_of(keys: Sequence[K], after: K | None, limit: int) -> tuple[Sequence[K], K | None]:
+    """Up to `limit` of the sorted keys above `after`, and where the next page begins, if there is one."""
+    start = 0 if after is None else bisect_right(keys, after)
+    page = keys[start : start + limit]
+    return page, page[-1] if page and start + limit < len(keys) else None

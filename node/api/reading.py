@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Request
 
 from node.api.errors import ApiError
 from node.api.opened_reports import OpenedReports
+from node.api.remembered import RememberedAnswers
 from node.api.service import Service
 from node.api.spaces import Spaces
 from protocol.epochs.view import Epoch
@@ -16,16 +17,19 @@ from protocol.epochs.view import Epoch
 
 @dataclass(frozen=True)
 class Reading:
-    """Caches, each bounded. Everything may be used from any thread."""
+    """Caches, each bounded. But for `answers`, everything may be used from any thread."""
 
     reports: OpenedReports
     spaces: Spaces
+    answers: RememberedAnswers
 
 
 def keep_reading(app: FastAPI, service: Service) -> None:
     """Give an app what its reading endpoints need."""
     app.state.reading = Reading(
-        OpenedReports(service.store, service.epochs), Spaces(service.genesis, service.store)
+        OpenedReports(service.store, service.epochs),
+        Spaces(service.genesis, service.store),
+        RememberedAnswers(service.store),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.store.database import Database, in_batches
+from node.store.errors import translated
 from node.store.findings import DisputeRecord, EvidenceRecord
 from node.store.rounds import RoundState
 from node.store.scores import ScoreAverage, ScoreRecord, score_record
@@ -28,6 +29,16 @@ class RoundHead:
 
 class Lookups(Database):
     """Reads over the tables of others. Every answer is bounded by its arguments."""
+
+    def version(self) -> int | None:
+        """A number that changes with what other connections write; None while another thread is at it."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            with translated(self._path):
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        finally:
+            self._lock.release()
 
     def round_heads(self, limit: int, before: int | None = None) -> list[RoundHead]:
         """All shards of the `limit` newest rounds (below `before`), newest first."""

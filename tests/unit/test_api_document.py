@@ -11,9 +11,9 @@ import pytest
 
 from node.api.app import ROUTERS, routed_app
 from node.api.errors import ErrorBody
-from node.api.routes import epochs, findings, genesis, items, members, reports, rounds
+from node.api.routes import encoders, epochs, findings, genesis, items, members, reports, rounds
 
-MINE = (epochs, findings, genesis, items, members, reports, rounds)
+MINE = (encoders, epochs, findings, genesis, items, members, reports, rounds)
 
 
 @cache

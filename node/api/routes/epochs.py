@@ -13,6 +13,7 @@ from node.api.errors import ApiError
 from node.api.ids import Before, Limit, Number, unknown
 from node.api.models.epochs import EpochDetail, EpochPage
 from node.api.reading import epoch_here
+from node.api.remembered import RememberedRoute
 from node.api.service import Service, ServiceOf
 from node.store import EpochRow
 from protocol.codec import decode, encode
@@ -22,7 +23,7 @@ from protocol.epochs.view import Epoch
 from protocol.hashing import content_digest
 from protocol.messages import EpochCertificate
 
-router = APIRouter(prefix="/v1/epochs", tags=["epochs"])
+router = APIRouter(prefix="/v1/epochs", tags=["epochs"], route_class=RememberedRoute)
 
 EPOCHS_TOLD: Final = 20
 

@@ -13,12 +13,13 @@ from node.api.ids import NUMBER_MAX, Before, Limit, bytes_of
 from node.api.models.base import base64
 from node.api.models.findings import DisputePage, EvidenceDetail, EvidencePage, SignedStatement
 from node.api.models.reports import Place
+from node.api.remembered import RememberedRoute
 from node.api.service import Service, ServiceOf
 from node.store import EvidenceRecord
 from protocol.messages import Body, Evidence
 from protocol.statement import Statement, parse
 
-router = APIRouter(prefix="/v1", tags=["findings"])
+router = APIRouter(prefix="/v1", tags=["findings"], route_class=RememberedRoute)
 
 FOUND_TOLD: Final = 50
 

@@ -17,12 +17,13 @@ from node.api.models.base import base64, finite
 from node.api.models.items import Item, ItemEmbedding, ItemProof
 from node.api.opened_reports import ReportNotHeldError
 from node.api.reading import Reading, ReadingOf
+from node.api.remembered import RememberedRoute
 from node.api.service import Service, ServiceOf
 from node.space import NEWEST
 from node.store import EmbeddingRecord, ItemRecord, ItemState, RoundRecord
 from protocol.report import DIMENSIONS
 
-router = APIRouter(prefix="/v1/items", tags=["items"])
+router = APIRouter(prefix="/v1/items", tags=["items"], route_class=RememberedRoute)
 
 _SPACE_CHARS_MAX: Final = 16
 

@@ -10,6 +10,7 @@ from node.api.disputes import dispute_of
 from node.api.ids import Before, Limit, Number, unknown
 from node.api.models.base import finite
 from node.api.models.rounds import Round, RoundDetail, RoundPage, Score, Shard, Step
+from node.api.remembered import RememberedRoute
 from node.api.service import Service, ServiceOf
 from node.store import RoundHead, ScoreRecord, StepRecord
 from protocol.codec import CodecError, decode
@@ -17,7 +18,7 @@ from protocol.messages import Certificate, Report
 from protocol.schedule import slot_start_ms
 from protocol.statement import ENVELOPE_BYTES_MAX, StatementError, parse
 
-router = APIRouter(prefix="/v1/rounds", tags=["rounds"])
+router = APIRouter(prefix="/v1/rounds", tags=["rounds"], route_class=RememberedRoute)
 
 ROUNDS_TOLD = 20
 
