@@ -124,6 +124,10 @@ class Recorder:
             if step.step is fx.Step.REPORTED:
                 self._record_received(step.at, before)
 
+    def watched(self, step: fx.Publish) -> None:
+        """Write down a step of a round that another validator deals."""
+        self._record(step)
+
     def _record_received(self, at: ShardRound, before: dict[bytes, int]) -> None:
         for key, before_bytes in before.items():
             detail = f"{self._counters.received(key) - before_bytes} bytes"

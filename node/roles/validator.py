@@ -37,6 +37,7 @@ from node.roles.recorder import Recorder
 from node.roles.signing import mend_signer, open_signer
 from node.roles.standing import watch_standing
 from node.roles.transferring import Transferring
+from node.roles.watching import Watching
 from node.room import Room
 from node.scoring_worker import ScoringWorker, open_scoring_worker
 from node.signer import Signer
@@ -145,6 +146,7 @@ class Validator:
         self._recorder = recorder = Recorder(
             epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME, api.events.publish
         )
+        self._watching = Watching(epochs)
         self._learnt = LearntBlobs(epochs, store)
         self._desk = EpochDesk(epochs, store, self._learnt)
         exchange = StreamExchange(host, BlobCache(store.blobs), admit=partial(is_member_of_late, epochs))
@@ -199,6 +201,8 @@ class Validator:
     def _witness(self, statement: Statement[Body]) -> None:
         self._recorder.witness(statement)
         self._desk.witness(statement)
+        if statement.signer != self._node.me and (step := self._watching.step(statement, now_ms())):
+            self._recorder.watched(step)
         if isinstance(statement.body, EpochCertificate):
             self._follower.look()  # where it was not agreed on here
 

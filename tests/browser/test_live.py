@@ -111,9 +111,7 @@ def test_node_that_is_starting__is_waited_for(network: PageNetwork, watched: Ope
     page.locator("#link[data-state=live]").wait_for()
 
 
-def test_token__is_asked_for_sent_and_forgotten_with_the_tab(
-    network: PageNetwork, watched: OpenPage
-) -> None:
+def test_token__is_asked_for_sent_and_forgotten_with_the_tab(network: PageNetwork, watched: OpenPage) -> None:
     one = watched(tolerant=True)
     page = one.page
     refused = {"error": {"message": "this node wants a token", "type": "authentication_error"}}

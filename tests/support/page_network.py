@@ -17,9 +17,9 @@ from protocol.rounds import effects as fx
 from protocol.schedule import shard_round, slot_start_ms
 from protocol.statement import Statement
 from tests.support.api import status_of
+from tests.support.api_on_port import served_api
 from tests.support.certified_history import History, certified_history, record
 from tests.support.epochs import dealer_of
-from tests.support.api_on_port import served_api
 
 ROUNDS = 5
 """Certified before the page opens; the next one is left to the test."""
@@ -128,7 +128,9 @@ class PageNetwork:
         evidence = EvidenceRecord(b"\1" * 32, offender, term, header.data, now_ms())
         self.store.put_evidence(evidence)
         self.store.put_dispute(DisputeRecord(b"\2" * 32, 1, 0, disputer, header.data, now_ms()))
-        self.service.events.publish("evidence", {"digest": "01" * 32, "offender": offender.hex(), "kind": term})
+        self.service.events.publish(
+            "evidence", {"digest": "01" * 32, "offender": offender.hex(), "kind": term}
+        )
         self.service.events.publish(
             "dispute", {"digest": "02" * 32, "round": 1, "shard": 0, "disputer": disputer.hex()}
         )
@@ -139,14 +141,16 @@ def page_network(root: Path, at: str = "127.0.0.1:0", **changes: object) -> Iter
     """A validator with five certified rounds, their steps, and peers."""
     whole = page_history()
     history = replace(whole, facts=whole.facts[:ROUNDS])
-    with served_api(root, history, page_status(history, **changes), at) as (address, service):
-        with Store.open(service.directory.store, service.directory.blobs) as store:
-            network = PageNetwork(address, service, store, whole)
-            if not store.steps(0, 0):
-                _keep_bodies(store, history)
-                for fact in history.facts:
-                    _steps_of(network, fact)
-            yield network
+    with (
+        served_api(root, history, page_status(history, **changes), at) as (address, service),
+        Store.open(service.directory.store, service.directory.blobs) as store,
+    ):
+        network = PageNetwork(address, service, store, whole)
+        if not store.steps(0, 0):
+            _keep_bodies(store, history)
+            for fact in history.facts:
+                _steps_of(network, fact)
+        yield network
 
 
 def page_status(history: History, **changes: object) -> NodeStatus:

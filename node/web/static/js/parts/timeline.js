@@ -57,6 +57,9 @@ export function timeline(shard, { startsMs, slotMs, now }) {
   // A local round takes a fraction of its slot: the scale follows what happened, rounded up, not the slot.
   const scale = (length) => (running ? Math.max(length, Math.min(slotMs, niceAbove(last))) : niceAbove(last || slotMs));
   const rows = LANES.map(([name, title, about]) => lane(name, title, about, lanes[name], name === running));
+  // Reveals go to the dealer alone: others hear of them by its report.
+  const unseen = lanes.report && !lanes.reveal && rows.find((row) => row.name === "reveal");
+  if (unseen) unseen.took.textContent = "told with the report";
   const list = el("ol", { class: "lanes", "aria-label": "Steps of the round" }, rows.map((row) => row.node));
   const axis = el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, "0 s"), el("span", {}), el("span", {}));
   const place = (moment) => {

@@ -1,6 +1,6 @@
 // Map: consensus embeddings in two dimensions, and a search that shows where its hits lie.
 
-import { post } from "../api.js";
+import { get, post } from "../api.js";
 import { el, fill } from "../dom.js";
 import { clipped, counted, decimal, plural, short } from "../format.js";
 import { Loaded } from "../load.js";
@@ -25,6 +25,7 @@ export function mapView(place, network) {
   const plane = new Plane(canvasIn(), { onPick: pick, onPress: press });
   const loaded = new Loaded(`/v1/map?limit=${POINTS_MAX}`, update);
   let points = [];
+  let drawnFrom = null;
   let searching = 0;
 
   function canvasIn() {
@@ -62,20 +63,30 @@ export function mapView(place, network) {
     results.replaceChildren(el("p", { class: "soft" }, "Searching"));
     try {
       const found = await (await post("/v1/search", { text, k: HITS })).json();
-      if (mine === searching) showHits(found);
+      const places = await placesOf(found.neighbours.map((hit) => hit.item_id));
+      if (mine === searching) showHits(found, places);
     } catch (failure) {
       if (mine === searching) results.replaceChildren(el("p", { class: "alarm" }, failure.message));
     }
     go.disabled = false;
   });
 
-  function showHits(found) {
+  /** Places of hits that are older than the points drawn. */
+  async function placesOf(ids) {
+    const drawn = new Set(points.map((point) => point.item_id));
+    const missing = ids.filter((id) => !drawn.has(id));
+    if (!missing.length) return [];
+    return (await get(`/v1/map?${missing.map((id) => `item_id=${encodeURIComponent(id)}`).join("&")}`)).points.filter((point) => missing.includes(point.item_id));
+  }
+
+  function showHits(found, places) {
     clear.hidden = false;
+    if (places.length) draw([...points, ...places]);
     const at = new Map(points.map((point, index) => [point.item_id, index]));
     plane.mark(new Map(found.neighbours.map((hit, index) => [at.get(hit.item_id), index + 1]).filter(([index]) => index !== undefined)));
-    const certified = found.certified ? "The query\u2019s vector is certified." : "The query\u2019s vector was made by this node alone, and is not certified.";
+    const certified = found.certified ? "The text is a certified item: its consensus embedding was looked for." : `The text was embedded by this node alone${found.model ? ` (${clipped(found.model, 40)})` : ""}, which nobody certified and nobody else learns of.`;
     results.replaceChildren(
-      el("p", { class: "soft small" }, `${plural(found.neighbours.length, "hit")} among ${counted(found.searched)}, space ${clipped(found.space, 20)}. ${certified}`),
+      el("p", { class: "soft small" }, `${plural(found.neighbours.length, "hit")} among ${counted(found.searched)}${found.space ? `, in the space ${clipped(found.space, 20)}` : ""}. ${certified}`),
       el("ol", { class: "hits" }, found.neighbours.map((hit, index) => hitOf(hit, index + 1, at.get(hit.item_id)))),
     );
   }
@@ -84,6 +95,13 @@ export function mapView(place, network) {
     const link = el("a", { href: `#/rounds/${hit.round}`, on: { focus: () => index !== undefined && pick(index), blur: () => pick(null) } }, `round ${hit.round}`);
     const over = index === undefined ? {} : { pointerenter: () => pick(index), pointerleave: () => pick(null) };
     return el("li", { on: over }, el("span", { class: "rank", "aria-hidden": "true" }, rank), el("div", {}, el("p", { class: "words", dir: "auto" }, textOf(hit)), el("p", { class: "soft small" }, `similarity ${decimal(hit.score)}, `, link, index === undefined ? ", not among the points drawn" : "")));
+  }
+
+  function draw(all) {
+    points = all;
+    const rounds = points.map((point) => point.round);
+    const [oldest, newest] = [Math.min(...rounds), Math.max(...rounds)];
+    plane.show(points.map((point) => ({ x: point.x, y: point.y, age: (newest - point.round) / Math.max(1, newest - oldest) })));
   }
 
   function forget() {
@@ -120,12 +138,12 @@ export function mapView(place, network) {
       count.textContent = loaded.failure?.message ?? "Loading the map";
       return;
     }
-    if (found.points === points) return;
-    points = found.points;
+    if (found === drawnFrom) return;
+    drawnFrom = found;
+    draw(found.points);
     const rounds = points.map((point) => point.round);
     const [oldest, newest] = [Math.min(...rounds), Math.max(...rounds)];
-    plane.show(points.map((point) => ({ x: point.x, y: point.y, age: (newest - point.round) / Math.max(1, newest - oldest) })));
-    count.textContent = points.length ? `${plural(points.length, "embedding")} of rounds ${counted(oldest)} to ${counted(newest)}, in the space ${clipped(found.space, 20)}. Near each other are those the network finds alike; paler ones are older.` : "No embedding is certified yet: the map begins with the first certified round.";
+    count.textContent = points.length ? `${plural(points.length, "embedding")} of rounds ${counted(oldest)} to ${counted(newest)}, in the space ${clipped(found.space, 20)}${found.items > points.length ? `, of ${counted(found.items)}` : ""}. Near each other are those the network finds alike; paler ones are older.` : "No embedding is certified yet: the map begins with the first certified round.";
   }
 
   return { update, theme: () => plane.colours(), destroy: () => (plane.end(), loaded.end()) };

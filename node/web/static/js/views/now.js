@@ -35,7 +35,7 @@ export function nowView(place, network) {
     });
     fill(who, shards.map((shard) => shard.steps), () => {
       const tables = shards.map((shard) => answers(shard)).filter(Boolean);
-      return [el("h2", { id: "who-title" }, "Who answered"), tables.length ? tables : el("p", { class: "soft" }, shards.length && shards[0].dealer !== status.public_key ? "The dealer knows; this node sees the report." : "Nobody was asked yet.")];
+      return [el("h2", { id: "who-title" }, "Who answered"), tables.length ? tables : el("p", { class: "soft" }, "Nobody was asked yet.")];
     });
     const recent = network.recent(STRIP);
     fill(past, recent, () => [el("h2", { id: "past-title" }, "Rounds before"), recent.length ? [strip([...recent].reverse(), network), listed(recent.slice(0, LISTED), network)] : el("p", { class: "soft" }, "No round is over yet.")]);
