@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from node.api.document import document_errors
+from node.api.embedding.limits import WAITING_MAX
 from node.api.errors import ErrorBody, handle_errors
 from node.api.reading import keep_reading
 from node.api.routes import (
@@ -84,5 +85,12 @@ def make_app(service: Service, measured: ValidatorMetrics | None = None) -> Fast
     keep_reading(app, service)
     app.state.metrics = measured = measured or ValidatorMetrics()
     measured.read_service(service)
+    measured.queues.watch("embeddings", lambda: _requests_waiting(app), WAITING_MAX)
     app.add_middleware(RequestMeters, metrics=measured)
     return app
+
+
+def _requests_waiting(app: FastAPI) -> int:
+    """Requests for embeddings that wait for certificates; the desk is made with the first of them."""
+    desk = getattr(app.state, "embedding_desk", None)
+    return 0 if desk is None else int(desk.certificates.waiting)

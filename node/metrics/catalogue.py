@@ -22,7 +22,7 @@ TERMS: Final = (
     "availability",
 )
 """Terms of a score that are shown: those that are measured, not the ramps made of them."""
-QUEUES: Final = ("driver", "recorder", "scoring", "items", "listeners", "jobs", "waves")
+QUEUES: Final = ("driver", "recorder", "scoring", "items", "listeners", "embeddings", "waves")
 OFFENCES: Final = tuple(offence.value for offence in Offence)
 
 _STATISTIC = Label("statistic", STATISTICS)
@@ -48,8 +48,8 @@ STATUS_AGE = Metric(
 QUEUE = Metric(
     "deltamesh_queue_length",
     _G,
-    "What waits in a queue of this node. `listeners` are those of the event stream, `jobs` requests that "
-    "wait for a certificate, `waves` those an encoder's model has not begun.",
+    "What waits in a queue of this node. `listeners` are those of the event stream, `embeddings` requests "
+    "that wait for certificates, `waves` those an encoder's model has not begun.",
     (Label("queue", QUEUES),),
 )
 QUEUE_LIMIT = Metric(

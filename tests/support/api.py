@@ -15,6 +15,7 @@ from node.api.app import make_app
 from node.api.events import EventHub
 from node.api.service import Service, open_service
 from node.clock import now_ms
+from node.metrics.validator import ValidatorMetrics
 from node.status import NodeStatus
 from node.store import Store
 from tests.support.certified_history import History, certified_history, record
@@ -65,6 +66,6 @@ def api_over(
         yield client
 
 
-def client_of(service: Service) -> TestClient:
+def client_of(service: Service, measured: ValidatorMetrics | None = None) -> TestClient:
     """A client of the API over a service."""
-    return TestClient(make_app(service), base_url="http://127.0.0.1:7780")
+    return TestClient(make_app(service, measured), base_url="http://127.0.0.1:7780")
