@@ -2,11 +2,11 @@
 
     python -m benchmarks.api_load --rounds 20 --json api-load.json
 
-Starts a network of real processes and a client, a process of its own at the lowest priority, which holds 1,000
-listeners to events and sends 200 requests a second, all to one validator. Blocks of rounds with and without it
-alternate; the round in which it is switched is left out. Prints the medians of certificate latency, and the
-processor time that the validator's node takes. The client needs processor time too: where it has no core of its
-own, part of what it slows is its own doing.
+Starts a network of real processes and a client, a process of its own at the lowest priority, which holds
+1,000 listeners to events and sends 200 requests a second, all to one validator. Blocks of rounds with and
+without it alternate; the round in which it is switched is left out. Prints the medians of certificate
+latency, and the processor time that the validator's node takes. The client needs processor time too: where it
+has no core of its own, part of what it slows is its own doing.
 """
 
 from __future__ import annotations

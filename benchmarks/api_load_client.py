@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Final
+from typing import Final, cast
 
 import uvloop
 
@@ -44,9 +44,9 @@ class Listener(asyncio.Protocol):
         self._closing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(f"GET /v1/events HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        # uvloop's are none of asyncio's classes.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(f"GET /v1/events HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         Listener.frames += data.count(b"\nevent: ")

@@ -27,7 +27,9 @@ class Answered:
     def error(self) -> dict[str, Any]:
         """The error of a refusal, which has the form all have."""
         (name, detail), *others = json.loads(self.body).items()
-        assert name == "error" and not others and set(detail) == {"message", "type", "param", "code"}
+        assert name == "error"
+        assert not others
+        assert set(detail) == {"message", "type", "param", "code"}
         found: dict[str, Any] = detail
         return found
 
@@ -88,7 +90,7 @@ async def asked(app: ASGIApp, scope: Scope, parts: Sequence[bytes] = (b"",)) -> 
         told.append(message)
 
     await app(scope, receive, send)
-    assert told and told[0]["type"] == "http.response.start", told
+    assert [message["type"] for message in told[:1]] == ["http.response.start"]
     assert all(message["type"] == "http.response.body" for message in told[1:])
     headers = {name.decode().lower(): value.decode() for name, value in told[0]["headers"]}
     return Answered(told[0]["status"], headers, b"".join(message["body"] for message in told[1:]))
