@@ -48,7 +48,8 @@ class Items(Database):
     ) -> Put:
         """Queue an item; submitting it again changes nothing. Raises `QueueFull`.
 
-        An id known without content (released by another dealer) gets its content and is queued, to be served.
+        An id known without content (released by another dealer) gets its content and is queued, to be served;
+        so is one that was certified without an embedding, in a round whose encoders had no weight.
         """
         if len(content) > self._limits.item_bytes_max:
             raise StoreError(
@@ -57,7 +58,10 @@ class Items(Database):
             )
         with self._transaction() as database:
             row = database.execute(
-                "SELECT content IS NOT NULL OR state = 'certified' FROM items WHERE item_id = ?", (item_id,)
+                "SELECT CASE state WHEN 'certified' THEN EXISTS "
+                "(SELECT 1 FROM embeddings e WHERE e.item_id = items.item_id) "
+                "ELSE content IS NOT NULL END FROM items WHERE item_id = ?",
+                (item_id,),
             ).fetchone()
             if row is not None and row[0]:
                 return Put.KNOWN

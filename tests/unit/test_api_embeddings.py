@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -112,13 +113,41 @@ def test_new_text__is_queued_and_its_answer_named_when_the_time_is_over(
 
 
 def test_item_without_embedding__is_named_by_its_index(certifier: Certifier, client: TestClient) -> None:
+    place = ask(client, ["good", "bad"]).headers["location"]
     certifier.certify({"good": vector_of("good"), "bad": None})
+    error = client.get(place).json()["error"]
+    assert (error["param"], error["code"]) == ("input[1]", "no_embedding")
+    assert "round 100" in error["message"]
+    assert ask(client, ["good"]).status_code == 200
+
+
+def test_item_certified_without_embedding__is_dealt_once_more_when_asked_for(
+    certifier: Certifier, client: TestClient
+) -> None:
+    certifier.certify({"unlucky": None})
+    assert ask(client, "unlucky").status_code == 504
+    (queued,) = certifier.store.pending(9)
+    assert (queued.content, queued.released_round) == (b"unlucky", 100)  # served, never scored
+    certifier.certify_texts("unlucky")
+    assert ask(client, "unlucky").status_code == 200
+    assert certifier.store.pending(9) == []
+
+
+def test_request_waiting_for_a_bad_round__is_told(certifier: Certifier, client: TestClient) -> None:
+    certifier.certify({"good": vector_of("good")})
+    waiting = certifier.service.queue.submit_item
+
+    def submit_and_certify(*arguments: Any, **more: Any) -> Any:
+        put = waiting(*arguments, **more)
+        certifier.certify({"bad": None})
+        return put
+
+    object.__setattr__(certifier.service, "queue", SimpleNamespace(submit_item=submit_and_certify))
     answer = ask(client, ["good", "bad"])
     assert answer.status_code == 422
     error = answer.json()["error"]
     assert (error["param"], error["code"]) == ("input[1]", "no_embedding")
-    assert "round 100" in error["message"]
-    assert ask(client, ["good"]).status_code == 200
+    assert "dealt once more" in error["message"]
 
 
 def test_vector_without_direction__is_no_embedding(certifier: Certifier, client: TestClient) -> None:

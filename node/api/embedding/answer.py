@@ -59,7 +59,7 @@ class Answer:
         return ApiError(
             422,
             f"input[{index}] has no embedding: round {round_} certified item {name} without one, for no "
-            "encoder gave a valid answer to it; leave it out, or change it",
+            "encoder gave a valid answer to it; the same request has it dealt once more",
             param=f"input[{index}]",
             code="no_embedding",
         )

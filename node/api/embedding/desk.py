@@ -95,8 +95,10 @@ class EmbeddingDesk:
                 501, "this network serves no submitted items: its genesis says served_items_max = 0"
             )
         names = [item_id(item) for item in items]
-        states = self._service.store.item_states(list(dict.fromkeys(names)))
-        repeats = {name for name, (state, _) in states.items() if state is ItemState.CERTIFIED}
+        store, different = self._service.store, list(dict.fromkeys(names))
+        states, embedded = store.item_states(different), store.bound_embeddings(different)
+        # What was certified without an embedding is dealt once more.
+        repeats = {name for name in embedded if states[name][0] is ItemState.CERTIFIED}
         job = Job(
             encoding,
             tuple(name.hex() for name in names),
