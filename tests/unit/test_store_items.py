@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.store import (
+    VECTOR_BYTES,
+    EmbeddingRecord,
     ItemState,
     Put,
     QueueFull,
+    RoundRecord,
+    RoundState,
     Store,
     StoreError,
 )
@@ -23,6 +27,11 @@ from tests.support.bounded_store import bounded_store, key, submit
 def store(tmp_path: Path) -> Iterator[Store]:
     with bounded_store(tmp_path) as opened:
         yield opened
+
+
+def embed(store: Store, item_id: bytes, round_: int) -> None:
+    store.record_round(RoundRecord(0, round_, 0, RoundState.REPORTED, 0))
+    store.record_embeddings([EmbeddingRecord(item_id, round_, 0, 0, 0, bytes(VECTOR_BYTES))])
 
 
 def test_items__queue_is_bounded_by_number(store: Store) -> None:
@@ -57,6 +66,7 @@ def test_items__dealt_released_certified_in_order(store: Store) -> None:
     item = store.item(key(0))
     assert item is not None
     assert (item.state, item.round, item.released_round) == (ItemState.CERTIFIED, 4, 4)
+    embed(store, key(0), 4)
     assert submit(store, 0) is Put.KNOWN
     counts = store.item_counts()
     assert [counts[state] for state in ItemState] == [1, 1, 0, 1]
@@ -84,7 +94,22 @@ def test_items__released_elsewhere_may_be_submitted_but_stays_released(store: St
 
 def test_items__certified_elsewhere_is_known(store: Store) -> None:
     store.mark_certified([key(1)], round=4)
+    embed(store, key(1), 4)
     assert submit(store, 1) is Put.KNOWN
+
+
+def test_items__certified_without_embedding_may_be_submitted_again_but_stays_released(store: Store) -> None:
+    submit(store, 1)
+    store.mark_certified([key(1)], round=4)
+    assert submit(store, 1) is Put.NEW
+    assert submit(store, 1) is Put.KNOWN
+    (item,) = store.pending(5)
+    assert item.content is not None
+    assert item.released_round == 4
+    store.mark_certified([key(1)], round=9)
+    embed(store, key(1), 9)
+    assert submit(store, 1) is Put.KNOWN
+    assert store.pending(5) == []
 
 
 def test_items__many_ids_are_looked_up_in_batches(store: Store) -> None:

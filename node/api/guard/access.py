@@ -12,6 +12,7 @@ from node.api.guard.buckets import Buckets, client_of, rate_of, too_fast
 from node.api.guard.limits import ASSETS, BAD_TOKEN_COST, HEALTH, PAGE, Limits
 from node.api.guard.policy import Access
 from node.api.guard.refusal import client_host, one_value, refuse
+from node.api.guard.shape import CHANGING
 from node.api.guard.tokens import TokenBook
 
 TOKEN_NAME: Final = "deltamesh.token"
@@ -53,7 +54,7 @@ class Tokens:
         if self._access is Access.OPEN or needs_none(scope["path"]):
             return None if given is None else self._book.name_of(token_in(given) or "")
         if given is None:
-            if self._access is Access.READ and scope["method"] != "POST":
+            if self._access is Access.READ and scope["method"] not in CHANGING:
                 return None
             raise _unauthorised("this needs a token: send `Authorization: Bearer TOKEN`", "token_missing")
         token = token_in(given)

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.api.errors import ApiError
 from node.api.guard.refusal import CLOSE, one_value, refuse
+from node.api.guard.shape import CHANGING
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
 _OWN_SITES: Final = (b"same-origin", b"none")
@@ -48,7 +49,7 @@ def check_origin(scope: Scope, *, loopback: bool) -> None:
             "proxy set Host to it",
             headers=CLOSE,
         )
-    if scope["method"] != "POST":
+    if scope["method"] not in CHANGING:
         return
     site, origin = one_value(scope, b"sec-fetch-site"), one_value(scope, b"origin")
     if (site is not None and site not in _OWN_SITES) or (origin is not None and not _same(origin, host)):

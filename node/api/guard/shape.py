@@ -13,6 +13,8 @@ from node.api.guard.limits import Limits
 from node.api.guard.refusal import CLOSE, refuse
 
 METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
+CHANGING: Final = ("POST", "DELETE")
+"""Those that more than read."""
 # Names, numbers and hexadecimal digits are all that paths here are made of: whatever would have to be
 # decoded, twice perhaps and by each proxy in its own way, is no path of this API.
 _PATH: Final = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
