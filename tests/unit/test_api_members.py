@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from node.api.encoder_view import encoder_of
-from node.store import StatementRecord, Store
+from node.store import ScoreRecord, StatementRecord, Store
 from protocol.codec import decode, encode
 from protocol.epochs.agreed import CertifiedRecord
 from protocol.epochs.record import RECORD_BYTES_MAX, EncoderTable, EpochRecord, record_digest, table_of
@@ -98,6 +99,22 @@ def test_encoders__have_means_of_late_and_the_units_of_the_command_line(api: Tes
         assert (one["score"], one["weight"], one["rounds"], one["last_round"]) == (1.0, 0.25, 6, 5)
         assert (one["reputation"], one["stake"], one["probation"]) == (0.25, 100, False)
         assert (one["terms"], one["lof"], one["model"]) == ({"availability": 1.0}, None, None)
+
+
+def test_scores__that_are_no_numbers_are_null(tmp_path_factory: pytest.TempPathFactory) -> None:
+    key = HISTORY.encoders[1].key
+    terms = {"leak": math.nan, "local_outlier_factor": math.inf, "differential": -math.inf, "mass": 2.0}
+    told_terms = {"leak": None, "local_outlier_factor": None, "differential": None, "mass": 2.0}
+    with whole_service(tmp_path_factory.mktemp("home")) as service:
+        with Store.open(service.directory.store, service.directory.blobs) as store:
+            store.record_scores([ScoreRecord(5, 0, key, math.inf, -math.inf, terms)])
+        with client_of(service) as api:
+            told = get(api, f"/v1/encoders/{key.hex()}?rounds=1")
+            assert (told["score"], told["weight"], told["lof"]) == (None, None, None)
+            assert told["terms"] == told["history"][0]["terms"] == told_terms
+            scores = get(api, "/v1/rounds/5")["shards"][0]["scores"]
+            (one,) = [one for one in scores if one["encoder"] == key.hex()]
+            assert (one["score"], one["weight"], one["terms"]) == (None, None, told_terms)
 
 
 def test_encoder__that_registered_says_what_it_runs(tmp_path_factory: pytest.TempPathFactory) -> None:

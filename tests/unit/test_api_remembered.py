@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from node.api import remembered
 from node.api.remembered import RememberedAnswers
 from node.api.service import Service
-from node.store import Store
+from node.store import ItemRecord, Store
 from protocol.items import item_id
 from tests.support.api import client_of
 from tests.support.api_reading import HISTORY, STEP, WAITING, get, refusal, whole_service
@@ -65,6 +65,23 @@ def test_answer__of_another_query_is_another(api: TestClient) -> None:
     assert len(get(api, "/v1/rounds?limit=1")["rounds"]) == 1
     assert len(get(api, "/v1/rounds?limit=2")["rounds"]) == 2
     assert get(api, "/v1/rounds?limit=1&before=3")["rounds"][0]["round"] == 2
+
+
+def test_answer__made_while_the_node_writes_is_not_remembered(
+    service: Service, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(service) as store:
+        read = Store.item
+
+        def read_then_write(self: Store, name: bytes) -> ItemRecord | None:
+            found = read(self, name)
+            store.mark_dealt([name], 9)
+            return found
+
+        monkeypatch.setattr(Store, "item", read_then_write)
+        assert get(api, WHERE)["state"] == "pending"
+        monkeypatch.undo()
+        assert get(api, WHERE)["state"] == "dealt"
 
 
 def test_refusal__is_not_remembered(service: Service, api: TestClient) -> None:

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from node.api.answers import answer, refusals
 from node.api.disputes import dispute_of
 from node.api.ids import Before, Limit, Number, unknown
-from node.api.models.base import finite
 from node.api.models.rounds import Round, RoundDetail, RoundPage, Score, Shard, Step
 from node.api.remembered import RememberedRoute
 from node.api.service import Service, ServiceOf
@@ -128,9 +127,9 @@ def _votes(record: RoundRecord) -> list[bytes]:
 def _score(record: ScoreRecord) -> Score:
     return Score(
         encoder=record.encoder.hex(),
-        score=finite(record.score),
-        weight=finite(record.weight),
-        terms={name: finite(value) for name, value in record.terms.items()},
+        score=record.score,
+        weight=record.weight,
+        terms=dict(record.terms),
     )
 
 
