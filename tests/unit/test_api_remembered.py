@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.responses import Response
 
 from node.api import remembered
 from node.api.remembered import RememberedAnswers
 from node.api.service import Service
-from node.store import ItemRecord, Store
+from node.store import Store
 from protocol.items import item_id
 from tests.support.api import client_of
 from tests.support.api_reading import HISTORY, STEP, WAITING, get, refusal, whole_service
@@ -67,21 +68,22 @@ def test_answer__of_another_query_is_another(api: TestClient) -> None:
     assert get(api, "/v1/rounds?limit=1&before=3")["rounds"][0]["round"] == 2
 
 
-def test_answer__made_while_the_node_writes_is_not_remembered(
-    service: Service, api: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answer__made_while_the_node_writes_is_not_told_to_the_next(service: Service) -> None:
+    answers = RememberedAnswers(service.store)
     with writing(service) as store:
-        read = Store.item
-
-        def read_then_write(self: Store, name: bytes) -> ItemRecord | None:
-            found = read(self, name)
-            store.mark_dealt([name], 9)
-            return found
-
-        monkeypatch.setattr(Store, "item", read_then_write)
-        assert get(api, WHERE)["state"] == "pending"
-        monkeypatch.undo()
-        assert get(api, WHERE)["state"] == "dealt"
+        early = answers.version()
+        assert early is not None
+        store.mark_dealt([item_id(WAITING)], 9)
+        late = answers.version()  # of a request that overtakes the first
+        assert late not in (None, early)
+        answers.keep("/early", Response(b"old"), early)
+        assert answers.find("/early") is None
+        answers.keep("/late", Response(b"new"), late)  # type: ignore[arg-type]
+        assert answers.version() == late
+        assert answers.find("/late") is not None
+        store.mark_released([item_id(WAITING)], 9)
+        answers.version()
+        assert answers.find("/late") is None
 
 
 def test_refusal__is_not_remembered(service: Service, api: TestClient) -> None:
