@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from node.api.models.base import finite
 from node.api.models.members import Encoder, ScoreEntry
 from node.api.service import Service
 from node.store import ScoreAverage, ScoreRecord
@@ -45,9 +44,9 @@ def history_of(service: Service, key: bytes, rounds: int) -> tuple[ScoreEntry, .
             round=one.round,
             shard=one.shard,
             epoch=one.round // epoch_rounds,
-            score=finite(one.score),
-            weight=finite(one.weight),
-            terms={name: finite(value) for name, value in one.terms.items()},
+            score=one.score,
+            weight=one.weight,
+            terms=dict(one.terms),
         )
         for one in service.store.scores(rounds, key)
     )
@@ -60,15 +59,15 @@ def _encoder(
     average: ScoreAverage | None,
     newest: ScoreRecord | None,
 ) -> Encoder:
-    terms = {} if newest is None else {name: finite(value) for name, value in newest.terms.items()}
+    terms = {} if newest is None else dict(newest.terms)
     return Encoder(
         public_key=state.public_key.hex(),
         model=_model(service, epoch, state.public_key),
         stake=state.stake,
         reputation=state.reputation_ppm / PPM,
         probation=epoch.is_on_probation(state.public_key),
-        score=None if average is None else finite(average.score),
-        weight=None if average is None else finite(average.weight),
+        score=None if average is None else average.score,
+        weight=None if average is None else average.weight,
         terms=terms,
         lof=terms.get(_LOF),
         rounds=0 if average is None else average.shards,

@@ -51,8 +51,8 @@ class RememberedAnswers:
 
     def keep(self, address: str, answered: Response, version: int) -> None:
         """Remember an answer made from the state `version` or a later one."""
-        # A write between the two may or may not be in it.
-        if self.version() != version or len(address) > KEY_CHARS_MAX or len(answered.body) > ANSWER_BYTES_MAX:
+        # Another request may have seen a later state meanwhile, which is perhaps not in this answer.
+        if version != self._version or len(address) > KEY_CHARS_MAX or len(answered.body) > ANSWER_BYTES_MAX:
             return
         self._answers[address] = answered
         while len(self._answers) > ANSWERS_MAX:

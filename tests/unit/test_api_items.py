@@ -85,6 +85,22 @@ def test_item_nobody_answered__is_certified_without_an_embedding(api: TestClient
     assert refusal(api, f"/v1/items/{UNANSWERED.hex()}/content", 404)["code"] == "content_not_held"
 
 
+def test_item_nobody_answered__has_its_text_from_the_report(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    item = HISTORY.facts[2].items[0]
+    with whole_service(tmp_path_factory.mktemp("home")) as service:
+        with (
+            Store.open(service.directory.store, service.directory.blobs) as store,
+            store._transaction() as database,
+        ):
+            database.execute("DELETE FROM embeddings WHERE item_id = ?", (item_id(item),))
+        with client_of(service) as api:
+            told = get(api, f"/v1/items/{item_id(item).hex()}")
+            assert (told["text"], told["embedding"], told["certificate"]) == (item.decode(), None, None)
+            assert api.get(f"/v1/items/{item_id(item).hex()}/content").content == item
+
+
 def test_embedding__is_the_same_in_numbers_and_in_base64(api: TestClient) -> None:
     path = f"/v1/items/{UNREPORTED.hex()}"
     raw = get(api, f"{path}?space=raw")["embedding"]

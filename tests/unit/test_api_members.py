@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
+from node.api.encoder_view import encoder_of
+from node.store import ScoreRecord, StatementRecord, Store
 from protocol.codec import decode, encode
 from protocol.epochs.agreed import CertifiedRecord
-from protocol.epochs.record import RECORD_BYTES_MAX, EpochRecord, record_digest, table_of
+from protocol.epochs.record import RECORD_BYTES_MAX, EncoderTable, EpochRecord, record_digest, table_of
 from protocol.epochs.view import Epoch
 from protocol.evidence import check_evidence
-from protocol.messages import Evidence, Offence
+from protocol.hashing import digest
+from protocol.messages import Evidence, Offence, Registration
+from protocol.schedule import ShardRound
+from protocol.signatures import public_key
 from tests.support.api import client_of
 from tests.support.api_reading import (
     HISTORY,
@@ -22,6 +30,7 @@ from tests.support.api_reading import (
     PEERS,
     get,
     refusal,
+    say,
     whole_api,
     whole_service,
 )
@@ -90,6 +99,42 @@ def test_encoders__have_means_of_late_and_the_units_of_the_command_line(api: Tes
         assert (one["score"], one["weight"], one["rounds"], one["last_round"]) == (1.0, 0.25, 6, 5)
         assert (one["reputation"], one["stake"], one["probation"]) == (0.25, 100, False)
         assert (one["terms"], one["lof"], one["model"]) == ({"availability": 1.0}, None, None)
+
+
+def test_scores__that_are_no_numbers_are_null(tmp_path_factory: pytest.TempPathFactory) -> None:
+    key = HISTORY.encoders[1].key
+    terms = {"leak": math.nan, "local_outlier_factor": math.inf, "differential": -math.inf, "mass": 2.0}
+    told_terms = {"leak": None, "local_outlier_factor": None, "differential": None, "mass": 2.0}
+    with whole_service(tmp_path_factory.mktemp("home")) as service:
+        with Store.open(service.directory.store, service.directory.blobs) as store:
+            store.record_scores([ScoreRecord(5, 0, key, math.inf, -math.inf, terms)])
+        with client_of(service) as api:
+            told = get(api, f"/v1/encoders/{key.hex()}?rounds=1")
+            assert (told["score"], told["weight"], told["lof"]) == (None, None, None)
+            assert told["terms"] == told["history"][0]["terms"] == told_terms
+            scores = get(api, "/v1/rounds/5")["shards"][0]["scores"]
+            (one,) = [one for one in scores if one["encoder"] == key.hex()]
+            assert (one["score"], one["weight"], one["terms"]) == (None, None, told_terms)
+
+
+def test_encoder__that_registered_says_what_it_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    newcomer = SimpleNamespace(seed=digest("test-newcomer"), key=public_key(digest("test-newcomer")))
+    registration = say(newcomer, Registration(ShardRound(1, 6, 0), "a model", (), bytes(32)))
+    with whole_service(tmp_path_factory.mktemp("home")) as service:
+        with Store.open(service.directory.store, service.directory.blobs) as store:
+            kept = StatementRecord(
+                registration.digest, 1, 6, 0, "registration", newcomer.key, registration.data, 1
+            )
+            store.put_statement(kept)
+        epoch = service.epochs.of(0)
+        first = epoch.table.encoders[0]
+        states = (*epoch.table.encoders, msgspec.structs.replace(first, public_key=newcomer.key))
+        table = EncoderTable(tuple(sorted(states, key=lambda state: state.public_key)))
+        told = encoder_of(service, Epoch(HISTORY.genesis, epoch.record, table), newcomer.key)
+        assert (told.model, told.score, told.rounds, told.last_round) == (None, None, 0, None)
+        record = msgspec.structs.replace(epoch.record, epoch=1)
+        told = encoder_of(service, Epoch(HISTORY.genesis, record, table), newcomer.key)
+        assert told.model == "a model"
 
 
 def test_encoder__is_told_round_by_round(api: TestClient) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.responses import Response
 
 from node.api import remembered
 from node.api.remembered import RememberedAnswers
@@ -65,6 +66,24 @@ def test_answer__of_another_query_is_another(api: TestClient) -> None:
     assert len(get(api, "/v1/rounds?limit=1")["rounds"]) == 1
     assert len(get(api, "/v1/rounds?limit=2")["rounds"]) == 2
     assert get(api, "/v1/rounds?limit=1&before=3")["rounds"][0]["round"] == 2
+
+
+def test_answer__made_while_the_node_writes_is_not_told_to_the_next(service: Service) -> None:
+    answers = RememberedAnswers(service.store)
+    with writing(service) as store:
+        early = answers.version()
+        assert early is not None
+        store.mark_dealt([item_id(WAITING)], 9)
+        late = answers.version()  # of a request that overtakes the first
+        assert late not in (None, early)
+        answers.keep("/early", Response(b"old"), early)
+        assert answers.find("/early") is None
+        answers.keep("/late", Response(b"new"), late)  # type: ignore[arg-type]
+        assert answers.version() == late
+        assert answers.find("/late") is not None
+        store.mark_released([item_id(WAITING)], 9)
+        answers.version()
+        assert answers.find("/late") is None
 
 
 def test_refusal__is_not_remembered(service: Service, api: TestClient) -> None:

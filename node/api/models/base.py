@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from base64 import b64encode
 from typing import Annotated, Final
 
@@ -17,16 +16,14 @@ Next = Annotated[int | None, Field(description="Pass it as `before` for the next
 
 
 class Answer(BaseModel):
-    """Checked once, when it is made; nothing is left out of it and nothing added."""
+    """Checked once, when it is made; nothing is left out of it and nothing added.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    NaN and the infinities, which JSON does not have, are written as null: such a field is `float | None`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 def base64(data: bytes) -> str:
     """Standard base64 with padding."""
     return b64encode(data).decode("ascii")
-
-
-def finite(value: float | None) -> float | None:
-    """The number; None for NaN and the infinities, which JSON does not have."""
-    return value if value is not None and math.isfinite(value) else None

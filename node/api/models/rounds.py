@@ -80,6 +80,7 @@ class Shard(Round):
 
     scores: tuple[Score, ...] = Field(description="Heaviest weight first; empty before a certificate.")
     steps: tuple[Step, ...] = Field(description="In order; dropped with old rounds (retention_rounds).")
+    timings_ms: dict[str, int] = Field(description="Lengths by phase, where this node measured them.")
     attestations: tuple[Hex, ...] = Field(description="Validators whose votes the certificate holds.")
     stake: int | None = Field(description="Theirs together; null where the epoch is not known here.")
     total_stake: int | None = Field(description="What a quorum is two thirds of.")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from node.api.answers import BYTES_ANSWER, answer, refusals, unchanging
 from node.api.certified import certified_of
 from node.api.ids import Digest, bytes_of, unknown
-from node.api.models.base import base64, finite
+from node.api.models.base import base64
 from node.api.models.items import Item, ItemEmbedding, ItemProof
 from node.api.opened_reports import ReportNotHeldError
 from node.api.reading import Reading, ReadingOf
@@ -223,7 +223,5 @@ def _embedding(reading: Reading, record: EmbeddingRecord, encoding: VectorForm, 
     return ItemEmbedding(
         space=space.name,
         dimensions=DIMENSIONS,
-        vector=base64(data)
-        if encoding is VectorForm.BASE64
-        else tuple(map(finite, np.frombuffer(data, "<f4").tolist())),
+        vector=base64(data) if encoding is VectorForm.BASE64 else tuple(np.frombuffer(data, "<f4").tolist()),
     )

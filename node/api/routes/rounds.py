@@ -8,11 +8,10 @@ from starlette.responses import Response
 from node.api.answers import answer, refusals
 from node.api.disputes import dispute_of
 from node.api.ids import Before, Limit, Number, unknown
-from node.api.models.base import finite
 from node.api.models.rounds import Round, RoundDetail, RoundPage, Score, Shard, Step
 from node.api.remembered import RememberedRoute
 from node.api.service import Service, ServiceOf
-from node.store import RoundHead, ScoreRecord, StepRecord
+from node.store import RoundHead, RoundRecord, ScoreRecord, StepRecord
 from protocol.codec import CodecError, decode
 from protocol.messages import Certificate, Report
 from protocol.schedule import slot_start_ms
@@ -97,7 +96,8 @@ def _items(service: Service, head: RoundHead) -> int | None:
 
 def _shard(service: Service, head: RoundHead) -> Shard:
     store, at = service.store, (head.round, head.shard)
-    votes = _votes(service, head)
+    record = store.round(*at)
+    votes = [] if record is None else _votes(record)
     epoch = service.epochs.by_record(head.epoch)
     stake = None
     if epoch is not None:
@@ -106,6 +106,7 @@ def _shard(service: Service, head: RoundHead) -> Shard:
         **_told(service, head),
         scores=tuple(map(_score, store.scores_of(*at))),
         steps=tuple(map(_step, store.steps(*at))),
+        timings_ms={} if record is None else dict(record.timings_ms),
         attestations=tuple(key.hex() for key in votes),
         stake=stake,
         total_stake=epoch.total_stake if epoch is not None else None,
@@ -113,9 +114,8 @@ def _shard(service: Service, head: RoundHead) -> Shard:
     )
 
 
-def _votes(service: Service, head: RoundHead) -> list[bytes]:
-    record = service.store.round(head.round, head.shard)
-    if record is None or record.certificate is None:
+def _votes(record: RoundRecord) -> list[bytes]:
+    if record.certificate is None:
         return []
     try:
         certificate = decode(record.certificate, Certificate, size_bytes_max=ENVELOPE_BYTES_MAX)
@@ -127,9 +127,9 @@ def _votes(service: Service, head: RoundHead) -> list[bytes]:
 def _score(record: ScoreRecord) -> Score:
     return Score(
         encoder=record.encoder.hex(),
-        score=finite(record.score),
-        weight=finite(record.weight),
-        terms={name: finite(value) for name, value in record.terms.items()},
+        score=record.score,
+        weight=record.weight,
+        terms=dict(record.terms),
     )
 
 
