@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from node.bundle import read_bundle
@@ -130,39 +129,6 @@ TRUST = ["--network-id", certified_round().genesis.network_id.hex()]
 def known_texts(count: int) -> list[str]:
     """Texts that round 0 has certified."""
     return [item.decode() for item in certified_round().task.batch.items[:count]]
-
-
-def test_known_texts__are_embedded_at_once_and_verified(url: str, tmp_path: Path) -> None:
-    texts = known_texts(2)
-    told = deltamesh("embed", *texts, "--url", url, "--verify", *TRUST, "--json")
-    assert told.code == 0, told.err
-    assert told.json["verified"] is True
-    assert [row["text"] for row in told.json["embeddings"]] == texts
-    assert all(len(row["vector"]) == 1024 for row in told.json["embeddings"])
-    assert "become" in told.err
-    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n\n")
-    written = deltamesh("embed", "-f", tmp_path / "texts.txt", "--url", url, "--to", tmp_path / "v.npz")
-    assert written.code == 0, written.err
-    with np.load(tmp_path / "v.npz") as file:
-        assert file["vectors"].dtype == np.float32
-        assert file["vectors"].tolist() == [row["vector"] for row in told.json["embeddings"]]
-        assert list(file["text"]) == texts
-    table = deltamesh("embed", texts[0], "--url", url).out
-    assert "not verified" in table
-    assert told.json["embeddings"][0]["certificate"][:16] in table
-
-
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        ([], "nothing to embed"),
-        (["x", "--to", "v.csv"], "should end in .npz"),
-        (["-f", "/nowhere/at.all"], "cannot be read"),
-        (["x", "--verify"], "which network you trust"),
-    ],
-)
-def test_embed_that_cannot_be__is_one_sentence(url: str, arguments: list[str], why: str) -> None:
-    assert why in deltamesh("embed", *arguments, "--url", url).error
 
 
 def test_item__is_verified_check_by_check(url: str) -> None:
