@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from protocol.epochs.view import Epoch
     from protocol.genesis import Genesis
 
-ATTEMPTS = 2
+FIRST_PAUSE_S = 0.1
 
 UrlOption = Annotated[
     str | None,
@@ -91,7 +91,9 @@ def asking(
     """A client for a command: who waits at a terminal is told soon that nobody answers."""
     from node.client import Client, Retrying
 
-    return Client(url, token, network_id=network_id, genesis=genesis, retrying=Retrying(attempts=ATTEMPTS))
+    return Client(
+        url, token, network_id=network_id, genesis=genesis, retrying=Retrying(first_s=FIRST_PAUSE_S)
+    )
 
 
 def asked_url(settings: Settings) -> str:

@@ -225,8 +225,8 @@ def test_texts_of_many_calls__are_queued_first_and_come_in_order(monkeypatch: py
     with client_of(told) as client:
         found = client.embed(texts, on_embedded=lambda done, total: steps.append((done, total)))
     sent = [json.loads(request.content)["input"] for request in told.asked]
-    assert [text for part in sent[:4] for text in part] == texts
-    assert [request.headers["Prefer"][-6:] for request in told.asked] == ["wait=0"] * 4 + ["wait=5"] * 4
+    assert [text for part in sent for text in part] == texts
+    assert [request.headers["Prefer"][-6:] for request in told.asked] == ["wait=0"] * 4
     assert steps[-1] == (len(texts), len(texts))
     one = client_of(ToldByApi()).embed(texts[7:8])
     assert found.vectors[7].tobytes() == one.vectors[0].tobytes()
@@ -238,16 +238,17 @@ def test_space_that_changes_between_calls__is_asked_for_again(monkeypatch: pytes
     told = ToldByApi(space=2)
 
     def lie(_: str, answer: Any) -> Any:
-        told.space = 2 if len(told.asked) < 3 else 3
+        told.space = 3
         return answer
 
     told.lie = lie
     with client_of(told) as client:
         found = client.embed(texts)
-    assert (found.epoch, len(told.asked)) == (3, 8)
+    assert (found.epoch, len(told.asked)) == (3, 4)
 
 
-def test_embedding_under_way__is_waited_for_in_time_and_no_longer() -> None:
+def test_embedding_under_way__is_waited_for_in_time_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.client.embedding.POLL_S", 0)
     job = {
         "object": "job",
         "id": "ab",
@@ -262,6 +263,18 @@ def test_embedding_under_way__is_waited_for_in_time_and_no_longer() -> None:
         pytest.raises(TimedOutError, match="queued and will be"),
     ):
         client.embed(["text"], timeout_s=0)
+    listed = ToldByApi().embeddings([world().text])
+    script = Script(
+        lambda _: response(202, json.dumps(job).encode()),
+        lambda _: response(200, json.dumps({**job, "status": "dealt"}).encode()),
+        refused(404),
+        lambda _: response(202, json.dumps(job).encode()),
+        lambda _: response(200, json.dumps({**job, "status": "done", "response": listed}).encode()),
+    )
+    with client_of(script) as client:
+        assert client.embed([world().text]).items[0].served == "repeat"
+    asked = [request.url.path for request in script.asked]
+    assert asked == ["/v1/embeddings", "/v1/jobs/ab", "/v1/jobs/ab", "/v1/embeddings", "/v1/jobs/ab"]
     failed = {**job, "status": "failed", "error": {"message": "nobody answered it"}}
     with (
         client_of(lambda _: response(200, json.dumps(failed).encode())) as client,
