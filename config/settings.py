@@ -121,6 +121,10 @@ class Settings(BaseModel):
     """Where an encoder serves its metrics: host:port, or off. A validator's API serves them."""
     search_items_max: int = Field(default=100_000, ge=1_000, le=1_000_000)
     """Newest certified items the API searches, at some 14 KB of disk each, 4 of them mapped into memory."""
+    url: str | None = Field(default=None, max_length=2_000)
+    """Whose HTTP API reading commands ask, instead of this data directory."""
+    token: str | None = Field(default=None, max_length=500, repr=False)
+    """For that API, where it wants one."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
     standing_validators: int = Field(default=6, ge=1, le=4096)
     """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""

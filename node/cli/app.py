@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from node.cli import (
     bench,
+    embed,
     embeddings,
     encoder,
     epochs,
@@ -82,6 +83,7 @@ app.add_typer(run.app, name="run")
 app.command("leave")(leave.leave)
 app.add_typer(stake.app, name="stake")
 app.command("submit")(submit.submit)
+app.command("embed")(embed.embed)
 app.command("status")(status.status)
 app.command("peers")(status.peers)
 app.add_typer(rounds.app, name="rounds")

@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import (
-    HomeOption,
-    JsonOption,
-    NetworkOption,
-    existing_directory,
-    genesis_of,
-    is_for_subcommand,
-    reading_store,
-    settings_of,
-)
+from node.cli.options import HomeOption, JsonOption, NetworkOption, is_for_subcommand
 from node.cli.output import note, number, print_facts, print_json, print_table, say, short_key
+from node.cli.sources import TokenOption, UrlOption, opened_source
 
 if TYPE_CHECKING:
     from protocol.epochs.record import EncoderState
@@ -46,12 +38,15 @@ def epochs(
     last: LastOption = EPOCHS_SHOWN,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """List the newest epochs this validator knows; `show` one, or export the `weights` paid out on."""
     if is_for_subcommand(ctx):
         return
-    found = _read(home, network, last=last)
+    with opened_source(home, network, url, token) as source:
+        found = source.epochs(last)
     if json_:
         print_json([_summary(epoch) for epoch in found])
         return
@@ -81,10 +76,13 @@ def show(
     number_: EpochArgument,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Print one epoch's record: its members, their stakes, reputations and weights."""
-    (epoch,) = _read(home, network, only=number_)
+    with opened_source(home, network, url, token) as source:
+        epoch = source.epoch(number_)
     if json_:
         print_json(
             _summary(epoch)
@@ -153,13 +151,16 @@ def weights(
     ] = None,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Export, per encoder, the sum of its weights over the rounds an epoch's record was made from, as CSV.
 
     These are certified integers: what an operator would pay out on. `share` is an encoder's part of the sum.
     """
-    (epoch,) = _read(home, network, only=number_)
+    with opened_source(home, network, url, token) as source:
+        epoch = source.epoch(number_)
     rows = list(_weight_rows(epoch))
     if json_:
         print_json([dict(zip(WEIGHT_COLUMNS, row, strict=True)) for row in rows])
@@ -201,35 +202,6 @@ def _weight_rows(epoch: Epoch) -> Iterable[tuple[object, ...]]:
             state.stake,
             int(_on_probation(epoch, state)),
         )
-
-
-def _read(home: Path | None, network: str | None, *, last: int = 1, only: int | None = None) -> list[Epoch]:
-    """The newest `last` epochs in order, some by their records alone; or all of the one asked for.
-
-    Raises CommandError where that is not known, or its encoders are kept no longer.
-    """
-    from node.epochs.history import ReadEpochs, no_encoders
-    from protocol.epochs.view import Epoch
-
-    directory = existing_directory(settings_of(home, network))
-    genesis = genesis_of(directory)
-    with reading_store(directory) as store:
-        if store is None:
-            newest, found = 0, [] if only else [Epoch.first(genesis)]
-        else:
-            known, newest = ReadEpochs(genesis, store), store.newest_epoch()
-            numbers = range(max(0, newest - last + 1), newest + 1)
-            asked = [known.by_record(one) for one in numbers] if only is None else [known.find(only)]
-            found = [epoch for epoch in asked if epoch is not None]
-            if only and not found and known.by_record(only) is not None:
-                raise CommandError(no_encoders(store, only), ExitCode.STORAGE)
-    if not found:
-        raise CommandError(
-            f"the record of epoch {only} is not known here, the newest is {newest}: `deltamesh epochs` lists "
-            "them; an encoder keeps none, ask a validator",
-            ExitCode.BAD_INPUT,
-        )
-    return found
 
 
 def _summary(epoch: Epoch) -> dict[str, object]:

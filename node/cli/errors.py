@@ -76,6 +76,10 @@ _CODES: Final = {
     ("node.gallery.errors", "GalleryError"): ExitCode.BAD_INPUT,
     ("node.gallery.errors", "GalleryStorageError"): ExitCode.STORAGE,
     ("protocol.epochs.learnt", "LearntError"): ExitCode.STORAGE,
+    ("node.client.errors", "InvalidRequestError"): ExitCode.BAD_INPUT,
+    ("node.client.errors", "NotFoundError"): ExitCode.BAD_INPUT,
+    ("node.client.errors", "NotAllowedError"): ExitCode.BAD_INPUT,
+    ("node.client.errors", "ClientError"): ExitCode.NETWORK,
     ("node.certified", "VerificationFailed"): ExitCode.REFUSED,
 }
 

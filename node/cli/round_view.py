@@ -25,10 +25,41 @@ from protocol.statement import ENVELOPE_BYTES_MAX, Statement, StatementError, ex
 
 
 @dataclass(frozen=True, slots=True)
-class RoundDetail:
-    """Everything this node knows of one shard of one round."""
+class RoundSummary:
+    """One shard of one round at a glance."""
 
-    record: RoundRecord
+    round: int
+    shard: int
+    epoch: int
+    state: str
+    dealer: bytes | None
+    report: bytes | None
+    """Digest of its report."""
+    attestations: int
+    """Of its certificate; 0 without one."""
+    timings_ms: Mapping[str, int]
+    updated_ms: int
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: keys and digests become hex."""
+        return {
+            "round": self.round,
+            "shard": self.shard,
+            "epoch": self.epoch,
+            "state": self.state,
+            "dealer": self.dealer,
+            "report": self.report,
+            "attestations": self.attestations,
+            "timings_ms": dict(self.timings_ms),
+            "updated_ms": self.updated_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RoundDetail:
+    """Everything a node knows of one shard of one round."""
+
+    summary: RoundSummary
     steps: tuple[StepRecord, ...]
     scores: tuple[ScoreRecord, ...]
     signers: Mapping[bytes, int]
@@ -38,7 +69,7 @@ class RoundDetail:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            **summary(self.record),
+            **self.summary.document(),
             "steps": [_step_document(step) for step in self.steps],
             "scores": [
                 {"encoder": one.encoder, "score": one.score, "weight": one.weight, "terms": dict(one.terms)}
@@ -49,20 +80,20 @@ class RoundDetail:
         }
 
 
-def summary(record: RoundRecord) -> dict[str, Any]:
-    """The round's row as JSON: keys and digests become hex."""
+def summary_of(record: RoundRecord) -> RoundSummary:
+    """The summary of a round's row in the store."""
     certificate = certificate_of(record)
-    return {
-        "round": record.round,
-        "shard": record.shard,
-        "epoch": record.epoch,
-        "state": record.state.value,
-        "dealer": record.dealer,
-        "report": record.report_digest,
-        "attestations": len(certificate.attestations) if certificate else 0,
-        "timings_ms": dict(record.timings_ms),
-        "updated_ms": record.updated_ms,
-    }
+    return RoundSummary(
+        record.round,
+        record.shard,
+        record.epoch,
+        record.state.value,
+        record.dealer,
+        record.report_digest,
+        len(certificate.attestations) if certificate else 0,
+        dict(record.timings_ms),
+        record.updated_ms,
+    )
 
 
 def certificate_of(record: RoundRecord) -> Certificate | None:
@@ -91,7 +122,7 @@ def detail(store: Store, genesis: Genesis, record: RoundRecord) -> RoundDetail:
     voters = [vote.validator for vote in certificate.attestations] if certificate else []
     stakes = dict(genesis.validator_stakes)
     return RoundDetail(
-        record=record,
+        summary=summary_of(record),
         steps=tuple(store.steps(record.round, record.shard)),
         scores=tuple(store.scores_of(record.round, record.shard)),
         signers={key: stakes.get(key, 0) for key in voters},
@@ -101,21 +132,21 @@ def detail(store: Store, genesis: Genesis, record: RoundRecord) -> RoundDetail:
 
 def print_round(found: RoundDetail, genesis: Genesis) -> None:
     """Print one shard-round in a terminal."""
-    record = found.record
+    shown = found.summary
     stake = sum(found.signers.values())
     attested = f"{counted(len(found.signers), 'validator')}, {stake:,} of {genesis.total_stake:,} stake"
     print_facts(
         {
-            "round": f"{record.round}, shard {record.shard}, epoch {record.epoch}",
-            "state": record.state.value,
-            "dealer": short_key(record.dealer),
-            "report": record.report_digest.hex() if record.report_digest else "-",
+            "round": f"{shown.round}, shard {shown.shard}, epoch {shown.epoch}",
+            "state": shown.state,
+            "dealer": short_key(shown.dealer),
+            "report": shown.report.hex() if shown.report else "-",
             "attested by": attested if found.signers else "nobody yet",
-            "last change": moment(record.updated_ms),
+            "last change": moment(shown.updated_ms),
         }
     )
-    if record.timings_ms:
-        say("timings  " + ", ".join(f"{name} {span(ms)}" for name, ms in record.timings_ms.items()))
+    if shown.timings_ms:
+        say("timings  " + ", ".join(f"{name} {span(ms)}" for name, ms in shown.timings_ms.items()))
     say("")
     _print_steps(found)
     _print_scores(found)

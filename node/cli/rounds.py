@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.errors import CommandError, ExitCode
-from node.cli.options import (
-    HomeOption,
-    JsonOption,
-    NetworkOption,
-    existing_directory,
-    genesis_of,
-    is_for_subcommand,
-    reading_store,
-    settings_of,
-)
-from node.cli.output import counted, moment, note, print_json, print_table, progress, say, short_key
+from node.cli.options import HomeOption, JsonOption, NetworkOption, is_for_subcommand
+from node.cli.output import counted, moment, note, print_json, print_table, say, short_key
+from node.cli.sources import TokenOption, UrlOption, opened_source
 
 if TYPE_CHECKING:
-    from config.datadir import DataDir
-    from node.store import RoundRecord, Store
+    from collections.abc import Sequence
+
+    from node.cli.dispute_view import DisputeDetail
     from protocol.genesis import Genesis
 
 app = typer.Typer(invoke_without_command=True)
@@ -44,34 +36,31 @@ def rounds(
     last: LastOption = ROUNDS_SHOWN,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """List the newest rounds this node knows; `show` or `export` one of them."""
     if is_for_subcommand(ctx):
         return
-    from node.cli.round_view import certificate_of, summary
-
-    directory = existing_directory(settings_of(home, network))
-    with reading_store(directory) as store:
-        records = [] if store is None else store.rounds(last)
+    with opened_source(home, network, url, token) as source:
+        found = source.rounds(last)
     if json_:
-        print_json([summary(record) for record in records])
-    elif not records:
+        print_json([one.document() for one in found])
+    elif not found:
         say(_EMPTY)
     else:
-        rows = []
-        for record in records:
-            certificate = certificate_of(record)
-            rows.append(
-                [
-                    f"{record.round}",
-                    f"{record.shard}",
-                    record.state.value,
-                    short_key(record.dealer),
-                    counted(len(certificate.attestations), "validator") if certificate else "-",
-                    moment(record.updated_ms),
-                ]
-            )
+        rows = [
+            [
+                f"{one.round}",
+                f"{one.shard}",
+                one.state,
+                short_key(one.dealer),
+                counted(one.attestations, "validator") if one.attestations else "-",
+                moment(one.updated_ms),
+            ]
+            for one in found
+        ]
         columns = ["round", "shard", "state", "dealer", "attested by", "last change"]
         print_table("Newest rounds", columns, rows, right=frozenset({"round", "shard"}))
 
@@ -89,20 +78,19 @@ def show(
     ] = False,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Print all of one round: steps, who answered, scores, who attested, disputes."""
-    from node.cli.round_view import detail, print_round
+    from node.cli.round_view import print_round
 
-    directory = existing_directory(settings_of(home, network))
-    genesis = genesis_of(directory)
-    if disputes:
-        _show_disputes(directory, genesis, round_, json_)
-        return
-    with reading_store(directory) as store:
-        shards = _shards(store, round_)
-        assert store is not None
-        details = [detail(store, genesis, record) for record in shards]
+    with opened_source(home, network, url, token) as source:
+        genesis = source.genesis()
+        if disputes:
+            _show_disputes(source.disputes(round_), genesis, json_)
+            return
+        details = source.round(round_)
     if json_:
         print_json([one.document() for one in details])
     else:
@@ -117,47 +105,13 @@ def export(
     shard: Annotated[int, typer.Option("--shard", help="Which shard of the round.", min=0)] = 0,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Write one certified report with all that `deltamesh verify` needs, as one file."""
-    from node.bundle import make_bundle, write_bundle
-    from node.cli.round_view import certificate_of, header_of
-    from node.epochs.history import chain_to
-
-    directory = existing_directory(settings_of(home, network))
-    genesis = genesis_of(directory)
-    with reading_store(directory) as store:
-        record = next((one for one in _shards(store, round_) if one.shard == shard), None)
-        assert store is not None
-        if record is None:
-            raise CommandError(
-                f"round {round_} has no shard {shard} here: see `rounds show`", ExitCode.BAD_INPUT
-            )
-        header, certificate = header_of(record, genesis), certificate_of(record)
-        if header is None or certificate is None:
-            raise CommandError(
-                f"round {round_} shard {shard} is {record.state.value}, and only certified ones are "
-                "exported: "
-                "`deltamesh rounds` lists them",
-                ExitCode.NODE_STATE,
-            )
-        body = store.blobs.get(header.body.body)
-        if body is None:
-            raise CommandError(
-                f"the body of round {round_}'s report is not held here: export it from another validator",
-                ExitCode.STORAGE,
-            )
-        epochs, encoders, means = chain_to(store, record.epoch)
-        bundle = make_bundle(genesis, epochs, encoders, means, header, body, certificate, store.blobs.get)
-    total = sum(map(len, (bundle.body, *bundle.answers))) >> 20
-    with progress("writing", total) as bar:
-        done = 0
-
-        def on_progress(written: int, _: int) -> None:
-            nonlocal done
-            bar.step((written >> 20) - done)
-            done = written >> 20
-
-        size_bytes = write_bundle(to, bundle, on_progress)
+    with opened_source(home, network, url, token) as source:
+        genesis = source.genesis()
+        size_bytes = source.export(round_, shard, to)
     say(f"{to}")
     note(
         f"Wrote {size_bytes / 1e6:,.1f} MB. Anyone can check it: "
@@ -165,32 +119,14 @@ def export(
     )
 
 
-def _show_disputes(directory: DataDir, genesis: Genesis, round_: int, json_: bool) -> None:
-    """Disputes may be here before anything else of their round."""
-    from node.cli.dispute_view import disputes_of, print_disputes
+def _show_disputes(found: Sequence[DisputeDetail], genesis: Genesis, json_: bool) -> None:
+    from node.cli.dispute_view import print_disputes
 
-    with reading_store(directory) as store:
-        found = [] if store is None else disputes_of(store, genesis, round_)
-        if not found:
-            _shards(store, round_)
     if json_:
         print_json([one.document() for one in found])
         return
     for shard in sorted({one.shard for one in found}):
-        say(f"round {round_}, shard {shard}")
+        say(f"round {found[0].round}, shard {shard}")
         print_disputes([one for one in found if one.shard == shard], genesis)
     if not found:
         print_disputes([], genesis)
-
-
-def _shards(store: Store | None, round_: int) -> list[RoundRecord]:
-    """The shards of one round. Raises CommandError when this node knows none."""
-    found = (
-        [] if store is None else [one for one in store.rounds(1, before=round_ + 1) if one.round == round_]
-    )
-    if not found:
-        raise CommandError(
-            f"this node knows nothing of round {round_}: `deltamesh rounds` lists what it knows",
-            ExitCode.BAD_INPUT,
-        )
-    return found

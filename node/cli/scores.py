@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.options import (
-    HomeOption,
-    JsonOption,
-    NetworkOption,
-    checked_key,
-    existing_directory,
-    genesis_of,
-    reading_store,
-    settings_of,
-)
+from node.cli.options import HomeOption, JsonOption, NetworkOption, checked_key
 from node.cli.output import number, print_json, print_table, say, short_key
+from node.cli.sources import TokenOption, UrlOption, opened_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +44,8 @@ def scores(
     ] = False,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Print each encoder's average score and weight, its last score, and every term of it.
@@ -60,10 +54,10 @@ def scores(
     Average at least 4 rounds before judging an encoder.
     """
     prefix = checked_key(encoder) if encoder is not None else ""
-    directory = existing_directory(settings_of(home, network))
-    with reading_store(directory) as store:
-        rows = [] if store is None else store.scores(last)
-        averages = [] if store is None else store.average_scores(last)
+    with opened_source(home, network, url, token) as source:
+        rows = source.scores(last)
+        rule = source.genesis().parameters.rule if explain and rows else ""
+    averages = _averages(rows)
     latest: dict[bytes, ScoreRecord] = {}
     for row in rows:
         latest.setdefault(row.encoder, row)
@@ -71,13 +65,32 @@ def scores(
     if json_:
         print_json([_document(one, [row for row in rows if row.encoder == one.encoder]) for one in shown])
     elif shown and explain:
-        _explain([latest[one.encoder] for one in shown], genesis_of(directory).parameters.rule)
+        _explain([latest[one.encoder] for one in shown], rule)
     elif shown:
         _print(shown, latest, last)
     elif averages:
         say(f"No scores of an encoder {short_key(prefix)}: `deltamesh scores` lists those that have some.")
     else:
         say("No scores yet: they appear with the first certified round.")
+
+
+def _averages(rows: Sequence[ScoreRecord]) -> list[ScoreAverage]:
+    """Each encoder's plain means over the shards it was scored in, best first."""
+    from node.store import ScoreAverage
+
+    by_encoder: dict[bytes, list[ScoreRecord]] = {}
+    for row in rows:
+        by_encoder.setdefault(row.encoder, []).append(row)
+    found = [
+        ScoreAverage(
+            key,
+            math.fsum(row.score for row in own) / len(own),
+            math.fsum(row.weight for row in own) / len(own),
+            len(own),
+        )
+        for key, own in by_encoder.items()
+    ]
+    return sorted(found, key=lambda one: (-one.score, one.encoder))
 
 
 def _document(average: ScoreAverage, rows: Sequence[ScoreRecord]) -> dict[str, object]:

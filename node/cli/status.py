@@ -17,18 +17,25 @@ from node.cli.output import (
     short_key,
     span,
 )
+from node.cli.sources import TokenOption, UrlOption, asking
 
 if TYPE_CHECKING:
     from config.datadir import DataDir
+    from config.settings import Settings
     from node.status import Liveness, NodeStatus
 
 
-def status(home: HomeOption = None, network: NetworkOption = None, json_: JsonOption = False) -> None:
+def status(
+    home: HomeOption = None,
+    network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    json_: JsonOption = False,
+) -> None:
     """Print what the node is doing. Exit code 4 when it is not running."""
     import msgspec
 
-    directory = existing_directory(settings_of(home, network))
-    found, alive = _last_status(directory)
+    directory, found, alive = _last_status(settings_of(home, network, url=url, token=token))
     if json_:
         print_json({"state": alive.value, **(msgspec.to_builtins(found) if found else {})})
     elif found is not None:
@@ -36,14 +43,19 @@ def status(home: HomeOption = None, network: NetworkOption = None, json_: JsonOp
     _insist_on_running(directory, found, alive)
 
 
-def peers(home: HomeOption = None, network: NetworkOption = None, json_: JsonOption = False) -> None:
+def peers(
+    home: HomeOption = None,
+    network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    json_: JsonOption = False,
+) -> None:
     """Print the peers the node is connected to. Exit code 4 when it is not running."""
     import msgspec
 
     from node.status import Liveness
 
-    directory = existing_directory(settings_of(home, network))
-    found, alive = _last_status(directory)
+    directory, found, alive = _last_status(settings_of(home, network, url=url, token=token))
     # Peers of the past are connected to nobody: they are not shown.
     connected = found.peers if found is not None and alive is not Liveness.STOPPED else ()
     if json_:
@@ -71,16 +83,24 @@ def peers(home: HomeOption = None, network: NetworkOption = None, json_: JsonOpt
     _insist_on_running(directory, found, alive)
 
 
-def _last_status(directory: DataDir) -> tuple[NodeStatus | None, Liveness]:
+def _last_status(settings: Settings) -> tuple[DataDir | None, NodeStatus | None, Liveness]:
+    """The directory is None where the node was asked over HTTP: one that answers runs."""
     from node.status import STATUS_FILE_NAME, Liveness, liveness, read_status
 
+    if settings.url:
+        from node.cli.source_api import status_of
+
+        with asking(settings.url, settings.token) as client:
+            return None, status_of(client), Liveness.RUNNING
+    directory = existing_directory(settings)
     found = read_status(directory.root / STATUS_FILE_NAME)
-    return found, Liveness.STOPPED if found is None else liveness(found, now_ms())
+    return directory, found, Liveness.STOPPED if found is None else liveness(found, now_ms())
 
 
 def _print_status(found: NodeStatus, alive: Liveness) -> None:
+    process = f"process {found.pid}, " if found.pid else ""
     facts = {
-        "state": f"{alive.value} (process {found.pid}, version {found.version})",
+        "state": f"{alive.value} ({process}version {found.version})",
         "role": found.role + (f", model {found.model}" if found.model else ""),
         "public key": found.public_key,
         "network": found.network_id,
@@ -106,9 +126,11 @@ def _role_prepared(directory: DataDir) -> str:
     return "validator" if is_prepared_validator(directory) else "encoder"
 
 
-def _insist_on_running(directory: DataDir, found: NodeStatus | None, alive: Liveness) -> None:
+def _insist_on_running(directory: DataDir | None, found: NodeStatus | None, alive: Liveness) -> None:
     from node.status import STALE_MS, Liveness
 
+    if directory is None:
+        return
     match alive:
         case Liveness.RUNNING:
             return

@@ -2,66 +2,86 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli.checks_view import checks_document, say_held, tell_refused
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import HomeOption, JsonOption, NetworkOption, genesis_of, settings_of
-from node.cli.output import counted, note, print_json, say, short_key
+from node.cli.options import HomeOption, JsonOption, NetworkOption, settings_of
+from node.cli.output import print_json, say, short_key
+from node.cli.sources import TokenOption, UrlOption
+from node.cli.trusting import GenesisOption, NetworkIdOption, trusted_network
 
 if TYPE_CHECKING:
     from node.bundle import Bundle
     from node.certified import CheckStep
     from node.verify import Verification
-    from protocol.genesis import Genesis
 
 _PPM = 1_000_000
 
 
 def verify(
     report: Annotated[
-        Path, typer.Argument(metavar="REPORT", help="A .dmr file of `deltamesh rounds export`.")
-    ],
-    network_id: Annotated[
-        str | None, typer.Option("--network-id", metavar="HEX", help="The network you trust, 64 digits.")
+        Path | None,
+        typer.Argument(
+            metavar="[REPORT]", help="A .dmr file of `deltamesh rounds export`.", show_default=False
+        ),
     ] = None,
-    genesis: Annotated[
-        Path | None, typer.Option("--genesis", metavar="FILE", help="Or its genesis file.")
+    item: Annotated[
+        str | None,
+        typer.Option(
+            "--item", metavar="ID", help="Or the embedding a validator has of an item.", show_default=False
+        ),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="TEXT", help="Or of this text, known to you.", show_default=False),
+    ] = None,
+    space: Annotated[
+        str, typer.Option("--space", metavar="SPACE", help="Of that embedding: newest, raw or an epoch.")
+    ] = "newest",
+    network_id: NetworkIdOption = None,
+    genesis: GenesisOption = None,
     home: HomeOption = None,
     network: NetworkOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Check all a report claims: masks, commits, reveals, scores, weights, consensus, signatures, quorum.
 
-    Needs no network and no node, only the network id or genesis you trust; without either, that of this
-    node's own network. Exit code 5 when the report is refused.
+    Of a report, needs no network and no node, only the network id or genesis you trust; without either, that
+    of this node's own network. With --item or --text a validator's HTTP API is asked (--url), and believed in
+    nothing: the chain of epochs, the report's header, its quorum, the Merkle proof and the shaped vector are
+    checked. Exit code 5 when anything is refused.
     """
+    if (report is None) == (item is None and text is None):
+        raise CommandError("give a report's file, or --item ID, or --text TEXT", ExitCode.USAGE)
+    if report is None:
+        from node.cli.verify_item import verify_item
+
+        verify_item(
+            item, text, space, settings_of(home, network, url=url, token=token), network_id, genesis, json_
+        )
+        return
     from node.certified import VerificationFailed
     from node.verify import verify_bundle
 
-    trusted_id, trusted = _trusted(network_id, genesis, home, network)
+    trusted_id, trusted = trusted_network(network_id, genesis, settings_of(home, network))
     bundle = _bundle(report)
     passed: list[CheckStep] = []
 
     def on_step(step: CheckStep) -> None:
         passed.append(step)
         if not json_:
-            counts = ", ".join(counted(count, name.removesuffix("s")) for name, count in step.counts.items())
-            say(f"✓ {step.check.value:<12} {counts}")
+            say_held(step)
 
     try:
         found = verify_bundle(bundle, trusted_id, trusted, on_step)
     except VerificationFailed as failure:
-        if json_:
-            checks = [{"check": step.check.value, "counts": dict(step.counts)} for step in passed]
-            failed = {"check": failure.check.value, "reason": failure.reason}
-            print_json({"accepted": False, "checks": checks, "failed": failed})
-        else:
-            say(f"✗ {failure.check.value:<12} {failure.reason}")
+        tell_refused(failure, passed, json_)
         raise CommandError(
             f"{report} is refused: {failure}; believe nothing in it", ExitCode.REFUSED
         ) from None
@@ -69,37 +89,6 @@ def verify(
         print_json({"accepted": True, **_document(found)})
     else:
         _print_accepted(found)
-
-
-def _trusted(
-    network_id: str | None, genesis: Path | None, home: Path | None, network: str | None
-) -> tuple[bytes | None, Genesis | None]:
-    from config.genesis import load_genesis
-
-    if network_id is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", network_id):
-        raise CommandError(
-            f"'{network_id[:80]}' is no network id: it has 64 hexadecimal digits, as `deltamesh "
-            "genesis show` prints",
-            ExitCode.USAGE,
-        )
-    if network_id is not None or genesis is not None:
-        return (
-            bytes.fromhex(network_id) if network_id is not None else None,
-            load_genesis(genesis) if genesis is not None else None,
-        )
-    from config.datadir import DataDir
-
-    settings = settings_of(home, network)
-    own = DataDir(settings.directory.expanduser().absolute())
-    if not own.genesis.exists():
-        raise CommandError(
-            "say which network you trust: --network-id HEX or --genesis FILE, from a source other "
-            "than the report",
-            ExitCode.USAGE,
-        )
-    trusted = genesis_of(own)
-    note(f"Trusting the network of {own.root}: {trusted.network_id.hex()}.")
-    return None, trusted
 
 
 def _bundle(report: Path) -> Bundle:
@@ -126,7 +115,7 @@ def _document(found: Verification) -> dict[str, object]:
         "dealer": found.dealer,
         "stake": found.stake,
         "total_stake": found.total_stake,
-        "checks": [{"check": step.check.value, "counts": dict(step.counts)} for step in found.steps],
+        "checks": checks_document(found.steps),
         "deviations": [
             {"term": one.term, "encoder": one.encoder, "difference_ppm": one.difference_ppm}
             for one in found.deviations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -165,7 +166,9 @@ def search(
     if item_id is not None:
         body["item_id"] = item_id.hex()
     if vector is not None:
-        body["vector"] = [float(value) for value in vector]
+        import numpy as np
+
+        body["vector"] = b64encode(np.asarray(vector, "<f4").tobytes()).decode()
     if filters:
         body["filters"] = dict(filters)
     return Call("POST", "/v1/search", json_of(answers.SearchResult), body=body)

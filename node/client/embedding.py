@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from node.client import calls
-from node.client.answers import EmbeddedItem, EmbeddingList, vector_of
+from node.client.answers import EmbeddedItem, EmbeddingList, Job, vector_of
 from node.client.call import Flow, Work, ask, printable
-from node.client.errors import BadAnswerError, ClientError, TimedOutError
+from node.client.errors import BadAnswerError, ClientError, NotFoundError, TimedOutError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,8 @@ TEXTS_PER_CALL: Final = 256
 TEXT_CHARS_PER_CALL: Final = 256 << 10
 """Servers bound the size of a request."""
 WAIT_S: Final = 5
-"""One call waits so long for a certificate; then it is asked again, and says how far it has come."""
+"""The first call waits so long for a certificate; then its job is asked how far it is."""
+POLL_S: Final = 0.5
 _SPACES_TRIED: Final = 3
 
 
@@ -56,7 +57,7 @@ class Embeddings:
 
 
 OnEmbedded = Callable[[int, int], None]
-"""Told (texts certified, texts in all) about every WAIT_S."""
+"""Told (texts certified, texts in all) as often as it is asked."""
 
 
 def embed(
@@ -70,20 +71,23 @@ def embed(
     ends_s = (yield from ask(Work(time.monotonic))) + timeout_s
     parts = _parts(texts)
     done = [0] * len(parts)
+
+    def tell(number: int, certified: int) -> None:
+        done[number] = certified
+        if on_embedded is not None:
+            on_embedded(min(sum(done), len(texts)), len(texts))
+
     # An epoch may begin meanwhile, and with it a new space: by then all are repeats, and served at once.
     for _ in range(_SPACES_TRIED):
+        first: list[EmbeddingList | Job] = []
+        for part in parts:
+            # Of several all are queued before the first is waited for: one round may take them all.
+            first.append((yield from ask(calls.embed(part, model, WAIT_S if len(parts) == 1 else 0))))
         found: list[EmbeddingList] = []
-        # All are queued before the first is waited for: one round may take several.
-        for part in parts if len(parts) > 1 else ():
-            yield from ask(calls.embed(part, model, 0))
         for number, part in enumerate(parts):
-
-            def tell(certified: int, number: int = number) -> None:
-                done[number] = certified
-                if on_embedded is not None:
-                    on_embedded(min(sum(done), len(texts)), len(texts))
-
-            found.append((yield from _awaited(part, model, ends_s, tell)))
+            answer = yield from _awaited(first[number], part, model, ends_s, partial(tell, number))
+            found.append(_checked(answer, len(part)))
+            tell(number, len(part))
         if len({one.deltamesh.space for one in found}) == 1:
             return _joined(found)
     raise ClientError("the network's space changes faster than the texts are embedded: ask for fewer")
@@ -102,28 +106,31 @@ def _parts(texts: Sequence[str]) -> list[list[str]]:
 
 
 def _awaited(
-    texts: Sequence[str], model: str, ends_s: float, tell: Callable[[int], None]
+    answer: EmbeddingList | Job,
+    texts: Sequence[str],
+    model: str,
+    ends_s: float,
+    tell: Callable[[int], None],
 ) -> Flow[EmbeddingList]:
-    while True:
-        asked_s = yield from ask(Work(time.monotonic))
-        answer = yield from ask(calls.embed(texts, model, WAIT_S))
-        if isinstance(answer, EmbeddingList):
-            tell(len(texts))
-            return _checked(answer, len(texts))
+    while isinstance(answer, Job):
+        if answer.response is not None:
+            return answer.response
         tell(min(answer.done, len(texts)))
         if answer.status == "failed":
             said = printable(str((answer.error or {}).get("message", "it does not say why"))[:500])
             raise ClientError(f"the texts cannot be embedded: {said}")
-        now_s = yield from ask(Work(time.monotonic))
-        if now_s > ends_s:
+        if (yield from ask(Work(time.monotonic))) > ends_s:
             raise TimedOutError(
                 f"{answer.done} of {answer.total} texts were certified in time; nothing is lost: they are "
                 "queued and will be, ask for the same again"
             )
-        # A server that does not wait is not asked without a pause.
-        early_s = asked_s + WAIT_S / 2 - now_s
-        if early_s > 0:
-            yield from ask(Work(partial(time.sleep, early_s)))
+        yield from ask(Work(partial(time.sleep, POLL_S)))
+        try:
+            answer = yield from ask(calls.job(answer.id))
+        except NotFoundError:
+            # A server keeps so many jobs and no more; the same request makes it anew.
+            answer = yield from ask(calls.embed(texts, model, 0))
+    return answer
 
 
 def _checked(answer: EmbeddingList, count: int) -> EmbeddingList:

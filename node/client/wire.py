@@ -24,12 +24,13 @@ _LOOPBACK: Final = ("localhost", "127.", "::1")
 
 def base_url(url: str) -> httpx.URL:
     """The address of an API; `host:port` stands for http. Raises ClientError."""
-    text = url.strip().rstrip("/")
+    text = url.strip()
     try:
-        found = httpx.URL(text if "://" in text else f"http://{text}")
+        found = httpx.URL((text if "://" in text else f"http://{text}").rstrip("/"))
     except httpx.InvalidURL as error:
         raise ClientError(f"'{url[:200]}' is no address ({error}): give http://host:port") from None
-    if found.scheme not in ("http", "https") or not found.host or found.query or found.fragment:
+    strange = found.query or found.fragment or not all(c.isprintable() and c != " " for c in text)
+    if found.scheme not in ("http", "https") or not found.host or strange:
         raise ClientError(f"'{url[:200]}' is no address of an API: give http://host:port")
     return found
 

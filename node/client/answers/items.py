@@ -125,16 +125,19 @@ class Neighbour(Answer, frozen=True):
 
     item_id: Digest
     score: float
-    preview: str | None
-    round: int | None
-    shard: int | None
+    """Cosine, in the answer's space."""
+    preview: str
+    """The beginning of a text: anybody's words."""
+    round: int
+    shard: int
     certificate: str | None
 
 
 class SearchResult(Answer, frozen=True):
     """Nearest first."""
 
-    space: str
+    space: str | None
+    """None where nothing could be an answer."""
     method: str
     recall: float | None
     searched: int

@@ -1,0 +1,81 @@
+"""`deltamesh embed`: what the network answers, on the screen, as JSON and in a file; what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from node.cli import embed
+from node.cli.errors import ExitCode
+from node.client import Cache, Client
+from tests.support.cli import deltamesh
+from tests.support.lying_api import at
+from tests.support.told_by_api import ToldByApi, world
+
+TRUST = ["--network-id", world().network_id.hex()]
+
+
+@pytest.fixture(autouse=True)
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToldByApi:
+    """The API the command asks; no node of whoever runs the tests is read."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    told = ToldByApi()
+
+    def asking(
+        url: str, token: str | None, network_id: bytes | None = None, genesis: object = None
+    ) -> Client:
+        assert url == "http://127.0.0.1:7780"
+        return Client(
+            url, token, network_id=network_id, cache=Cache.NONE, transport=httpx.MockTransport(told)
+        )
+
+    monkeypatch.setattr(embed, "asking", asking)
+    return told
+
+
+def test_known_texts__are_embedded_at_once_and_verified(tmp_path: Path) -> None:
+    texts = [item.decode() for item in world().batches[-1].items[:2]]
+    told = deltamesh("embed", *texts, "--verify", *TRUST, "--json")
+    assert told.code == 0, told.err
+    assert told.json["verified"] is True
+    assert [row["text"] for row in told.json["embeddings"]] == texts
+    assert all(len(row["vector"]) == 1024 for row in told.json["embeddings"])
+    assert "become" in told.err
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n\n")
+    written = deltamesh("embed", "-f", tmp_path / "texts.txt", "--to", tmp_path / "v.npz")
+    assert written.code == 0, written.err
+    with np.load(tmp_path / "v.npz") as file:
+        assert file["vectors"].dtype == np.float32
+        assert file["vectors"].tolist() == [row["vector"] for row in told.json["embeddings"]]
+        assert list(file["text"]) == texts
+    table = deltamesh("embed", texts[0]).out
+    assert "not verified" in table
+    assert told.json["embeddings"][0]["certificate"][:16] in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "nothing to embed"),
+        (["x", "--to", "v.csv"], "should end in .npz"),
+        (["-f", "/nowhere/at.all"], "cannot be read"),
+        (["x", "--verify"], "which network you trust"),
+    ],
+)
+def test_embed_that_cannot_be__is_one_sentence(arguments: list[str], why: str) -> None:
+    assert why in deltamesh("embed", *arguments).error
+
+
+def test_vector_that_is_not_the_certified_one__is_refused_and_nothing_written(
+    told: ToldByApi, tmp_path: Path
+) -> None:
+    asked, other = (item.decode() for item in world().batches[-1].items[:2])
+    honest, elsewhere = ToldByApi().embeddings([asked]), ToldByApi().embeddings([other])
+    told.lie = at("/embeddings", lambda _: {**honest, "data": elsewhere["data"]})
+    ended = deltamesh("embed", asked, "--verify", *TRUST, "--to", tmp_path / "v.npz")
+    assert (ended.code, "vector: " in ended.error) == (ExitCode.REFUSED, True)
+    assert not (tmp_path / "v.npz").exists()
+    assert deltamesh("embed", asked).code == 0, "who does not verify does not see it"
