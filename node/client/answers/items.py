@@ -134,7 +134,8 @@ class Neighbour(Answer, frozen=True):
 class SearchResult(Answer, frozen=True):
     """Nearest first."""
 
-    space: str
+    space: str | None
+    """None where nothing could be an answer."""
     method: str
     recall: float | None
     searched: int
