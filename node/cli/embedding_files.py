@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -25,7 +24,8 @@ _Writer = Callable[[Path, EmbeddingSpool, Metadata, Progressed], None]
 def write_embeddings(path: Path, spool: EmbeddingSpool, metadata: Metadata, on_rows: Progressed) -> None:
     """Write the spooled embeddings to `path` in the format of its suffix. Raises OSError, KeyError."""
     write = WRITERS[path.suffix]
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # Where an export that is killed leaves it, the next one writes over it.
+    draft = spool.draft_file
     try:
         write(draft, spool, metadata, on_rows)
         with draft.open("rb+") as file:

@@ -37,6 +37,8 @@ class EmbeddingSpool:
         self.folder: Final = destination.with_name(f".{destination.name}.partial")
         self.rows_file: Final = self.folder / "rows.jsonl"
         self.vectors_file: Final = self.folder / "vectors.f32"
+        self.draft_file: Final = self.folder / f"draft{destination.suffix}"
+        """Becomes the destination when it is whole."""
         self._selection_file = self.folder / "selection.json"
         self.next_round = 0
         """Rounds below are complete."""
@@ -82,7 +84,7 @@ class EmbeddingSpool:
 
     def remove(self) -> None:
         """The export is complete: leave nothing behind."""
-        for path in (self.rows_file, self.vectors_file, self._selection_file):
+        for path in (self.rows_file, self.vectors_file, self.draft_file, self._selection_file):
             path.unlink(missing_ok=True)
         self.folder.rmdir()
 

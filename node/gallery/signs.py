@@ -152,9 +152,15 @@ def _measured(columns: Columns, placed: Placed) -> tuple[int, float]:
 def _nearest_of(placed: Placed, probes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """[probes, count] places of the nearest, the probe itself among them, by one pass over all vectors."""
     asked = np.asarray(placed.vectors[probes])
-    scores = np.empty((len(probes), len(placed.rows)), np.float32)
+    best = np.full((len(probes), 0), 0.0, np.float32)
+    places = np.zeros((len(probes), 0), np.int64)
     for start in range(0, len(placed.rows), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
-        scores[:, block] = asked @ placed.vectors[block].T  # [p, D] @ [D, n]
-    scores[:, placed.rows < 0] = -np.inf
-    return np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        scores = asked @ placed.vectors[block].T  # [p, D] @ [D, n]
+        scores[:, placed.rows[block] < 0] = -np.inf
+        here = np.broadcast_to(np.arange(start, start + scores.shape[1]), scores.shape)
+        # The best so far and this block's: memory does not grow with the gallery.
+        scores, here = np.concatenate([best, scores], axis=1), np.concatenate([places, here], axis=1)
+        kept = np.argpartition(-scores, min(count, scores.shape[1]) - 1, axis=1)[:, :count]
+        best, places = np.take_along_axis(scores, kept, 1), np.take_along_axis(here, kept, 1)
+    return places

@@ -262,6 +262,7 @@ def test_map__of_an_early_epoch_is_that_of_principal_components_and_stays(tmp_pa
         assert asked.points == some
 
 
+@pytest.mark.slow
 def test_map_of_a_shaped_space__does_not_move_when_others_come(tmp_path: Path) -> None:
     rows = np.stack(list(certified_vectors(HISTORY).values()))
     with searchable(tmp_path, HISTORY) as here:

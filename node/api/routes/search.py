@@ -36,7 +36,8 @@ from node.space import NEWEST
 router = APIRouter(tags=["search"])
 
 MAP_POINTS_MAX: Final = 5_000
-MAP_IDS_MAX: Final = 200
+MAP_IDS_MAX: Final = 50
+"""More do not fit into a query."""
 _STATUSES: Final = {
     Reason.INVALID: (400, None),
     Reason.UNKNOWN_ITEM: (404, "item_id"),
