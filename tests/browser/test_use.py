@@ -64,7 +64,7 @@ def test_keyboard__walks_the_map_and_opens_a_round(seen: PageNetwork, watched: O
     page.keyboard.press("ArrowRight")
     first = page.locator(".preview .words").inner_text()
     assert first.startswith("text ")
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
     assert page.locator(".preview .words").inner_text() != first
     said = page.locator("p[aria-live]").first.inner_text()
     assert said.startswith(page.locator(".preview .words").inner_text())
