@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { useToken } from "./api.js";
-import { refreshTimes, short } from "./format.js";
+import { clipped, refreshTimes, short } from "./format.js";
 import { Live } from "./live.js";
 import { Network } from "./network.js";
 import { askView } from "./views/ask.js";
@@ -42,7 +42,7 @@ function redraw() {
     const status = network.status;
     if (status) {
       document.getElementById("about").textContent =
-        `Network ${short(status.network_id)}, ${status.modality ?? ""}, seen from validator ${short(status.public_key)}, version ${status.version}.`;
+        `Network ${short(status.network_id)}, ${clipped(status.modality, 20)}, seen from validator ${short(status.public_key)}, version ${clipped(status.version, 20)}.`;
     }
   });
 }

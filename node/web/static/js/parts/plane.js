@@ -84,8 +84,8 @@ export class Plane {
     this.points.forEach((point, index) => {
       const [x, y] = this.spot(point, view);
       const [along, across] = [(x - from[0]) * dx + (y - from[1]) * dy, Math.abs((x - from[0]) * dy - (y - from[1]) * dx)];
-      const cost = this.picked === null ? Math.hypot(x - from[0], y - from[1]) : along + 2 * across;
-      if (index !== this.picked && (this.picked === null || (along > 0.5 && across <= along)) && cost < least) [best, least] = [index, cost];
+      const cost = this.picked === null ? Math.hypot(x - from[0], y - from[1]) : along + 3 * across;
+      if (index !== this.picked && (this.picked === null || along > 0.5) && cost < least) [best, least] = [index, cost];
     });
     return best;
   }
@@ -151,7 +151,7 @@ export class Plane {
     for (const point of this.points) {
       const [x, y] = this.spot(point, view);
       if (x < -9 || y < -9 || x > width + 9 || y > height + 9) continue;
-      pen.globalAlpha = (this.hits.size ? 0.3 : 1) * (0.85 - 0.55 * point.age);
+      pen.globalAlpha = (this.hits.size ? 0.5 : 1) * (0.85 - 0.55 * point.age);
       pen.beginPath();
       pen.arc(x, y, radius, 0, 2 * Math.PI);
       pen.fill();

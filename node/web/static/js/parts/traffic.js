@@ -1,9 +1,10 @@
 // What the encoders sent in rounds this node dealt, against the 4,096 bytes that a vector has.
 
 import { el } from "../dom.js";
-import { bytes, counted, decimal, percent, plural, short } from "../format.js";
+import { bytes, counted, percent, plural, short } from "../format.js";
 
 const VECTOR_BYTES = 4096;
+const SHOWN_MAX = 64;
 
 /** [{round, vectors, encoders: [{key, bytes}]}] of the rounds whose steps say what was received. */
 export function trafficOf(details) {
@@ -25,21 +26,23 @@ export function trafficOf(details) {
 /** Bars of bytes a vector, one an encoder, the line at 4,096; and the rounds' totals. */
 export function traffic(rounds) {
   if (!rounds.length) return el("p", { class: "soft" }, "This node has not dealt a round lately: who deals measures what the encoders send.");
-  const sums = new Map();
+  const each = new Map();
   for (const round of rounds) {
-    for (const one of round.encoders) {
-      const sum = sums.get(one.key) ?? { bytes: 0, vectors: 0 };
-      sums.set(one.key, { bytes: sum.bytes + one.bytes, vectors: sum.vectors + round.vectors });
-    }
+    for (const one of round.encoders) each.set(one.key, [...(each.get(one.key) ?? []), one.bytes / round.vectors]);
   }
-  const rows = [...sums].map(([key, sum]) => ({ key, ...sum, each: sum.bytes / sum.vectors })).sort((a, b) => b.each - a.each).slice(0, 64);
+  const rows = [...each].map(([key, values]) => ({ key, each: median(values) })).sort((a, b) => b.each - a.each).slice(0, SHOWN_MAX);
   const widest = Math.max(VECTOR_BYTES * 1.15, ...rows.map((row) => row.each));
-  const all = rows.reduce((sum, row) => ({ bytes: sum.bytes + row.bytes, vectors: sum.vectors + row.vectors }), { bytes: 0, vectors: 0 });
-  const perRound = all.bytes / rounds.length;
+  const perRound = median(rounds.map((round) => round.encoders.reduce((sum, one) => sum + one.bytes, 0)));
+  const perVector = median(rounds.flatMap((round) => round.encoders.map((one) => one.bytes / round.vectors)));
   const line = (row) =>
     el("li", {}, el("a", { class: "mono", href: `#/encoders/${row.key}`, "data-key": `traffic-${row.key}` }, short(row.key)), el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", style: { width: `${(100 * row.each) / widest}%` } }), el("span", { class: "ideal", style: { left: `${(100 * VECTOR_BYTES) / widest}%` } })), el("span", { class: "right" }, `${counted(row.each)} B`));
   return [
-    el("p", { class: "soft" }, `${bytes(perRound)} a round from ${plural(rows.length, "encoder")}, mean of ${plural(rounds.length, "round")} dealt here: ${decimal(all.bytes / all.vectors / VECTOR_BYTES, 3)} of 4,096 B a vector (${percent(all.bytes / all.vectors / VECTOR_BYTES - 1, 1)} beside it). The mark is at 4,096 B. Equal answers of several encoders travel once.`),
+    el("p", { class: "soft" }, `${bytes(perRound)} a round from ${plural(rows.length, "encoder")}, ${counted(perVector)} B a vector of 4,096 B (${percent(perVector / VECTOR_BYTES - 1, 1)} beside it): medians of ${plural(rounds.length, "round")} dealt here. The mark is at 4,096 B. Equal answers of several encoders travel once.`),
     el("ol", { class: "traffic", "aria-label": "Bytes a vector, by encoder" }, rows.map(line)),
   ];
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
 }

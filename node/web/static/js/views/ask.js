@@ -107,7 +107,7 @@ function answered(answer) {
     ["Certificate", el("a", { class: "mono", href: `/v1/certificates/${answer.certificate}` }, short(answer.certificate))],
     ["Round", el("a", { href: `#/rounds/${answer.round}` }, counted(answer.round))],
     ["Item", el("a", { class: "mono", href: `/v1/items/${answer.item_id}` }, short(answer.item_id))],
-    ["Space", `${clipped(answer.space, 20)}, epoch ${answer.epoch}`],
+    ["Space", clipped(answer.space, 20)],
     ["Served", answer.served === "repeat" ? "at once: it was known" : "by its round"],
   ];
   return [el("p", {}, stateWord("certified"), ` ${plural(answer.dimensions, "number")}`), barcode(answer.first), el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))))];

@@ -86,7 +86,7 @@ export function mapView(place, network) {
     plane.mark(new Map(found.neighbours.map((hit, index) => [at.get(hit.item_id), index + 1]).filter(([index]) => index !== undefined)));
     const certified = found.certified ? "The text is a certified item: its consensus embedding was looked for." : `The text was embedded by this node alone${found.model ? ` (${clipped(found.model, 40)})` : ""}, which nobody certified and nobody else learns of.`;
     results.replaceChildren(
-      el("p", { class: "soft small" }, `${plural(found.neighbours.length, "hit")} among ${counted(found.searched)}${found.space ? `, in the space ${clipped(found.space, 20)}` : ""}. ${certified}`),
+      el("p", { class: "soft small" }, `${plural(found.neighbours.length, "hit")} among ${counted(found.searched)}${found.space ? `, space: ${clipped(found.space, 20)}` : ""}. ${certified}`),
       el("ol", { class: "hits" }, found.neighbours.map((hit, index) => hitOf(hit, index + 1, at.get(hit.item_id)))),
     );
   }
@@ -143,7 +143,7 @@ export function mapView(place, network) {
     draw(found.points);
     const rounds = points.map((point) => point.round);
     const [oldest, newest] = [Math.min(...rounds), Math.max(...rounds)];
-    count.textContent = points.length ? `${plural(points.length, "embedding")} of rounds ${counted(oldest)} to ${counted(newest)}, in the space ${clipped(found.space, 20)}${found.items > points.length ? `, of ${counted(found.items)}` : ""}. Near each other are those the network finds alike; paler ones are older.` : "No embedding is certified yet: the map begins with the first certified round.";
+    count.textContent = points.length ? `${plural(points.length, "embedding")} of rounds ${counted(oldest)} to ${counted(newest)}, space: ${clipped(found.space, 20)}${found.items > points.length ? `, of ${counted(found.items)}` : ""}. Near each other are those the network finds alike; paler ones are older.` : "No embedding is certified yet: the map begins with the first certified round.";
   }
 
   return { update, theme: () => plane.colours(), destroy: () => (plane.end(), loaded.end()) };
