@@ -1,8 +1,8 @@
 """What a scrape costs, and whether the node's loop feels it: `python -m benchmarks.metrics_scrape`.
 
 The store holds `--rounds` certified rounds of `--encoders` encoders with all terms; the status tells of as
-many peers as there are encoders. A trio loop that wakes every 2 ms is looked at while nobody scrapes and while
-somebody does four times a second, in turn; how late it wakes is what a round would feel.
+many peers as there are encoders. A trio loop that wakes every 2 ms is looked at while nobody scrapes and
+while somebody does four times a second, in turn; how late it wakes is what a round would feel.
 """
 
 from __future__ import annotations
