@@ -33,7 +33,7 @@ from node.api.routes import (
     status,
 )
 from node.api.service import Service
-from node.metrics.requests import RequestMeters
+from node.metrics.requests import CountRequests, LearnRoute
 from node.metrics.validator import ValidatorMetrics
 from node.version import software_version
 
@@ -84,22 +84,24 @@ def routed_app() -> FastAPI:
 
 
 def make_app(service: Service, measured: ValidatorMetrics | None = None) -> FastAPI:
-    """The API over a service; what is measured of the node is served, and its requests are counted."""
+    """The API over a service; what is measured of the node is served with it."""
     app = routed_app()
     app.state.service = service
     keep_reading(app, service)
     app.state.metrics = measured = measured or ValidatorMetrics()
     measured.read_service(service)
     measured.queues.watch("embeddings", lambda: _requests_waiting(app), WAITING_MAX)
-    app.add_middleware(RequestMeters, metrics=measured)
+    app.add_middleware(LearnRoute)
     return app
 
 
 def make_guarded_app(
     service: Service, measured: ValidatorMetrics | None = None, limits: Limits | None = None
 ) -> ASGIApp:
-    """The API behind its guards, as it is served."""
-    return guarded(make_app(service, measured), service, limits or Limits())
+    """The API behind its guards, as it is served; its requests are counted."""
+    app = make_app(service, measured)
+    # Around the guards as well: what they refuse is counted too.
+    return CountRequests(guarded(app, service, limits or Limits()), app.state.metrics.requests)
 
 
 def _requests_waiting(app: FastAPI) -> int:

@@ -332,7 +332,8 @@ HTTP_METHODS: Final = ("GET", "HEAD", "POST", "OPTIONS", "other")
 HTTP_REQUESTS = Metric(
     "deltamesh_http_requests_total",
     _C,
-    "Requests answered, by the template of their route; `unmatched` where there is none.",
+    "Requests answered, by the template of their route; `unmatched` where there is none, `refused` where a "
+    "guard answered (tokens, rate, size) before a route was looked for.",
     (
         Label("route", what="templates of routes"),
         Label("method", HTTP_METHODS),

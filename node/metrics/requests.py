@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry, Gauge
 
 from node.metrics import catalogue as m
-from node.metrics.registry import NodeMetrics
 
 UNMATCHED: Final = "unmatched"
+"""No route has such a path."""
+REFUSED: Final = "refused"
+"""A guard answered before any route was looked for."""
+_PLACE: Final = "deltamesh.route"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,22 +25,59 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class RequestMeters:
-    """Counts requests when their response ends, and times them until it begins.
+    """What is counted of requests."""
 
-    Labels come from the routes of the application, never from what a client sends.
-    """
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.answered = m.HTTP_REQUESTS.counter(registry)
+        self.seconds = m.HTTP_SECONDS.histogram(registry)
+        self.open = Gauge(m.HTTP_OPEN.name, m.HTTP_OPEN.help, registry=registry)
 
-    def __init__(self, app: App, metrics: NodeMetrics) -> None:
+
+@dataclass(slots=True)
+class _Place:
+    """Where a request came: shared by the copies that guards make of its scope."""
+
+    route: str = REFUSED
+
+
+class LearnRoute:
+    """Stands around the routes and says, to who counts outside of the guards, which one a request came to."""
+
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._requests = m.HTTP_REQUESTS.counter(metrics.registry)
-        self._seconds = m.HTTP_SECONDS.histogram(metrics.registry)
-        self._open = Gauge(m.HTTP_OPEN.name, m.HTTP_OPEN.help, registry=metrics.registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one of the server's own calls, which pass."""
-        if scope["type"] != "http":
+        place = scope.get(_PLACE)
+
+        async def learning(message: Message) -> None:
+            if place is not None:
+                place.route = route_of(scope)
+            await send(message)
+
+        await self._app(scope, receive, learning)
+
+
+class CountRequests:
+    """Counts requests when their response ends, and times them until it begins.
+
+    It stands around the guards, which answer some requests themselves. Labels come from the application,
+    never from what a client sends.
+    """
+
+    def __init__(self, app: App, meters: RequestMeters) -> None:
+        self._app = app
+        self._meters = meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or one of the server's own calls, which pass."""
+        if scope["type"] == "http":
+            await self._count(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = scope[_PLACE] = _Place()
         began_s = time.perf_counter()
         status = 500  # an application that raises before it answers
 
@@ -44,15 +85,15 @@ class RequestMeters:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                self._seconds.labels(route_of(scope)).observe(time.perf_counter() - began_s)
+                self._meters.seconds.labels(place.route).observe(time.perf_counter() - began_s)
             await send(message)
 
         method = scope["method"] if scope["method"] in m.HTTP_METHODS else m.HTTP_METHODS[-1]
-        with self._open.track_inprogress():
+        with self._meters.open.track_inprogress():
             try:
                 await self._app(scope, receive, watched)
             finally:
-                self._requests.labels(route_of(scope), method, f"{status // 100}xx").inc()
+                self._meters.answered.labels(place.route, method, f"{status // 100}xx").inc()
 
 
 def route_of(scope: Scope) -> str:

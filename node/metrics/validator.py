@@ -10,6 +10,7 @@ from prometheus_client import ProcessCollector
 from node.driver import INBOX_MAX, Driver
 from node.metrics.collectors import DiskCollector, QuorumCollector, StatusCollector
 from node.metrics.registry import NodeMetrics
+from node.metrics.requests import RequestMeters
 from node.metrics.rounds import RoundMeters, ScoringMeter
 from node.metrics.stored import StoreCollector
 from node.roles.recorder import WAITING_MAX, Recorder
@@ -31,6 +32,7 @@ class ValidatorMetrics(NodeMetrics):
         super().__init__("validator")
         self.rounds = RoundMeters(self.registry)
         self.scoring = ScoringMeter(self.registry)
+        self.requests = RequestMeters(self.registry)
         self._blobs_bytes: Callable[[], int] | None = None
 
     def watch_node(self, driver: Driver, recorder: Recorder, worker: ScoringWorker, blobs: DiskBlobs) -> None:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from config.datadir import DataDir
 from config.genesis import save_genesis
 from config.settings import load_settings
-from node.api.app import make_app
+from node.api.app import make_app, make_guarded_app
 from node.api.events import EventHub
 from node.api.service import Service, open_service
 from node.clock import now_ms
@@ -66,6 +66,11 @@ def api_over(
         yield client
 
 
-def client_of(service: Service, measured: ValidatorMetrics | None = None) -> TestClient:
+def guarded_client(service: Service, measured: ValidatorMetrics | None = None) -> TestClient:
+    """A client of the API as it is served: behind its guards, its requests counted."""
+    return TestClient(make_guarded_app(service, measured), base_url="http://127.0.0.1:7780")
+
+
+def client_of(service: Service) -> TestClient:
     """A client of the API over a service."""
-    return TestClient(make_app(service, measured), base_url="http://127.0.0.1:7780")
+    return TestClient(make_app(service), base_url="http://127.0.0.1:7780")

@@ -23,7 +23,7 @@ from node.status import STATUS_FILE_NAME, write_status
 from node.store import ScoreRecord, Store, StoreLimits
 from protocol.epochs.known import Epochs
 from protocol.rounds import effects as fx
-from tests.support.api import client_of, service_over, status_of
+from tests.support.api import guarded_client, service_over, status_of
 from tests.support.certified_history import certified_history, open_store
 from tests.support.records import GENESIS, Story, certificate
 
@@ -109,7 +109,7 @@ def validator_scrape(folder: Path) -> str:
     with service_over(folder, HISTORY) as service:
         with Store.open(service.directory.store, service.directory.blobs) as store:
             record_terms(store)
-        client = client_of(service, measured)
+        client = guarded_client(service, measured)
         client.get("/v1/status")
         return client.get("/metrics").text
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import node.metrics.http
 from config.errors import ConfigError
 from config.settings import load_settings
 from node.metrics.http import open_metrics, serve_metrics
@@ -23,11 +22,8 @@ HEAD_BYTES_MAX = 100_000
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    patience = pytest.MonkeyPatch()
-    patience.setattr(node.metrics.http._Handler, "timeout", 0.2)
     with serve_metrics(NodeMetrics("encoder"), "127.0.0.1", 0) as address:
         yield address
-    patience.undo()
 
 
 def connect(address: str) -> socket.socket:

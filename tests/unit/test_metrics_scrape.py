@@ -17,7 +17,7 @@ from node.metrics.validator import ValidatorMetrics
 from node.status import PeerStatus
 from node.store import EvidenceRecord, StatementRecord, Store, StoreError
 from protocol.hashing import digest
-from tests.support.api import client_of, service_over, status_of
+from tests.support.api import guarded_client, service_over, status_of
 from tests.support.measured import AT, HISTORY, record_terms, series_of, value_of
 
 VALIDATORS = [person.key for person in HISTORY.validators]
@@ -31,7 +31,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def client(service: Service) -> TestClient:
-    return client_of(service)
+    return guarded_client(service)
 
 
 @pytest.fixture
@@ -70,9 +70,17 @@ def test_strange_requests__add_no_label_of_the_clients_making(client: TestClient
     for number in range(20):
         client.request(method, f"/nothing/{number}")
     found = series_of(scrape(client))["deltamesh_http_requests_total"]
-    assert found["route"] == {"unmatched"}
+    assert found["route"] == {"unmatched" if method == "GET" else "refused"}
     assert found["method"] == {method if method != "BREW" else "other"}
     assert found["status"] == {"4xx"}
+
+
+def test_requests_that_a_guard_refuses__are_counted_with_no_route(client: TestClient) -> None:
+    for host in ("evil.example", "other.example"):
+        assert client.get("/v1/status", headers={"host": host}).status_code == 421
+    text = scrape(client)
+    assert value_of(text, "deltamesh_http_requests_total", route="refused", method="GET", status="4xx") == 2
+    assert "example" not in text
 
 
 def test_peers__are_counted_by_role_and_their_stake_as_connected(tmp_path: Path) -> None:
@@ -80,7 +88,7 @@ def test_peers__are_counted_by_role_and_their_stake_as_connected(tmp_path: Path)
     peers = tuple(PeerStatus(key.hex(), role, "/ip4/1.2.3.4", True, 0, 0.0) for role, key in others)
     told = status_of(HISTORY, peers=peers, counters={"wire.bytes_in": 7})
     with service_over(tmp_path, HISTORY, told) as service:
-        text = scrape(client_of(service))
+        text = scrape(guarded_client(service))
     assert value_of(text, "deltamesh_peers", role="validator") == 2
     assert value_of(text, "deltamesh_peers", role="guest") == 1
     assert value_of(text, "deltamesh_validator_stake", presence="connected") == 300
@@ -138,7 +146,7 @@ def test_evidence__is_counted_once_however_often_it_is_scraped(client: TestClien
 
 def test_silent_loop__shows_in_the_age_of_its_status(tmp_path: Path) -> None:
     with service_over(tmp_path, HISTORY, status_of(HISTORY, updated_ms=now_ms() - 60_000)) as service:
-        age_s = value_of(scrape(client_of(service)), "deltamesh_status_age_seconds")
+        age_s = value_of(scrape(guarded_client(service)), "deltamesh_status_age_seconds")
     assert age_s is not None
     assert 60 <= age_s < 90
 
@@ -149,7 +157,7 @@ def test_store_that_fails__costs_its_metrics_and_no_others(
     def fail() -> None:
         raise StoreError("the disk is gone")
 
-    client = client_of(service)
+    client = guarded_client(service)
     monkeypatch.setattr(service.store, "last_certified", fail)
     assert "deltamesh_certified_timestamp_seconds" not in scrape(client)
     text = scrape(client)
