@@ -26,4 +26,4 @@ sim-long first="0" seeds="20000":
 
 # The references of the commands and the HTTP API, after a change of either.
 docs:
-    PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_api_reference.py
+    PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py
