@@ -13,6 +13,7 @@ from prometheus_client.core import Metric as Exposed
 
 from node.clock import now_ms
 from node.metrics import catalogue as m
+from node.metrics import network_catalogue as n
 from node.metrics.counted import counted
 from node.metrics.metric import Family
 from node.status import NodeStatus
@@ -82,8 +83,8 @@ class StatusCollector:
         if status.last_certified_round is not None:
             yield m.CERTIFIED_ROUND.family().add(status.last_certified_round).exposed
         roles = Counter(peer.role for peer in status.peers)
-        peers = m.PEERS.family()
-        for role in m.PEERS.labels[0].values:
+        peers = n.PEERS.family()
+        for role in n.PEERS.labels[0].values:
             peers.add(roles[role], (role,))
         yield peers.exposed
         yield _stake(newest, status).exposed

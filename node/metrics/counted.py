@@ -8,43 +8,44 @@ from typing import Final
 from prometheus_client.core import Metric as Exposed
 
 from node.metrics import catalogue as m
+from node.metrics import network_catalogue as n
 from node.metrics.metric import Metric
 
 Place = tuple[Metric, tuple[str, ...]]
 
 BY_NAME: Final[dict[str, Place]] = {
-    "wire.bytes_in": (m.WIRE_BYTES, ("in",)),
-    "wire.bytes_out": (m.WIRE_BYTES, ("out",)),
-    "gossip.bytes_in": (m.PROTOCOL_BYTES, ("gossip", "in")),
-    "gossip.bytes_out": (m.PROTOCOL_BYTES, ("gossip", "out")),
-    "rpc.bytes_in": (m.PROTOCOL_BYTES, ("requests", "in")),
-    "rpc.bytes_out": (m.PROTOCOL_BYTES, ("requests", "out")),
-    "blob.bytes_served": (m.BLOB_BYTES_SERVED, ()),
-    "blob.fetched": (m.BLOBS_FETCHED, ()),
-    "gossip.delivered": (m.GOSSIP_DELIVERED, ()),
-    **{f"gossip.dropped.{reason}": (m.GOSSIP_DROPPED, (reason,)) for reason in m.GOSSIP_DROPS},
-    **{f"statements.{verdict}": (m.STATEMENTS, (verdict,)) for verdict in ("accept", "ignore", "reject")},
-    "rejected.connection": (m.REFUSED, ("connection",)),
-    "rejected.handshakes": (m.REFUSED, ("turn",)),
-    "rejected.stream": (m.REFUSED, ("stream",)),
-    "rejected.gossip_stream": (m.REFUSED, ("gossip",)),
-    "gossip.graft_refused": (m.REFUSED, ("graft",)),
-    "rpc.answers_too_large": (m.REFUSED, ("answer",)),
-    "rpc.bad_frames": (m.REFUSED, ("frame",)),
-    "violation.yamux": (m.REFUSED, ("frame",)),
-    "gossip.slowed": (m.SLOWED, ("gossip",)),
-    "gossip.slowed.useless": (m.SLOWED, ("useless_gossip",)),
-    "rpc.slowed": (m.SLOWED, ("requests",)),
-    "blob.slowed": (m.SLOWED, ("blobs",)),
-    "handshakes.slowed": (m.SLOWED, ("handshakes",)),
-    "rpc.timeouts": (m.REQUEST_TIMEOUTS, ()),
-    "rpc.streams_opened": (m.STREAMS, ("opened",)),
-    "rpc.streams_ended": (m.STREAMS, ("ended",)),
-    "gossip.stream_ended": (m.STREAMS, ("gossip_ended",)),
-    "maintain.failed_dials": (m.DIALS_FAILED, ()),
-    "maintain.full": (m.DIALS_FAILED, ()),
-    "penalties": (m.PENALTIES, ()),
-    "bans": (m.BANS, ()),
+    "wire.bytes_in": (n.WIRE_BYTES, ("in",)),
+    "wire.bytes_out": (n.WIRE_BYTES, ("out",)),
+    "gossip.bytes_in": (n.PROTOCOL_BYTES, ("gossip", "in")),
+    "gossip.bytes_out": (n.PROTOCOL_BYTES, ("gossip", "out")),
+    "rpc.bytes_in": (n.PROTOCOL_BYTES, ("requests", "in")),
+    "rpc.bytes_out": (n.PROTOCOL_BYTES, ("requests", "out")),
+    "blob.bytes_served": (n.BLOB_BYTES_SERVED, ()),
+    "blob.fetched": (n.BLOBS_FETCHED, ()),
+    "gossip.delivered": (n.GOSSIP_DELIVERED, ()),
+    **{f"gossip.dropped.{reason}": (n.GOSSIP_DROPPED, (reason,)) for reason in n.GOSSIP_DROPS},
+    **{f"statements.{verdict}": (n.STATEMENTS, (verdict,)) for verdict in ("accept", "ignore", "reject")},
+    "rejected.connection": (n.REFUSED, ("connection",)),
+    "rejected.handshakes": (n.REFUSED, ("turn",)),
+    "rejected.stream": (n.REFUSED, ("stream",)),
+    "rejected.gossip_stream": (n.REFUSED, ("gossip",)),
+    "gossip.graft_refused": (n.REFUSED, ("graft",)),
+    "rpc.answers_too_large": (n.REFUSED, ("answer",)),
+    "rpc.bad_frames": (n.REFUSED, ("frame",)),
+    "violation.yamux": (n.REFUSED, ("frame",)),
+    "gossip.slowed": (n.SLOWED, ("gossip",)),
+    "gossip.slowed.useless": (n.SLOWED, ("useless_gossip",)),
+    "rpc.slowed": (n.SLOWED, ("requests",)),
+    "blob.slowed": (n.SLOWED, ("blobs",)),
+    "handshakes.slowed": (n.SLOWED, ("handshakes",)),
+    "rpc.timeouts": (n.REQUEST_TIMEOUTS, ()),
+    "rpc.streams_opened": (n.STREAMS, ("opened",)),
+    "rpc.streams_ended": (n.STREAMS, ("ended",)),
+    "gossip.stream_ended": (n.STREAMS, ("gossip_ended",)),
+    "maintain.failed_dials": (n.DIALS_FAILED, ()),
+    "maintain.full": (n.DIALS_FAILED, ()),
+    "penalties": (n.PENALTIES, ()),
+    "bans": (n.BANS, ()),
     "driver.faults": (m.FAULTS, ("driver",)),
     "driver.inbox_full": (m.DROPPED, ("inbox",)),
     "driver.unsent": (m.DROPPED, ("sent",)),
@@ -54,12 +55,12 @@ BY_NAME: Final[dict[str, Place]] = {
 }
 BY_PREFIX: Final[tuple[tuple[str, Place], ...]] = (
     # What follows names an exception: too many to be labels.
-    ("rejected.inbound.", (m.REFUSED, ("handshake",))),
-    ("connection.lost.", (m.LOST, ())),
+    ("rejected.inbound.", (n.REFUSED, ("handshake",))),
+    ("connection.lost.", (n.LOST, ())),
     ("guarded.", (m.FAULTS, ("network",))),
 )
 _PLACES: Final = tuple(dict.fromkeys([*BY_NAME.values(), *(place for _, place in BY_PREFIX)]))
-_OTHER: Final[Place] = (m.OTHER, ())
+_OTHER: Final[Place] = (n.OTHER, ())
 
 
 def place_of(name: str) -> Place:

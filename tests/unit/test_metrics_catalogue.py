@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.metrics import catalogue as m
+from node.metrics import network_catalogue as n
 from node.metrics.counted import BY_NAME, counted, place_of
 from node.metrics.metric import Kind, Metric
 from node.metrics.validator import SCORING_PROCESS
@@ -59,7 +60,7 @@ def test_names__follow_the_conventions_and_no_label_names_anybody(metric: Metric
 
 def test_sections__name_each_metric_once() -> None:
     counts = Counter(metric.name for metric in m.METRICS)
-    defined = {one.name for one in vars(m).values() if isinstance(one, Metric)}
+    defined = {one.name for part in (m, n) for one in vars(part).values() if isinstance(one, Metric)}
     assert set(counts.values()) == {1}
     assert set(counts) == defined
 
@@ -81,7 +82,7 @@ def test_every_counter_of_the_code__has_a_metric() -> None:
         stem = name.partition("{")[0]
         if "{" in name and any(known.startswith(stem) for known in BY_NAME):
             continue  # one name a verdict: each is listed
-        assert place_of(stem + "X" if "{" in name else name)[0] is not m.OTHER, f"{name} has no metric"
+        assert place_of(stem + "X" if "{" in name else name)[0] is not n.OTHER, f"{name} has no metric"
 
 
 def test_every_mapped_counter__is_counted_somewhere() -> None:
