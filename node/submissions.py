@@ -100,14 +100,12 @@ class Submissions:
         limit = min(ITEMS_MAX, self._genesis.parameters.served_items_max)
         given = self._handed.get(round_, {})
         under_way = self._handed.get(round_ - 1, {})
-        room = limit - len(given)
-        if room <= 0:
-            return ()
         records = self._store.pending(limit + len(given) + len(under_way))
-        waiting = [
-            record.content for record in records if record.content is not None and record.content not in given
-        ]
-        return sorted(waiting, key=under_way.__contains__)[:room]
+        pending = [record.content for record in records if record.content is not None]
+        # What was given and is certified since takes no room in the batch.
+        room = limit - sum(item in given for item in pending)
+        waiting = (item for item in pending if item not in given)
+        return sorted(waiting, key=under_way.__contains__)[: max(0, room)]
 
     def _remember(self, round_: int, items: Iterable[bytes]) -> None:
         self._handed.setdefault(round_, {}).update(dict.fromkeys(items))
