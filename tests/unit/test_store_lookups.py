@@ -49,6 +49,8 @@ def test_lookup__goes_through_an_index(store: Store, name: str, monkeypatch: pyt
         by_rowid = "ORDER BY rowid DESC" in sql
         scans = [step for step in steps if step.startswith("SCAN") and "USING" not in step]
         assert not scans or by_rowid, steps
+        if name in ("disputes of a round", "evidence against one"):
+            assert any("USING INDEX" in step for step in steps), steps
 
 
 def test_findings__are_paged_within_a_round_and_against_a_key(store: Store) -> None:
