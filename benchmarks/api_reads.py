@@ -47,6 +47,8 @@ REAL_ROUNDS, ROUNDS = 4, 24
 TERMS = [f"term_{number}" for number in range(22)]
 CONNECTIONS = 8
 RATE = 200
+ANEW = 'If-None-Match: "none"\r\n'
+"""Whoever names a version it has is answered by the store."""
 
 
 def history() -> History:
@@ -132,9 +134,9 @@ async def serve(root: Path) -> None:
                 await control.receive_some(1)
 
 
-async def ask(stream: trio.SocketStream, path: str) -> int:
+async def ask(stream: trio.SocketStream, path: str, anew: bool) -> int:
     """One request on a connection that stays; how many bytes came."""
-    await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+    await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: bench\r\n{ANEW if anew else ''}\r\n".encode())
     data = b""
     while b"\r\n\r\n" not in data:
         data += await stream.receive_some(1 << 16)
@@ -148,16 +150,18 @@ async def ask(stream: trio.SocketStream, path: str) -> int:
     return length
 
 
-async def measure(address: str, path: str, process: psutil.Process, seconds: float) -> dict[str, float | str]:
+async def measure(
+    address: str, path: str, process: psutil.Process, seconds: float, anew: bool
+) -> dict[str, float | str]:
     """Latency one at a time, and the share of a core at RATE requests a second."""
     host, port = address.split(":")
     latencies = []
     async with await trio.open_tcp_stream(host, int(port)) as stream:
         for _ in range(20):
-            size_bytes = await ask(stream, path)
+            size_bytes = await ask(stream, path, anew)
         for _ in range(200):
             start = time.perf_counter()
-            await ask(stream, path)
+            await ask(stream, path, anew)
             latencies.append(time.perf_counter() - start)
     start_s, before = time.perf_counter(), _cpu_s(process)
     done = 0
@@ -168,7 +172,7 @@ async def measure(address: str, path: str, process: psutil.Process, seconds: flo
             for turn in range(int(seconds * RATE / CONNECTIONS)):
                 at = start_s + (turn * CONNECTIONS + offset) / RATE
                 await trio.sleep(max(0.0, at - time.perf_counter()))
-                await ask(own, path)
+                await ask(own, path, anew)
                 done += 1
 
     async with trio.open_nursery() as nursery:
@@ -192,7 +196,7 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-async def run(seconds: float, only: Sequence[str]) -> list[dict[str, float | str]]:
+async def run(seconds: float, only: Sequence[str], anew: bool) -> list[dict[str, float | str]]:
     """All figures, from one server process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--serve", folder]
@@ -203,7 +207,7 @@ async def run(seconds: float, only: Sequence[str]) -> list[dict[str, float | str
             told = json.loads(await _first_document(process.stdout))
             watched = psutil.Process(process.pid)
             return [
-                await measure(told["address"], path, watched, seconds)
+                await measure(told["address"], path, watched, seconds, anew)
                 for path in told["paths"]
                 if not only or any(part in path for part in only)
             ]
@@ -231,13 +235,14 @@ def main() -> None:
         "--seconds", type=float, default=5.0, help="of requests at 200 a second, each address"
     )
     parser.add_argument("--only", nargs="*", default=[], help="addresses that contain one of these")
+    parser.add_argument("--anew", action="store_true", help="no answer is taken from memory")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.serve is not None:
         trio.run(serve, given.serve)
         return
     before = os.getloadavg()[0]
-    rows = trio.run(run, given.seconds, given.only)
+    rows = trio.run(run, given.seconds, given.only, given.anew)
     if given.json:
         print(json.dumps({"load_before": before, "load_after": os.getloadavg()[0], "rows": rows}, indent=1))
         return

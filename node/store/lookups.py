@@ -11,6 +11,8 @@ from node.store.findings import DisputeRecord, EvidenceRecord
 from node.store.rounds import RoundState
 from node.store.scores import ScoreAverage, ScoreRecord, score_record
 
+_ROWID_MAX = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class RoundHead:
@@ -107,8 +109,8 @@ class Lookups(Database):
         """Disputes of one round or all, numbered in order of arrival (below `before`), newest first."""
         rows = self._all(
             "SELECT rowid, digest, round, shard, disputer, envelope, received_ms FROM disputes "
-            "WHERE (?2 IS NULL OR rowid < ?2) AND (?3 IS NULL OR round = ?3) ORDER BY rowid DESC LIMIT ?1",
-            (limit, before, round),
+            f"WHERE rowid < ? {_only('round', round)}ORDER BY rowid DESC LIMIT ?",
+            [_ROWID_MAX if before is None else before, *_given(round), limit],
         )
         return [(row[0], DisputeRecord(*row[1:])) for row in rows]
 
@@ -118,8 +120,16 @@ class Lookups(Database):
         """Evidence with its number in the order of arrival (below `before`), newest first."""
         rows = self._all(
             "SELECT rowid, digest, offender, kind, envelope, received_ms FROM evidence "
-            "WHERE (?2 IS NULL OR rowid < ?2) AND (?3 IS NULL OR offender = ?3) "
-            "ORDER BY rowid DESC LIMIT ?1",
-            (limit, before, offender),
+            f"WHERE rowid < ? {_only('offender', offender)}ORDER BY rowid DESC LIMIT ?",
+            [_ROWID_MAX if before is None else before, *_given(offender), limit],
         )
         return [(row[0], EvidenceRecord(*row[1:])) for row in rows]
+
+
+def _only(column: str, value: object) -> str:
+    # Not `? IS NULL OR column = ?`: for that SQLite would go through the whole table.
+    return "" if value is None else f"AND {column} = ? "
+
+
+def _given(value: object) -> list[object]:
+    return [] if value is None else [value]
