@@ -111,9 +111,9 @@ def transform(learnt: bool) -> Transform:
 
 
 @cache
-def world() -> World:
-    """The same for all tests."""
-    genesis, validators, encoders = small_network(4, 4, items=8, epoch_rounds=6)
+def world(seed: str = "a") -> World:
+    """The same for all tests; another network by another seed."""
+    genesis, validators, encoders = small_network(4, 4, items=8, epoch_rounds=6, seed=seed)
     seeds = {person.key: person.seed for person in [*validators, *encoders]}
     draw = np.random.default_rng(6)
     spread = draw.normal(size=(DIMENSIONS,)) * np.linspace(1, 4, DIMENSIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 
 from node.certified import ITEM_CHECKS, Check, CheckStep
-from node.client import Client, ClientError, Embeddings, NotFoundError, VerificationFailed
+from node.client import Cache, Client, ClientError, Embeddings, NotFoundError, VerificationFailed
+from node.shaping import transform_of
+from protocol.certificates import make_certificate
 from protocol.codec import encode
 from protocol.epochs.agreed import CertifiedRecord
+from protocol.epochs.learnt import moments_from
 from protocol.epochs.view import Epoch
 from protocol.items import item_id
-from protocol.messages import AttestationRef
+from protocol.messages import Attestation, AttestationRef
 from tests.support.genesis import small_network
 from tests.support.lying_api import (
     BATCH,
@@ -31,6 +35,7 @@ from tests.support.lying_api import (
 )
 from tests.support.told_by_api import (
     ITEMS,
+    Batch,
     Lie,
     ToldByApi,
     base64_of,
@@ -115,36 +120,96 @@ def test_genesis_of_another_network__is_refused() -> None:
     assert refusal(at("/genesis", lambda _: other.data)) is Check.NETWORK
 
 
+def test_network_that_is_another_but_holds_together__is_refused() -> None:
+    elsewhere = ToldByApi(world=world("b"))
+    with client_of(elsewhere) as client, pytest.raises(VerificationFailed, match="which you trust") as failed:
+        client.verify_item(ITEM, space="raw")
+    assert failed.value.check is Check.NETWORK
+    with Client(
+        "http://validator.test",
+        network_id=world("b").network_id,
+        cache=Cache.NONE,
+        transport=httpx.MockTransport(elsewhere),
+    ) as client:
+        assert client.verify_item(ITEM, space="raw").network_id == world("b").network_id
+
+
+def told_by(batch: Batch, **changes: Any) -> Lie:
+    """A server that tells of another batch with the same items."""
+    told = {
+        **proof_of(world(), ITEM),
+        "vector": base64_of(batch.vectors[POSITION].tobytes()),
+        "merkle_proof": [sibling.hex() for sibling in batch.tree.proof(POSITION)],
+        "header": base64_of(batch.header.data),
+        "certificate": base64_of(encode(batch.certificate)),
+        **changes,
+    }
+
+    def lie(path: str, answer: Any) -> Any:
+        if path.endswith("/proof"):
+            return told
+        return {**answer, "certificate": batch.header.digest.hex()} if path.endswith(ITEM.hex()) else answer
+
+    return lie
+
+
+def false_batch() -> Batch:
+    there = world()
+    vectors = BATCH.vectors[::-1].copy()
+    return make_batch(there.genesis, there.seeds, there.epochs[3], list(BATCH.items), vectors)
+
+
 def test_report_of_another_dealer__is_refused_though_all_attest_it() -> None:
     there = world()
     other = next(key for key in there.epochs[3].validators if key != BATCH.header.signer)
     header = there.sign(other, BATCH.header.body)
-    assert refusal(at("/proof", lambda answer: {**answer, "header": base64_of(header.data)})) is Check.HEADER
+    votes = [
+        there.sign(key, Attestation(header.body.at, header.digest)) for key in there.epochs[3].validators
+    ]
+    certificate = make_certificate(header.body.at, header.digest, votes)
+    batch = dataclasses.replace(BATCH, header=header, certificate=certificate)
+    assert refusal(told_by(batch)) is Check.HEADER
+
+
+def test_certificate_of_another_report__is_refused() -> None:
+    honest = base64_of(encode(BATCH.certificate))
+    assert refusal(told_by(false_batch(), certificate=honest)) is Check.CERTIFICATE
+
+
+def test_report_that_is_not_the_one_named__is_refused() -> None:
+    assert refusal(at(ITEM.hex(), lambda answer: {**answer, "certificate": "ab" * 32})) is Check.HEADER
+
+
+def test_batch_of_another_size__is_refused() -> None:
+    assert refusal(at("/proof", lambda answer: {**answer, "items": ITEMS + 1})) is Check.PROOF
+
+
+def test_moments_and_vector_that_fit_each_other__are_refused_where_no_record_names_them() -> None:
+    moments = moments_from(world().learnt.moments)
+    false = encode(
+        msgspec.structs.replace(
+            moments, uncentred=msgspec.structs.replace(moments.uncentred, total=bytes(8 * 1024))
+        )
+    )
+    shaped = transform_of(moments_from(false)).place(BATCH.vectors[POSITION : POSITION + 1], True)[0]
+
+    def lie(path: str, answer: Any) -> Any:
+        if path.endswith("/moments"):
+            return false
+        if path.endswith(ITEM.hex()):
+            return {**answer, "embedding": {**answer["embedding"], "vector": base64_of(shaped.tobytes())}}
+        return answer
+
+    with pytest.raises(VerificationFailed, match="not the moments of epoch 3"):
+        verified(lie)
 
 
 def test_false_report_that_less_than_two_thirds_attest__is_refused() -> None:
-    there = world()
-    false = make_batch(
-        there.genesis, there.seeds, there.epochs[3], list(BATCH.items), BATCH.vectors[::-1].copy()
-    )
+    false = false_batch()
     votes = false.certificate.attestations
     for attestations in (votes[:2], (), (*votes[:2], votes[1]), BATCH.certificate.attestations):
         certificate = msgspec.structs.replace(false.certificate, attestations=attestations)
-        told = {
-            **proof_of(there, ITEM),
-            "vector": base64_of(false.vectors[POSITION].tobytes()),
-            "merkle_proof": [sibling.hex() for sibling in false.tree.proof(POSITION)],
-            "header": base64_of(false.header.data),
-            "certificate": base64_of(encode(certificate)),
-        }
-
-        def lie(path: str, answer: Any, told: Any = told) -> Any:
-            if path.endswith("/proof"):
-                return told
-            return (
-                {**answer, "certificate": false.header.digest.hex()} if path.endswith(ITEM.hex()) else answer
-            )
-
+        lie = told_by(false, certificate=base64_of(encode(certificate)))
         assert refusal(lie) is Check.CERTIFICATE
 
 
