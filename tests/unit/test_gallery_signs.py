@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from node.gallery import Method, Query, Selection, Term, query, signs
 from node.gallery.cache import Cache
+from node.gallery.placed import Placed
 from node.gallery.signs import differences
 from tests.support.galleries import Rows, entries, gallery_of, texts_of
 
@@ -104,3 +105,35 @@ def test_damaged_vectors__are_placed_anew(tmp_path: Path) -> None:
         damaged *= 1e6
         file.write_bytes(damaged.tobytes())
         assert query(gallery, asked, cache=cache, signs_rows_min=100).neighbours == good.neighbours
+
+
+def test_recall__is_measured_anew_of_a_crowd_that_grew_and_of_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+    whole = signs._measured
+
+    def counting(columns: signs.Columns, placed: Placed) -> tuple[int, float]:
+        measured.append(len(placed.rows))
+        return whole(columns, placed)
+
+    monkeypatch.setattr(signs, "_measured", counting)
+    rows = clustered(500)
+    with gallery_of(tmp_path, entries(rows[:300], round_=1)) as gallery:
+
+        def ask() -> None:
+            query(gallery, Query((Term("item 1"),)), cache=cache, signs_rows_min=50)
+
+        cache = Cache(gallery.path)
+        ask()
+        ask()
+        gallery.add("all", entries(rows[300:350], "late", round_=2))
+        ask()
+        assert measured == [300]
+        gallery.add("all", entries(rows[350:], "later", round_=2))
+        ask()
+        assert measured == [300, 500]
+        # So many rows are dead then that the file is written anew.
+        gallery.remove(Selection(from_round=2))
+        ask()
+        assert measured == [300, 500, 300]
