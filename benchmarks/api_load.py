@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
+import re
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import psutil
@@ -35,6 +38,9 @@ from protocol.schedule import round_at
 START_WITHIN_S = 240.0
 LOOK_EVERY_S = 0.2
 EXPIRY_ROUNDS = 3
+SPARE_ROUNDS = 30
+ITEMS_A_ROUND = 64
+"""Scored; a network on one machine."""
 LOWEST_PRIORITY = 19
 
 
@@ -85,6 +91,13 @@ class Client:
         """Stop it."""
         self._process.kill()
         self._process.wait()
+
+
+def challenges(validators: int, rounds: int, draw: random.Random) -> str:
+    """Text for both conditions: what ships with Python is spent after some fifteen rounds."""
+    words = sorted({word for text in topics.values() for word in re.findall(r"[a-z]{3,12}", text)})
+    items = (2 * rounds + SPARE_ROUNDS) * ITEMS_A_ROUND * validators
+    return "\n\n".join(" ".join(draw.choices(words, k=32)) for _ in range(items))
 
 
 def _cpu_s(pid: int) -> float:
@@ -177,17 +190,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="api-load-") as scratch:
-        wanted = Wanted(
-            options.validators,
-            options.encoders,
-            0,
-            (),
-            None,
-            options.seed,
-            tuple(options.model or ()),
-            1,
-            None,
-        )
+        models = tuple(options.model or ())
+        data = Path(scratch, "challenges.txt")
+        data.write_text(challenges(options.validators, options.rounds, random.Random(options.seed)))
+        wanted = Wanted(options.validators, options.encoders, 0, (), data, options.seed, models, 1, None)
         plan = plan_testnet(Path(scratch, "net"), wanted)
         watcher = Watcher(plan)
         client = Client(str(plan.validators[0].api), options.listeners, options.requests)

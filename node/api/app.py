@@ -74,7 +74,10 @@ def routed_app() -> FastAPI:
         redoc_url=None,
         # A path with one slash too many is another path.
         redirect_slashes=False,
-        responses={400: {"model": ErrorBody, "description": "The request is not understood."}},
+        responses={
+            400: {"model": ErrorBody, "description": "The request is not understood."},
+            "4XX": {"model": ErrorBody, "description": "A token is missing, or a bound is passed."},
+        },
     )
     handle_errors(app)
     for router in ROUTERS:

@@ -17,6 +17,8 @@ import msgspec
 from node.clock import now_ms
 
 KEPT_EVENTS: Final = 1_024
+COMMENT: Final = b":\n\n"
+"""Sent where nothing else is: it says that the line is open."""
 LISTENER_EVENTS_MAX: Final = 2_048
 """Events one listener may be behind; a slower one is cut off, and comes back with what it has missed."""
 
@@ -201,6 +203,24 @@ class Listener:
             self._arrived.clear()
             await self._arrived.wait()
         return self._waiting.popleft()
+
+    async def frames(self, silence_s: float) -> bytes:
+        """The frames of all that is queued; a comment after so long without any; nothing at the end.
+
+        A timer, not `wait_for`: that makes a task of every wait, for every listener and event.
+        """
+        timer = asyncio.get_running_loop().call_later(silence_s, self._arrived.set)
+        try:
+            if not self._waiting and not self._ended:
+                self._arrived.clear()
+                await self._arrived.wait()
+        finally:
+            timer.cancel()
+        if not self._waiting:
+            return b"" if self._ended else COMMENT
+        frames = b"".join(event.frame for event in self._waiting)
+        self._waiting.clear()
+        return frames
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while (event := await self.next()) is not None:

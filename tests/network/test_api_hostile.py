@@ -7,20 +7,15 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
-import trio
 
-from node.api.app import make_guarded_app
-from node.api.events import EventHub
 from node.api.guard.limits import Limits
 from node.api.guard.tokens import FILE_NAME, new_token
-from node.api.server import bind, served
-from node.api.service import Service
 from tests.support.api import service_over
+from tests.support.api_server import PATIENCE_S, api
 
 pytestmark = pytest.mark.network
 
@@ -28,38 +23,11 @@ HOST = b"Host: localhost\r\n"
 JSON = HOST + b"Content-Type: application/json\r\n"
 CLOSE = b"Connection: close\r\n"
 IMPATIENT = Limits(head_s=0.4, body_s=0.4, write_s=0.4, linger_s=1.0, connections_max=12, pipelined_max=4)
-PATIENCE_S = 20.0
-"""Far above every limit: who waits so long was forgotten."""
-
-
-@contextmanager
-def api(service: Service, limits: Limits = IMPATIENT) -> Iterator[tuple[str, int]]:
-    """The real server, in its thread, until the end of the block."""
-    ready, over = Event(), Event()
-    where: list[str] = []
-
-    async def serve() -> None:
-        make = lambda: make_guarded_app(service, limits=limits)  # noqa: E731
-        async with served(make, bind("127.0.0.1:0"), EventHub(), limits) as address:
-            where.append(address)
-            ready.set()
-            await trio.to_thread.run_sync(over.wait)
-
-    thread = Thread(target=trio.run, args=(serve,))
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE_S)
-        host, _, port = where[0].rpartition(":")
-        yield host, int(port)
-    finally:
-        over.set()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(name="server", scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    with service_over(tmp_path_factory.mktemp("api")) as service, api(service) as address:
+    with service_over(tmp_path_factory.mktemp("api")) as service, api(service, IMPATIENT) as address:
         yield address
 
 
@@ -232,7 +200,7 @@ def test_upgrade__is_ignored_and_the_line_closed(server: tuple[str, int]) -> Non
 
 def test_trailers__are_no_headers(tmp_path: Path) -> None:
     token = new_token_in(tmp_path)
-    with service_over(tmp_path, api_access="token") as service, api(service) as server:
+    with service_over(tmp_path, api_access="token") as service, api(service, IMPATIENT) as server:
         chunked = b"GET /v1/status HTTP/1.1\r\n" + HOST + CLOSE + CHUNKED + b"\r\n"
         trailer = b"Authorization: Bearer " + token + b"\r\n"
         assert talk(server, chunked + b"0\r\n" + trailer + b"\r\n").startswith(b"HTTP/1.1 401")
@@ -266,7 +234,7 @@ def test_slow_clients__all_at_once_leave_room_for_a_good_one(server: tuple[str, 
 
 
 def test_client__that_reads_nothing_is_cut_off(tmp_path: Path) -> None:
-    with service_over(tmp_path) as service, api(service) as server:
+    with service_over(tmp_path) as service, api(service, IMPATIENT) as server:
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             deaf.settimeout(PATIENCE_S)

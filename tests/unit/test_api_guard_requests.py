@@ -185,7 +185,8 @@ def test_host__elsewhere_is_any_but_given_once() -> None:
 )
 def test_origin__pages_of_others_may_not_submit(header: tuple[bytes, bytes], status: int) -> None:
     guard = Origin(Inner(), loopback=True)
-    assert ask(guard, scope_of("POST", headers=[HOST, header])).status == status
+    for method in ("POST", "DELETE"):
+        assert ask(guard, scope_of(method, headers=[HOST, header])).status == status
     assert ask(guard, scope_of("GET", headers=[HOST, header])).status == 200
 
 

@@ -166,6 +166,7 @@ NONE, GOOD, BAD = "none", "good", "bad"
         (READ, "GET", b"/v1/status", BAD, 401),
         (READ, "POST", b"/v1/search", NONE, 401),
         (READ, "POST", b"/v1/search", BAD, 401),
+        (READ, "DELETE", b"/v1/jobs/a", NONE, 401),
         (READ, "POST", b"/v1/search", GOOD, 200),
         (TOKEN, "GET", b"/v1/status", NONE, 401),
         (TOKEN, "GET", b"/v1/status", BAD, 401),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -59,12 +58,5 @@ async def listen(
 async def _frames(hub: EventHub, last_id: int | None, kinds: frozenset[str]) -> AsyncIterator[bytes]:
     async with hub.subscribe(last_id, kinds) as listener:
         yield b"retry: %d\n\n" % RETRY_MS
-        while True:
-            try:
-                event = await asyncio.wait_for(listener.next(), SILENCE_S)
-            except TimeoutError:
-                yield b":\n\n"
-                continue
-            if event is None:
-                return
-            yield event.frame
+        while frames := await listener.frames(SILENCE_S):
+            yield frames
