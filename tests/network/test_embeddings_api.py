@@ -15,6 +15,7 @@ import openai
 import pytest
 import trio
 
+from node.client import Client, VerificationFailed
 from node.clock import now_ms, sleep_until_ms
 from protocol.schedule import round_at, slot_start_ms
 from tests.support.local_network import LocalNetwork, local_network
@@ -68,7 +69,8 @@ def vectors_of(answer: openai.types.CreateEmbeddingResponse) -> np.ndarray[Any, 
 
 
 async def test_local_network__embeds_for_openai_and_curl(tmp_path: Path) -> None:
-    async with local_network(tmp_path, api="127.0.0.1:0") as network:
+    # One space for the whole test: an epoch longer than it.
+    async with local_network(tmp_path, api="127.0.0.1:0", epoch_rounds=256) as network:
         first, *others = [await base_url_of(network, name) for name in network.validators]
         # The client asks for base64 by default and decodes it.
         answer = await trio.to_thread.run_sync(by_openai, first, TEXTS)
@@ -97,6 +99,30 @@ async def test_local_network__embeds_for_openai_and_curl(tmp_path: Path) -> None
                 lambda name=name: last in network.certified(name), 30, "it is certified there"
             )
             await trio.to_thread.run_sync(again, url)
+
+
+async def test_client__verifies_and_finds_what_a_running_network_certified(tmp_path: Path) -> None:
+    """Over epochs, so that their records, what they have learnt and the shaping are checked too."""
+    async with local_network(tmp_path, api="127.0.0.1:0", epoch_rounds=6) as network:
+        url = await base_url_of(network, "validator-0")
+        await network.until(lambda: network.store("validator-0").newest_epoch() >= 2, 120, "epoch 2 begins")
+
+        def ask() -> None:
+            trusted = network.genesis.network_id
+            with Client(url, network_id=trusted, cache=tmp_path / "cache") as client:
+                found = client.embed(TEXTS, verify=True, timeout_s=UNTIL_ANSWERED_S)
+                assert found.vectors.shape == (3, 1024)
+                assert [one.space_epoch for one in found.verified] == [found.epoch] * 3
+                assert found.epoch >= 2
+                nearest = client.search(TEXTS[0], k=1).neighbours[0]
+                assert nearest.item_id == found.items[0].item_id
+            with (
+                Client(url, network_id=b"\1" * 32, cache=tmp_path / "other") as client,
+                pytest.raises(VerificationFailed),
+            ):
+                client.embed(TEXTS, verify=True, timeout_s=UNTIL_ANSWERED_S)
+
+        await trio.to_thread.run_sync(ask)
 
 
 async def test_items__ride_in_the_next_round_whenever_they_come(tmp_path: Path) -> None:
