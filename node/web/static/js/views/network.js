@@ -51,7 +51,7 @@ export function networkView(place, network) {
 function membersOf(status, peers, validators, encoders, network) {
   const marks = new Map();
   for (const row of network.recent(3)) {
-    const steps = network.details.get(row.round)?.shards?.flatMap((shard) => shard.steps) ?? [];
+    const steps = network.detail(row.round)?.shards?.flatMap((shard) => shard.steps) ?? [];
     const closed = steps.filter((step) => step.step === "locked" && Array.isArray(step.answered));
     for (const step of closed) {
       for (const key of step.answered) marks.set(key, "answered");
