@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,6 +22,12 @@ COMMENT: Final = b":\n\n"
 """Sent where nothing else is: it says that the line is open."""
 LISTENER_EVENTS_MAX: Final = 2_048
 """Events one listener may be behind; a slower one is cut off, and comes back with what it has missed."""
+
+
+WOKEN_AT_ONCE: Final = 32
+WOKEN_EVERY_S: Final = 0.005
+"""A thousand listeners woken in one go would keep the interpreter from the node's loop for 60 ms an event;
+what happens while they are woken in turn comes to each in one piece."""
 
 
 class Kind(StrEnum):
@@ -68,6 +75,7 @@ class EventHub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
         self._listeners: set[Listener] = set()
+        self._to_wake: dict[Listener, None] = {}
         self._closed = False
         self._hooks: dict[str, Callable[[], None]] = {}
 
@@ -122,9 +130,20 @@ class EventHub:
         with self._lock:
             events, self._undelivered = self._undelivered, deque(maxlen=KEPT_EVENTS)
             self._scheduled = False
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             for event in events:
                 listener.offer(event)
+        idle = not self._to_wake
+        self._to_wake.update(dict.fromkeys(listener for listener in self._listeners if listener.is_behind))
+        if idle:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for listener in list(islice(self._to_wake, WOKEN_AT_ONCE)):
+            del self._to_wake[listener]
+            listener.wake()
+        if self._to_wake and self._loop is not None:
+            self._loop.call_later(WOKEN_EVERY_S, self._wake_some)
 
     def _end_all(self) -> None:
         for listener in tuple(self._listeners):
@@ -146,6 +165,7 @@ class EventHub:
 
     def _leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
+        self._to_wake.pop(listener, None)
 
 
 class Listener:
@@ -188,7 +208,16 @@ class Listener:
             self.end()
             return
         self._waiting.append(event)
-        self._arrived.set()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to hear."""
+        return bool(self._waiting)
+
+    def wake(self) -> None:
+        """Let the one who waits hear what is queued, if it has not by itself."""
+        if self._waiting:
+            self._arrived.set()
 
     def end(self) -> None:
         """Hear what is queued, and no more."""

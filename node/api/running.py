@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -15,6 +16,11 @@ from node.status import NodeStatus
 
 if TYPE_CHECKING:
     from node.roles.base import Node
+
+
+SWITCH_S: Final = 0.001
+"""How long one thread may keep the other from the interpreter. At Python's 5 ms a round, which does hundreds
+of small steps, would wait that long for many of them while the API is busy."""
 
 
 class ApiState:
@@ -74,6 +80,7 @@ async def open_api(node: Node, state: ApiState) -> AsyncIterator[None]:
 
     check_reachable(node.settings, node.directory.root)
     listening = bind(node.settings.api)
+    sys.setswitchinterval(SWITCH_S)
     from node.api.app import make_guarded_app
     from node.api.service import open_service
 
