@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from node.roles.base import Node
 
 
-SWITCH_S: Final = 0.001
+SWITCH_S: Final = 0.0005
 """How long one thread may keep the other from the interpreter. At Python's 5 ms a round, which does hundreds
 of small steps, would wait that long for many of them while the API is busy."""
 
