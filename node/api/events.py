@@ -27,7 +27,8 @@ LISTENER_EVENTS_MAX: Final = 2_048
 WOKEN_AT_ONCE: Final = 8
 WOKEN_EVERY_S: Final = 0.008
 """A thousand listeners woken in one go would keep the interpreter from the node's loop for 60 ms an event.
-In turn they take 6 % of it, and hear within a second, in one piece, what happened meanwhile; a few hear at once."""
+In turn they take 6 % of it, and hear within a second, in one piece, what happened meanwhile; a few hear at
+once."""
 
 
 class Kind(StrEnum):

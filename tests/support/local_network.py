@@ -193,7 +193,7 @@ def _prepare(
     joiners: int,
     encoder_settings: Mapping[str, object],
     changes: dict[str, int],
-    api: str,
+    api: str = "off",
 ) -> tuple[Genesis, dict[str, Node], dict[str, ValidatorMember]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
