@@ -64,9 +64,10 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--network", required=True)
     parser.add_argument("--listen", default=None)
+    parser.add_argument("--api", default=None)
     parser.add_argument("--model", default=None)
     given = parser.parse_args()
-    flags = {"home": given.home, "network": given.network, "model": given.model}
+    flags = {"home": given.home, "network": given.network, "model": given.model, "api": given.api}
     if given.listen is not None:
         flags["listen"] = (given.listen,)
     settings = load_settings({key: value for key, value in flags.items() if value is not None})

@@ -37,6 +37,8 @@ ENDLESS = ("/v1/events",)
 HEALTH = ("/healthz", "/readyz")
 """503 is an answer of theirs, described as one: nothing updates the status of this node."""
 UNBOUNDED = Rate(1e6, 1_000_000)
+ANSWERED_WITHIN_S = 60
+"""The first search starts a process, on a busy machine."""
 WAITS_FOR_NO_ROUND = {"Prefer": "respond-async"}
 """Embeddings of new items would wait, and nobody certifies them here."""
 
@@ -55,7 +57,10 @@ def faults_of(operation: Any, mode: GenerationMode) -> list[str]:
     )
     def check(case: Any) -> None:
         headers = WAITS_FOR_NO_ROUND if case.path == "/v1/embeddings" else None
-        case.call_and_validate(headers=headers, checks=CHECKS[1:] if case.path in HEALTH else CHECKS)
+        if case.path == "/v1/search" and isinstance(case.body, dict) and "certified" in case.body:
+            case.body["certified"] = False  # it would wait for a round
+        checks = CHECKS[1:] if case.path in HEALTH else CHECKS
+        case.call_and_validate(headers=headers, checks=checks, timeout=ANSWERED_WITHIN_S)
 
     try:
         check()

@@ -19,6 +19,9 @@ from typing import Any
 from tests.support.cli import ROOT
 
 SUBNET = "10.77.0"
+LISTENS = "0A"
+LOOPBACK = ("0100007F", "00000000000000000000000001000000")
+"""127.0.0.1 and ::1, as the kernel's tables write them."""
 NETWORK = "ours"
 COMMAND_TIMEOUT_S = 60.0
 STOP_WITHIN_S = 12.0
@@ -105,13 +108,14 @@ class Host:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.home.glob("output-*.log")))
 
     def listening(self) -> list[int]:
-        """TCP ports that are open here."""
+        """TCP ports that other machines reach here."""
         ports = []
         for table in ("tcp", "tcp6"):
-            lines = self.sh(f"cat /proc/net/{table}").splitlines()[1:]
-            ports += [
-                int(line.split()[1].rpartition(":")[2], 16) for line in lines if line.split()[3] == "0A"
-            ]
+            for line in self.sh(f"cat /proc/net/{table}").splitlines()[1:]:
+                _, local, _, state, *_ = line.split()
+                address, _, port = local.rpartition(":")
+                if state == LISTENS and address not in LOOPBACK:
+                    ports.append(int(port, 16))
         return sorted(ports)
 
     def _inside(self, line: str) -> list[str]:
