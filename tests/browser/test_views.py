@@ -52,6 +52,18 @@ def test_view__renders_fits_and_has_no_serious_accessibility_fault(
     assert serious == []
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_view__fits_a_phone_before_its_fonts_are_there(
+    seen: PageNetwork, watched: OpenPage, view: str
+) -> None:
+    one = watched(360, "light", tolerant=True)
+    one.page.route("**/*.woff2", lambda route: route.abort())
+    page = one.open(seen.url, path_of(view, seen))
+    page.get_by_text(VIEWS[view]).first.wait_for()
+    page.wait_for_load_state("load")
+    assert one.overflow_px() <= 0
+
+
 def test_now__shows_the_rounds_before_and_links_them(seen: PageNetwork, watched: OpenPage) -> None:
     page = watched().open(seen.url)
     assert page.locator(".number").inner_text() == str(ROUNDS)

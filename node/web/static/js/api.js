@@ -46,7 +46,11 @@ export async function request(path, options = {}) {
   } catch {
     // not from the API: a proxy's page, say
   }
-  throw new ApiFailure(response.status, said?.message ?? `The node answers ${response.status}.`, said?.code ?? null);
+  throw new ApiFailure(
+    response.status,
+    said?.message ?? `The node answers ${response.status}.`,
+    said?.code ?? null,
+  );
 }
 
 /** The JSON at a path. */
@@ -56,6 +60,10 @@ export async function get(path, options) {
 
 /** POST JSON; resolves to the response. */
 export async function post(path, body, headers = {}) {
-  const options = { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
+  const options = {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json", ...headers },
+  };
   return request(path, options);
 }

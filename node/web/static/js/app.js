@@ -30,7 +30,11 @@ let line = { state: "connecting" };
 let drawing = false;
 
 const network = new Network(redraw);
-const live = new Live({ onEvent: (event) => network.take(event), onState: say, onOpen: () => network.load() });
+const live = new Live({
+  onEvent: (event) => network.take(event),
+  onState: say,
+  onOpen: () => network.load(),
+});
 
 /** Draw once a frame, however many events came. */
 function redraw() {
@@ -52,7 +56,13 @@ function route({ first = false } = {}) {
   let chosen = null;
   for (const [pattern, title, view, tab] of ROUTES) {
     const match = pattern.exec(path);
-    if (match) chosen = { title: match[1] && title === "Round" ? `Round ${match[1]}` : title, view, tab, parameter: match[1] };
+    if (match)
+      chosen = {
+        title: match[1] && title === "Round" ? `Round ${match[1]}` : title,
+        view,
+        tab,
+        parameter: match[1],
+      };
   }
   shown?.destroy?.();
   main.replaceChildren();
@@ -63,7 +73,20 @@ function route({ first = false } = {}) {
   if (!chosen) {
     shown = null;
     document.title = "Not found - deltamesh";
-    main.append(el("section", {}, el("h1", {}, "There is no such view"), el("p", {}, "The link may be mistyped. ", el("a", { href: "#/now" }, "See the round in progress"), ".")));
+    main.append(
+      el(
+        "section",
+        {},
+        el("h1", {}, "There is no such view"),
+        el(
+          "p",
+          {},
+          "The link may be mistyped. ",
+          el("a", { href: "#/now" }, "See the round in progress"),
+          ".",
+        ),
+      ),
+    );
     return;
   }
   document.title = `${chosen.title} - deltamesh`;
@@ -98,18 +121,29 @@ function say(state) {
 
 function sayLine() {
   const left_s = Math.max(0, Math.ceil((line.untilMs - Date.now()) / 1000));
-  const words = { connecting: "Connecting", live: "Live", refused: "Token needed", lost: left_s ? `Reconnecting in ${left_s} s` : "Reconnecting" };
+  const words = {
+    connecting: "Connecting",
+    live: "Live",
+    refused: "Token needed",
+    lost: left_s ? `Reconnecting in ${left_s} s` : "Reconnecting",
+  };
   const text = words[line.state];
   if (lampText.textContent !== text) lampText.textContent = text;
 }
 
 function lostNotice() {
   const again = el("button", { type: "button", on: { click: () => live.retry() } }, "Reconnect now");
-  const known = network.status ? "What you see is what was known last." : "The node may be starting: this page comes to life with it.";
+  const known = network.status
+    ? "What you see is what was known last."
+    : "The node may be starting: this page comes to life with it.";
   return el(
     "section",
     { class: "notice lost", "aria-labelledby": "lost-title" },
-    el("h2", { id: "lost-title" }, network.status ? "The line to the node dropped" : "The node does not answer yet"),
+    el(
+      "h2",
+      { id: "lost-title" },
+      network.status ? "The line to the node dropped" : "The node does not answer yet",
+    ),
     el("p", {}, el("span", { class: "reason" }), " ", known),
     el("p", {}, again),
   );
@@ -117,13 +151,26 @@ function lostNotice() {
 
 function tokenForm(reason) {
   const field = el("input", { id: "token", type: "password", autocomplete: "off", required: true });
-  const form = el("form", {}, el("label", { for: "token" }, "Access token"), field, el("button", { class: "primary" }, "Use it"));
+  const form = el(
+    "form",
+    {},
+    el("label", { for: "token" }, "Access token"),
+    field,
+    el("button", { class: "primary" }, "Use it"),
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     useToken(field.value.trim());
     live.retry();
   });
-  return el("section", { class: "notice" }, el("h2", {}, "This node asks for a token"), el("p", {}, reason), el("p", { class: "soft small" }, "It is kept until you close this tab."), form);
+  return el(
+    "section",
+    { class: "notice" },
+    el("h2", {}, "This node asks for a token"),
+    el("p", {}, reason),
+    el("p", { class: "soft small" }, "It is kept until you close this tab."),
+    form,
+  );
 }
 
 document.getElementById("skip").addEventListener("click", (event) => {

@@ -9,7 +9,9 @@ const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** A stranger's text, its invisible characters shown as a mark, cut to `length` characters. */
 export function clipped(text, length = 160) {
-  const clean = String(text ?? "").slice(0, length * 2).replace(INVISIBLE, "\u00b7");
+  const clean = String(text ?? "")
+    .slice(0, length * 2)
+    .replace(INVISIBLE, "\u00b7");
   const points = [...clean];
   return points.length > length ? `${points.slice(0, length).join("")}\u2026` : clean;
 }
@@ -69,13 +71,21 @@ export function ago(ms, now) {
 export function moment(ms, now) {
   if (!Number.isFinite(ms) || ms <= 0) return el("span", {}, NONE);
   const exact = new Date(ms);
-  return el("time", { datetime: exact.toISOString(), title: exact.toLocaleString(), "data-at": ms }, ago(ms, now));
+  return el(
+    "time",
+    { datetime: exact.toISOString(), title: exact.toLocaleString(), "data-at": ms },
+    ago(ms, now),
+  );
 }
 
 /** The absolute time of day, with the date in its title. */
 export function clock(ms) {
   const exact = new Date(ms);
-  return el("time", { datetime: exact.toISOString(), title: exact.toLocaleString() }, exact.toLocaleTimeString("en-GB"));
+  return el(
+    "time",
+    { datetime: exact.toISOString(), title: exact.toLocaleString() },
+    exact.toLocaleTimeString("en-GB"),
+  );
 }
 
 /** Bring every relative time on the page up to date. */

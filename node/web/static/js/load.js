@@ -5,7 +5,15 @@ import { get } from "./api.js";
 /** Holds the newest answer of a path: `value` null until the first, `failure` the last error or null. */
 export class Loaded {
   constructor(path, changed) {
-    Object.assign(this, { path, changed, value: null, failure: null, version: null, asking: false, ended: false });
+    Object.assign(this, {
+      path,
+      changed,
+      value: null,
+      failure: null,
+      version: null,
+      asking: false,
+      ended: false,
+    });
   }
 
   /** Ask unless it was asked for this `version` of the network. */

@@ -47,7 +47,12 @@ export class Network {
         this.takeStep(data);
         break;
       case "certified":
-        this.takeRound({ ...this.row(data.round, data.shard), ...data, state: "certified", updated_ms: this.row(data.round, data.shard)?.updated_ms ?? this.now() });
+        this.takeRound({
+          ...this.row(data.round, data.shard),
+          ...data,
+          state: "certified",
+          updated_ms: this.row(data.round, data.shard)?.updated_ms ?? this.now(),
+        });
         this.refetch(data.round);
         this.refresh();
         break;
@@ -95,8 +100,20 @@ export class Network {
     const state = { void: "void", certified: "certified", reported: "reported" }[step.step] ?? "open";
     const known = this.row(step.round, step.shard);
     const settled = known?.state === "certified" || (known?.state === "void" && state !== "certified");
-    const row = { round: step.round, shard: step.shard, epoch: null, dealer: null, report: null, items: null, ...known };
-    this.takeRound({ ...row, state: settled || (known?.state === "reported" && state === "open") ? known.state : state, updated_ms: step.at_ms });
+    const row = {
+      round: step.round,
+      shard: step.shard,
+      epoch: null,
+      dealer: null,
+      report: null,
+      items: null,
+      ...known,
+    };
+    this.takeRound({
+      ...row,
+      state: settled || (known?.state === "reported" && state === "open") ? known.state : state,
+      updated_ms: step.at_ms,
+    });
     this.refetch(step.round);
   }
 
@@ -104,7 +121,9 @@ export class Network {
     const shards = this.rounds.get(row.round) ?? new Map();
     shards.set(row.shard, row);
     this.rounds.set(row.round, shards);
-    for (const oldest of [...this.rounds.keys()].sort((a, b) => a - b).slice(0, Math.max(0, this.rounds.size - ROUNDS_MAX))) {
+    for (const oldest of [...this.rounds.keys()]
+      .sort((a, b) => a - b)
+      .slice(0, Math.max(0, this.rounds.size - ROUNDS_MAX))) {
       this.rounds.delete(oldest);
     }
   }
@@ -160,10 +179,12 @@ export class Network {
         const document = await get(`/v1/rounds/${round}`);
         this.refetching.delete(round);
         if (this.details.has(round)) this.keepDetail(round, document);
-        for (const shard of document.shards) this.takeRound({ ...this.row(round, shard.shard), ...rowOf(shard) });
+        for (const shard of document.shards)
+          this.takeRound({ ...this.row(round, shard.shard), ...rowOf(shard) });
       } catch (failure) {
         this.refetching.delete(round);
-        if (this.details.get(round) === null) this.details.set(round, { round, failure: failure.message, status: failure.status, shards: [] });
+        if (this.details.get(round) === null)
+          this.details.set(round, { round, failure: failure.message, status: failure.status, shards: [] });
       }
       this.changed();
     }, after_ms);

@@ -8,7 +8,16 @@ const SCALE_MAX = 200;
 /** Draws `points` [{x, y, age}] (age 0 newest, 1 oldest) into a canvas; `onPick(index or null)` follows the pointer. */
 export class Plane {
   constructor(canvas, { onPick, onPress }) {
-    Object.assign(this, { canvas, onPick, onPress, points: [], hits: new Map(), picked: null, view: null, asked: false });
+    Object.assign(this, {
+      canvas,
+      onPick,
+      onPress,
+      points: [],
+      hits: new Map(),
+      picked: null,
+      view: null,
+      asked: false,
+    });
     this.pointers = new Map();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(canvas);
@@ -28,7 +37,9 @@ export class Plane {
       probe.style.color = `var(--${name})`;
       return getComputedStyle(probe).color;
     };
-    this.colour = Object.fromEntries(["accent", "ink", "edge", "ground", "raised", "on-accent"].map((name) => [name, read(name)]));
+    this.colour = Object.fromEntries(
+      ["accent", "ink", "edge", "ground", "raised", "on-accent"].map((name) => [name, read(name)]),
+    );
     probe.remove();
     this.draw();
   }
@@ -78,14 +89,19 @@ export class Plane {
   /** The nearest point to the picked one, in the direction of (dx, dy); the one in the middle where none is picked. */
   step(dx, dy) {
     const view = this.placed();
-    const from = this.picked === null ? [this.width / 2, this.height / 2] : this.spot(this.points[this.picked], view);
+    const from =
+      this.picked === null ? [this.width / 2, this.height / 2] : this.spot(this.points[this.picked], view);
     let best = null;
     let least = Infinity;
     this.points.forEach((point, index) => {
       const [x, y] = this.spot(point, view);
-      const [along, across] = [(x - from[0]) * dx + (y - from[1]) * dy, Math.abs((x - from[0]) * dy - (y - from[1]) * dx)];
+      const [along, across] = [
+        (x - from[0]) * dx + (y - from[1]) * dy,
+        Math.abs((x - from[0]) * dy - (y - from[1]) * dx),
+      ];
       const cost = this.picked === null ? Math.hypot(x - from[0], y - from[1]) : along + 3 * across;
-      if (index !== this.picked && (this.picked === null || along > 0.5) && cost < least) [best, least] = [index, cost];
+      if (index !== this.picked && (this.picked === null || along > 0.5) && cost < least)
+        [best, least] = [index, cost];
     });
     return best;
   }
@@ -120,8 +136,15 @@ export class Plane {
     const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
     const [wide, high] = [most(xs) - least(xs) || 1, most(ys) - least(ys) || 1];
     const scale = Math.min(this.width / wide, this.height / high) * (1 - 2 * MARGIN) || 1;
-    const [middleX, middleY] = this.points.length ? [(most(xs) + least(xs)) / 2, (most(ys) + least(ys)) / 2] : [0, 0];
-    return { base: scale, scale, left: this.width / 2 - middleX * scale, top: this.height / 2 + middleY * scale };
+    const [middleX, middleY] = this.points.length
+      ? [(most(xs) + least(xs)) / 2, (most(ys) + least(ys)) / 2]
+      : [0, 0];
+    return {
+      base: scale,
+      scale,
+      left: this.width / 2 - middleX * scale,
+      top: this.height / 2 + middleY * scale,
+    };
   }
 
   spot(point, view) {
@@ -158,7 +181,8 @@ export class Plane {
     }
     pen.globalAlpha = 1;
     for (const [index, rank] of this.hits) this.badge(pen, this.spot(this.points[index], view), rank);
-    if (this.picked !== null && this.points[this.picked]) this.ring(pen, this.spot(this.points[this.picked], view), radius);
+    if (this.picked !== null && this.points[this.picked])
+      this.ring(pen, this.spot(this.points[this.picked], view), radius);
   }
 
   badge(pen, [x, y], rank) {
@@ -219,16 +243,21 @@ export class Plane {
       else if (this.pointers.size === 2) this.pinch(event.pointerId, before, now);
     });
     const up = (event) => {
-      if (this.pointers.delete(event.pointerId) && moved < 6 && event.type === "pointerup") this.onPress(this.nearest(...at(event)));
+      if (this.pointers.delete(event.pointerId) && moved < 6 && event.type === "pointerup")
+        this.onPress(this.nearest(...at(event)));
     };
     canvas.addEventListener("pointerup", up);
     canvas.addEventListener("pointercancel", up);
-    canvas.addEventListener("wheel", (event) => {
-      // Who scrolls past the map scrolls the page: it takes the wheel once it has the focus, or with Ctrl.
-      if (!event.ctrlKey && document.activeElement !== canvas) return;
-      event.preventDefault();
-      this.zoom(Math.exp(-event.deltaY / 400), at(event));
-    }, { passive: false });
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        // Who scrolls past the map scrolls the page: it takes the wheel once it has the focus, or with Ctrl.
+        if (!event.ctrlKey && document.activeElement !== canvas) return;
+        event.preventDefault();
+        this.zoom(Math.exp(-event.deltaY / 400), at(event));
+      },
+      { passive: false },
+    );
   }
 
   pinch(moving, before, now) {

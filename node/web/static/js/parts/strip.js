@@ -10,14 +10,27 @@ export function strip(rows, network) {
   const longest = Math.max(1, ...known);
   return el(
     "ol",
-    { class: "strip", "aria-label": `The last ${rows.length} rounds, oldest first; slots of ${span(slotMs)}` },
+    {
+      class: "strip",
+      "aria-label": `The last ${rows.length} rounds, oldest first; slots of ${span(slotMs)}`,
+    },
     rows.map((row) => {
       const latency = network.latencyMs(row);
       const words = ROUND_WORDS[row.state] ?? "unknown";
       const label = `Round ${row.round}: ${words}${Number.isFinite(latency) ? ` after ${span(latency)}` : ""}`;
-      const height = row.state === "certified" ? (Number.isFinite(latency) ? 25 + (75 * latency) / longest : 25) : 100;
+      const height =
+        row.state === "certified" ? (Number.isFinite(latency) ? 25 + (75 * latency) / longest : 25) : 100;
       const bar = el("span", { class: "tile", "data-state": row.state, style: { height: `${height}%` } });
-      return el("li", {}, el("a", { href: `#/rounds/${row.round}`, title: label, "data-key": `round-${row.round}-${row.shard}` }, bar, el("span", { class: "unseen" }, label)));
+      return el(
+        "li",
+        {},
+        el(
+          "a",
+          { href: `#/rounds/${row.round}`, title: label, "data-key": `round-${row.round}-${row.shard}` },
+          bar,
+          el("span", { class: "unseen" }, label),
+        ),
+      );
     }),
   );
 }
@@ -25,5 +38,10 @@ export function strip(rows, network) {
 /** The word of a round's state, with a mark that needs no colour. */
 export function stateWord(state) {
   const mark = { certified: "\u2713", void: "\u00d7", reported: "\u2026", open: "\u2026" }[state] ?? "?";
-  return el("span", { class: "state", "data-state": state }, el("span", { class: "mark-of", "aria-hidden": "true" }, mark), ROUND_WORDS[state] ?? "unknown");
+  return el(
+    "span",
+    { class: "state", "data-state": state },
+    el("span", { class: "mark-of", "aria-hidden": "true" }, mark),
+    ROUND_WORDS[state] ?? "unknown",
+  );
 }

@@ -8,8 +8,13 @@ import { el } from "../dom.js";
  */
 export function sortable({ caption, columns, rows, order, rowKey, onOrder }) {
   const column = columns.find((one) => one.key === order.key) ?? columns[0];
-  const sorted = [...rows].sort((a, b) => compare(column.value(a), column.value(b)) * (order.down ? -1 : 1) || compare(rowKey(a), rowKey(b)));
-  const css = (one) => [one.right ? "right" : "", one.wide ? "wide" : "", one.wider ? "wider" : ""].join(" ").trim() || undefined;
+  const sorted = [...rows].sort(
+    (a, b) =>
+      compare(column.value(a), column.value(b)) * (order.down ? -1 : 1) || compare(rowKey(a), rowKey(b)),
+  );
+  const css = (one) =>
+    [one.right ? "right" : "", one.wide ? "wide" : "", one.wider ? "wider" : ""].join(" ").trim() ||
+    undefined;
   const heads = columns.map((one) => {
     const active = one === column;
     const press = () => {
@@ -18,11 +23,43 @@ export function sortable({ caption, columns, rows, order, rowKey, onOrder }) {
       onOrder();
     };
     const sort = active ? (order.down ? "descending" : "ascending") : undefined;
-    const arrow = el("span", { class: "arrow", "aria-hidden": "true" }, active ? (order.down ? "\u2193" : "\u2191") : "");
-    return el("th", { scope: "col", class: css(one), "aria-sort": sort }, el("button", { type: "button", class: "sort", title: one.about, "data-key": `sort-${one.key}`, on: { click: press } }, one.title, arrow));
+    const arrow = el(
+      "span",
+      { class: "arrow", "aria-hidden": "true" },
+      active ? (order.down ? "\u2193" : "\u2191") : "",
+    );
+    return el(
+      "th",
+      { scope: "col", class: css(one), "aria-sort": sort },
+      el(
+        "button",
+        {
+          type: "button",
+          class: "sort",
+          title: one.about,
+          "data-key": `sort-${one.key}`,
+          on: { click: press },
+        },
+        one.title,
+        arrow,
+      ),
+    );
   });
-  const line = (row) => el("tr", {}, columns.map((one, index) => (index ? el("td", { class: css(one) }, one.cell(row)) : el("th", { scope: "row" }, one.cell(row)))));
-  return el("table", { class: "plain" }, el("caption", { class: "unseen" }, caption), el("thead", {}, el("tr", {}, heads)), el("tbody", {}, sorted.map(line)));
+  const line = (row) =>
+    el(
+      "tr",
+      {},
+      columns.map((one, index) =>
+        index ? el("td", { class: css(one) }, one.cell(row)) : el("th", { scope: "row" }, one.cell(row)),
+      ),
+    );
+  return el(
+    "table",
+    { class: "plain" },
+    el("caption", { class: "unseen" }, caption),
+    el("thead", {}, el("tr", {}, heads)),
+    el("tbody", {}, sorted.map(line)),
+  );
 }
 
 function compare(a, b) {

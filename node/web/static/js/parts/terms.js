@@ -22,8 +22,12 @@ export function opening(terms, name) {
 
 /** Bars side by side; a gate that is not open is marked, in words too. */
 export function termBars(terms) {
-  const closed = TERMS.filter(([name]) => terms?.[`${name}_ramp`] !== undefined && (opening(terms, name) ?? 1) < 0.995);
-  const words = closed.length ? `held back by ${closed.map(([, short]) => short).join(", ")}` : "all gates open";
+  const closed = TERMS.filter(
+    ([name]) => terms?.[`${name}_ramp`] !== undefined && (opening(terms, name) ?? 1) < 0.995,
+  );
+  const words = closed.length
+    ? `held back by ${closed.map(([, short]) => short).join(", ")}`
+    : "all gates open";
   const title = TERMS.map(([name, short]) => `${short} ${decimal(terms?.[name])}`).join("  ");
   return el(
     "span",
@@ -31,7 +35,12 @@ export function termBars(terms) {
     TERMS.map(([name, short]) => {
       const open = opening(terms, name);
       const gated = closed.some(([one]) => one === name);
-      return el("span", { class: "term", "aria-hidden": "true", "data-gated": gated }, el("span", { class: "well" }, el("span", { style: { height: `${Math.round(100 * (open ?? 0))}%` } })), el("span", { class: "term-name" }, short));
+      return el(
+        "span",
+        { class: "term", "aria-hidden": "true", "data-gated": gated },
+        el("span", { class: "well" }, el("span", { style: { height: `${Math.round(100 * (open ?? 0))}%` } })),
+        el("span", { class: "term-name" }, short),
+      );
     }),
     el("span", { class: "unseen" }, `${title}; ${words}`),
   );
@@ -40,5 +49,10 @@ export function termBars(terms) {
 /** A number with a bar behind its line: `share` from 0 to 1. */
 export function bar(text, share) {
   const width = Number.isFinite(share) ? Math.round(100 * Math.min(1, Math.max(0, share))) : 0;
-  return el("span", { class: "measure" }, el("span", {}, text), el("span", { class: "beam", "aria-hidden": "true" }, el("span", { style: { width: `${width}%` } })));
+  return el(
+    "span",
+    { class: "measure" },
+    el("span", {}, text),
+    el("span", { class: "beam", "aria-hidden": "true" }, el("span", { style: { width: `${width}%` } })),
+  );
 }

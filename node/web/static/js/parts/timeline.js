@@ -17,7 +17,12 @@ export function lanesOf(steps, startsMs) {
   const lanes = {};
   const close = (name, step, from) => {
     const to = step.at_ms - startsMs;
-    lanes[name] = { from: Math.max(0, from ?? to - step.elapsed_ms), to, answered: size(step.answered), missing: size(step.missing) };
+    lanes[name] = {
+      from: Math.max(0, from ?? to - step.elapsed_ms),
+      to,
+      answered: size(step.answered),
+      missing: size(step.missing),
+    };
   };
   for (const step of steps) {
     if (step.step === "dealt") lanes.dealt = step.at_ms - startsMs;
@@ -55,13 +60,24 @@ export function timeline(shard, { startsMs, slotMs, now }) {
   const running = shard.state === "open" || shard.state === "reported" ? openLane(lanes) : null;
   const last = Math.max(0, ...LANES.map(([name]) => lanes[name]?.to ?? 0));
   // A local round takes a fraction of its slot: the scale follows what happened, rounded up, not the slot.
-  const scale = (length) => (running ? Math.max(length, Math.min(slotMs, niceAbove(last))) : niceAbove(last || slotMs));
+  const scale = (length) =>
+    running ? Math.max(length, Math.min(slotMs, niceAbove(last))) : niceAbove(last || slotMs);
   const rows = LANES.map(([name, title, about]) => lane(name, title, about, lanes[name], name === running));
   // Reveals go to the dealer alone: others hear of them by its report.
   const unseen = lanes.report && !lanes.reveal && rows.find((row) => row.name === "reveal");
   if (unseen) unseen.took.textContent = "told with the report";
-  const list = el("ol", { class: "lanes", "aria-label": "Steps of the round" }, rows.map((row) => row.node));
-  const axis = el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, "0 s"), el("span", {}), el("span", {}));
+  const list = el(
+    "ol",
+    { class: "lanes", "aria-label": "Steps of the round" },
+    rows.map((row) => row.node),
+  );
+  const axis = el(
+    "div",
+    { class: "axis", "aria-hidden": "true" },
+    el("span", {}, "0 s"),
+    el("span", {}),
+    el("span", {}),
+  );
   const place = (moment) => {
     const reached = Math.max(0, moment - startsMs);
     const width = scale(running ? niceAbove(reached) : last);
@@ -84,7 +100,12 @@ export function timeline(shard, { startsMs, slotMs, now }) {
 function lane(name, title, about, known, running) {
   const state = known ? (known.missing ? "short" : "done") : running ? "running" : "ahead";
   const asked = known ? known.answered + known.missing : 0;
-  const answers = !known || !asked ? "" : name === "certificate" ? plural(known.answered, "signature") : `${known.answered} of ${asked}`;
+  const answers =
+    !known || !asked
+      ? ""
+      : name === "certificate"
+        ? plural(known.answered, "signature")
+        : `${known.answered} of ${asked}`;
   const bar = el("span", { class: "fill" });
   const took = el("span", { class: "took" }, known ? span(known.to - known.from) : "");
   const node = el(
@@ -92,7 +113,12 @@ function lane(name, title, about, known, running) {
     { class: "lane", "data-state": state, "data-lane": name },
     el("span", { class: "lane-name" }, title, " ", el("span", { class: "soft small" }, about)),
     el("span", { class: "track", "aria-hidden": "true" }, bar),
-    el("span", { class: "lane-facts" }, took, el("span", { class: known?.missing ? "alarm" : "soft" }, running ? "under way" : answers)),
+    el(
+      "span",
+      { class: "lane-facts" },
+      took,
+      el("span", { class: known?.missing ? "alarm" : "soft" }, running ? "under way" : answers),
+    ),
   );
   return { name, node, bar, took };
 }

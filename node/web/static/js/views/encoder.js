@@ -48,11 +48,18 @@ export function encoderView(place, network, key) {
     const found = loaded.value;
     fill(head, [found?.model, found?.probation], () => [
       el("h1", {}, "Encoder ", el("span", { class: "mono" }, short(key))),
-      el("p", { class: "soft" }, found?.model ? `It says that it runs ${clipped(found.model, 80)}.` : "", found?.probation ? " It is on probation: judged, without weight." : ""),
+      el(
+        "p",
+        { class: "soft" },
+        found?.model ? `It says that it runs ${clipped(found.model, 80)}.` : "",
+        found?.probation ? " It is on probation: judged, without weight." : "",
+      ),
       el("p", { class: "mono small soft break" }, key),
     ]);
     if (!found) {
-      fill(body, loaded.failure?.message ?? "", () => el("p", { class: "waiting" }, loaded.failure?.message ?? "Loading the encoder"));
+      fill(body, loaded.failure?.message ?? "", () =>
+        el("p", { class: "waiting" }, loaded.failure?.message ?? "Loading the encoder"),
+      );
       return;
     }
     readReputations(found.epoch);
@@ -76,18 +83,61 @@ function figures(found) {
     ["LOF", decimal(found.lof), "newest round"],
     ["Reputation", decimal(found.reputation, 3), "running average"],
     ["Stake", counted(found.stake), "bonded"],
-    ["Rounds", counted(found.rounds), found.last_round === null ? "none scored" : `last ${counted(found.last_round)}`],
+    [
+      "Rounds",
+      counted(found.rounds),
+      found.last_round === null ? "none scored" : `last ${counted(found.last_round)}`,
+    ],
   ];
-  return el("dl", { class: "figures" }, facts.map(([name, value, about]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("span", { class: "value" }, value), el("span", { class: "soft small" }, about)))));
+  return el(
+    "dl",
+    { class: "figures" },
+    facts.map(([name, value, about]) =>
+      el(
+        "div",
+        {},
+        el("dt", {}, name),
+        el("dd", {}, el("span", { class: "value" }, value), el("span", { class: "soft small" }, about)),
+      ),
+    ),
+  );
 }
 
 function over(found, epochs) {
   const history = [...found.history].sort((a, b) => a.round - b.round || a.shard - b.shard);
-  if (!history.length) return el("p", { class: "waiting" }, "It has not been scored yet: its curves begin with its first certified round.");
+  if (!history.length)
+    return el(
+      "p",
+      { class: "waiting" },
+      "It has not been scored yet: its curves begin with its first certified round.",
+    );
   const series = (value) => history.map((row) => ({ x: row.round, y: value(row) }));
   return [
-    el("div", { class: "charts two" }, chart({ title: "Score", points: series((row) => row.score), digits: 3, tall: true }), chart({ title: "Weight", points: series((row) => row.weight), tall: true, format: (value) => percent(value, 1) })),
+    el(
+      "div",
+      { class: "charts two" },
+      chart({ title: "Score", points: series((row) => row.score), digits: 3, tall: true }),
+      chart({
+        title: "Weight",
+        points: series((row) => row.weight),
+        tall: true,
+        format: (value) => percent(value, 1),
+      }),
+    ),
     el("h2", { class: "charts-title" }, "Terms of the score"),
-    el("div", { class: "charts" }, TERMS.map(([name, , title, about]) => chart({ title, about, points: series((row) => row.terms?.[name]) })), chart({ title: "Reputation", about: "by epochs; steers sampling", points: epochs, digits: 3, unit: "epoch" })),
+    el(
+      "div",
+      { class: "charts" },
+      TERMS.map(([name, , title, about]) =>
+        chart({ title, about, points: series((row) => row.terms?.[name]) }),
+      ),
+      chart({
+        title: "Reputation",
+        about: "by epochs; steers sampling",
+        points: epochs,
+        digits: 3,
+        unit: "epoch",
+      }),
+    ),
   ];
 }

@@ -10,15 +10,43 @@ export function encodersView(place, network) {
   const order = { key: "score", down: true };
   const intro = el("p", { class: "soft lead" });
   const table = el("div", {});
-  const legend = el("dl", { class: "legend" }, TERMS.map(([, letter, name, about]) => el("div", {}, el("dt", {}, letter), el("dd", {}, el("strong", {}, name), " ", el("span", { class: "soft" }, about)))));
-  place.append(el("h1", {}, "Encoders"), intro, table, el("section", { class: "apart", "aria-labelledby": "legend-title" }, el("h2", { id: "legend-title" }, "What the bars say"), el("p", { class: "soft lead" }, "The score is G, times gates that are open (full) for honest work and close on a way to fake it. A mark under a bar says that its gate holds the score back."), legend));
+  const legend = el(
+    "dl",
+    { class: "legend" },
+    TERMS.map(([, letter, name, about]) =>
+      el(
+        "div",
+        {},
+        el("dt", {}, letter),
+        el("dd", {}, el("strong", {}, name), " ", el("span", { class: "soft" }, about)),
+      ),
+    ),
+  );
+  place.append(
+    el("h1", {}, "Encoders"),
+    intro,
+    table,
+    el(
+      "section",
+      { class: "apart", "aria-labelledby": "legend-title" },
+      el("h2", { id: "legend-title" }, "What the bars say"),
+      el(
+        "p",
+        { class: "soft lead" },
+        "The score is G, times gates that are open (full) for honest work and close on a way to fake it. A mark under a bar says that its gate holds the score back.",
+      ),
+      legend,
+    ),
+  );
   const loaded = new Loaded("/v1/encoders", update);
 
   function update() {
     loaded.want(`${network.epochEvents}-${network.status?.last_certified_round}`);
     const found = loaded.value;
     if (!found) {
-      fill(table, loaded.failure?.message ?? "", () => el("p", { class: "waiting" }, loaded.failure?.message ?? "Loading the encoders"));
+      fill(table, loaded.failure?.message ?? "", () =>
+        el("p", { class: "waiting" }, loaded.failure?.message ?? "Loading the encoders"),
+      );
       return;
     }
     const weightiest = Math.max(1e-9, ...found.encoders.map((one) => one.weight ?? 0));
@@ -27,8 +55,19 @@ export function encodersView(place, network) {
     intro.textContent = `${plural(found.total ?? found.encoders.length, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)} on probation` : ""}. Scores and weights are means over the last 20 scored rounds.${found.next_after ? ` The first ${found.encoders.length} are listed.` : ""}`;
     fill(table, [found, order], () =>
       found.encoders.length
-        ? sortable({ caption: "Encoders of this epoch", columns: columnsOf(best, weightiest), rows: found.encoders, order, rowKey: (row) => row.public_key, onOrder: update })
-        : el("p", { class: "waiting" }, "No encoder is a member yet: one joins with `deltamesh run encoder`."),
+        ? sortable({
+            caption: "Encoders of this epoch",
+            columns: columnsOf(best, weightiest),
+            rows: found.encoders,
+            order,
+            rowKey: (row) => row.public_key,
+            onOrder: update,
+          })
+        : el(
+            "p",
+            { class: "waiting" },
+            "No encoder is a member yet: one joins with `deltamesh run encoder`.",
+          ),
     );
   }
 
@@ -38,17 +77,81 @@ export function encodersView(place, network) {
 function columnsOf(best, weightiest) {
   return [
     { key: "key", title: "Encoder", value: (row) => row.public_key, cell: name },
-    { key: "score", title: "Score", value: (row) => row.score, cell: (row) => bar(decimal(row.score, 3), row.score / best) },
-    { key: "terms", title: "Terms", wide: true, about: "Sorts by discrimination", value: (row) => row.terms?.discrimination, cell: (row) => (row.terms ? termBars(row.terms) : el("span", { class: "soft" }, "not scored yet")) },
-    { key: "lof", title: "LOF", right: true, wide: true, about: "Local outlier factor", value: (row) => row.lof, cell: (row) => decimal(row.lof) },
-    { key: "weight", title: "Weight", value: (row) => row.weight, cell: (row) => bar(percent(row.weight, 1), row.weight / weightiest) },
-    { key: "reputation", title: "Reputation", right: true, wide: true, value: (row) => row.reputation, cell: (row) => decimal(row.reputation, 3) },
-    { key: "stake", title: "Stake", right: true, wide: true, value: (row) => row.stake, cell: (row) => counted(row.stake) },
-    { key: "last", title: "Last round", right: true, wide: true, wider: true, value: (row) => row.last_round, cell: (row) => (row.last_round === null || row.last_round === undefined ? "\u2013" : el("a", { href: `#/rounds/${row.last_round}`, "data-key": `last-${row.public_key}` }, counted(row.last_round))) },
+    {
+      key: "score",
+      title: "Score",
+      value: (row) => row.score,
+      cell: (row) => bar(decimal(row.score, 3), row.score / best),
+    },
+    {
+      key: "terms",
+      title: "Terms",
+      wide: true,
+      about: "Sorts by discrimination",
+      value: (row) => row.terms?.discrimination,
+      cell: (row) => (row.terms ? termBars(row.terms) : el("span", { class: "soft" }, "not scored yet")),
+    },
+    {
+      key: "lof",
+      title: "LOF",
+      right: true,
+      wide: true,
+      about: "Local outlier factor",
+      value: (row) => row.lof,
+      cell: (row) => decimal(row.lof),
+    },
+    {
+      key: "weight",
+      title: "Weight",
+      value: (row) => row.weight,
+      cell: (row) => bar(percent(row.weight, 1), row.weight / weightiest),
+    },
+    {
+      key: "reputation",
+      title: "Reputation",
+      right: true,
+      wide: true,
+      value: (row) => row.reputation,
+      cell: (row) => decimal(row.reputation, 3),
+    },
+    {
+      key: "stake",
+      title: "Stake",
+      right: true,
+      wide: true,
+      value: (row) => row.stake,
+      cell: (row) => counted(row.stake),
+    },
+    {
+      key: "last",
+      title: "Last round",
+      right: true,
+      wide: true,
+      wider: true,
+      value: (row) => row.last_round,
+      cell: (row) =>
+        row.last_round === null || row.last_round === undefined
+          ? "\u2013"
+          : el(
+              "a",
+              { href: `#/rounds/${row.last_round}`, "data-key": `last-${row.public_key}` },
+              counted(row.last_round),
+            ),
+    },
   ];
 }
 
 function name(row) {
   const model = clipped(row.model, 40);
-  return el("span", { class: "who" }, el("a", { class: "mono", href: `#/encoders/${row.public_key}`, "data-key": `encoder-${row.public_key}` }, short(row.public_key)), model ? el("span", { class: "soft small model" }, model) : "", row.probation ? el("span", { class: "tag" }, "probation") : "");
+  return el(
+    "span",
+    { class: "who" },
+    el(
+      "a",
+      { class: "mono", href: `#/encoders/${row.public_key}`, "data-key": `encoder-${row.public_key}` },
+      short(row.public_key),
+    ),
+    model ? el("span", { class: "soft small model" }, model) : "",
+    row.probation ? el("span", { class: "tag" }, "probation") : "",
+  );
 }
