@@ -77,11 +77,7 @@ def make_bundle(
     for name in named_answers(body, genesis.network_id):
         data = answers(name)
         if data is None:
-            raise BundleError(
-                f"the answers {name.hex()[:16]} are not held here: this node got the round when over, or "
-                "has dropped its reveals since; export it from a validator that attested it: "
-                + ", ".join(sorted(one.validator.hex()[:8] for one in certificate.attestations))
-            )
+            raise answers_not_held(name, certificate)
         gathered.append(memoryview(data))
     return Bundle(
         MAGIC,
@@ -94,6 +90,15 @@ def make_bundle(
         body,
         encode(certificate),
         tuple(gathered),
+    )
+
+
+def answers_not_held(name: bytes, certificate: Certificate) -> BundleError:
+    """What to say where a node lacks answers that a report names: who should have them."""
+    return BundleError(
+        f"the answers {name.hex()[:16]} are not held here: this node got the round when over, or "
+        "has dropped its reveals since (retention_rounds); ask a validator that attested it: "
+        + ", ".join(sorted(one.validator.hex()[:8] for one in certificate.attestations))
     )
 
 

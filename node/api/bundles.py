@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.bundle import BUNDLE_BYTES_MAX, MAGIC, VERSION, Bundle, BundleError, named_answers
+from node.bundle import (
+    BUNDLE_BYTES_MAX,
+    MAGIC,
+    VERSION,
+    Bundle,
+    BundleError,
+    answers_not_held,
+    named_answers,
+)
 from node.epochs.history import chain_to
 from node.store import Store
 from protocol.codec import encode
@@ -30,11 +38,7 @@ def open_bundle(
     named = named_answers(body, genesis.network_id)
     missing = [name for name in named if not store.blobs.has(name)]
     if missing:
-        raise BundleError(
-            f"the answers {missing[0].hex()[:16]} are not held here: this node got the round when over, or "
-            "has dropped its reveals since (retention_rounds); ask a validator that attested it: "
-            + ", ".join(sorted(one.validator.hex()[:8] for one in certificate.attestations))
-        )
+        raise answers_not_held(missing[0], certificate)
     epochs, encoders, means = chain_to(store, header.body.at.epoch)
     empty = Bundle(
         MAGIC,
