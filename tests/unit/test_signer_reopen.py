@@ -26,7 +26,9 @@ def full_disk_at(boundary: Boundary, armed: list[bool]) -> Callable[[Boundary], 
     return at_boundary
 
 
-@pytest.mark.parametrize("boundary", set(Boundary) - {Boundary.REQUESTED, Boundary.SIGNED}, ids=str)
+@pytest.mark.parametrize(
+    "boundary", sorted(set(Boundary) - {Boundary.REQUESTED, Boundary.SIGNED}, key=str), ids=str
+)
 def test_reopen_after_a_full_disk__is_bound_as_a_new_process_would_be(
     tmp_path: Path, boundary: Boundary
 ) -> None:
