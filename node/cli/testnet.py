@@ -64,17 +64,32 @@ def up(
         Path | None,
         typer.Option("--dir", metavar="DIR", help="A new folder for the nodes. [default: in the home]"),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Shuffles who runs what and the items.")] = 0,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Run Prometheus beside it; has to be installed.")
+    ] = False,
+    chaos: Annotated[
+        float | None,
+        typer.Option(
+            "--chaos", metavar="SECONDS", min=10, help="Kill a node that often; it comes back 8 s later."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Shuffles who runs what, is killed, and the items.")
+    ] = 0,
     home: HomeOption = None,
 ) -> None:
     """Start validators and encoders, watch them certify rounds, stop them all at the end."""
     started_ms = now_ms()
+    from contextlib import ExitStack
+
     from rich.console import Console
 
     from node.encoders import check_encoder
     from node.encoders.cheaters import CHEATER_NAMES, TEXT_STRATEGIES
+    from node.testnet.chaos import Chaos
     from node.testnet.fleet import Fleet
     from node.testnet.kernels import kernels_compiled
+    from node.testnet.observe import find_prometheus, prometheus_running
     from node.testnet.plan import Wanted, plan_testnet
     from node.testnet.up import Run
     from protocol.modalities import MODALITIES
@@ -102,30 +117,36 @@ def up(
             f"the folder of {json_file} does not exist: create it, or name another file with --json",
             ExitCode.BAD_INPUT,
         )
+    if observe:
+        find_prometheus()
     models = tuple(model or ())
     kind = MODALITIES[modality]
-    wanted = Wanted(validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size, kind)
+    wanted = Wanted(
+        validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size, kind, observe
+    )
     root = directory if directory is not None else _default_root(home)
 
     def progress(step: str) -> None:
         console.print(f"{step} ...", style="dim")
 
+    def tell(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
     plan = plan_testnet(root.absolute(), wanted, progress, beside=kernels_compiled(progress))
-    console.print(
-        f"starting {validators} validators and {encoders} encoders in {plan.root}",
-        soft_wrap=True,
-        markup=False,
-    )
-    console.print(
-        f"watch it, and ask it for embeddings, at http://{plan.validators[0].api}",
-        soft_wrap=True,
-        markup=False,
-    )
-    with Fleet(plan.nodes) as fleet:
+    tell(f"starting {validators} validators and {encoders} encoders in {plan.root}")
+    tell(f"watch it, and ask it for embeddings, at http://{plan.validators[0].api}")
+    with ExitStack() as stack:
+        if observe:
+            url = stack.enter_context(prometheus_running(plan))
+            tell(f"its metrics and alerts are at {url}")
+        fleet = stack.enter_context(Fleet(plan.nodes))
         fleet.start_all()
-        run = Run(plan, fleet, rounds, console, started_ms)
-        run.go()
-        console.print(f"{run.ended_because}; stopping the nodes", soft_wrap=True, markup=False)
+        # A dealer that is killed takes its round with it.
+        share = 1.0 if chaos is None else 0.5
+        run = Run(plan, fleet, rounds, console, started_ms, share)
+        killer = Chaos(plan, fleet, chaos, seed, tell) if chaos is not None else None
+        run.go(lambda _: killer.tick() if killer is not None else None)
+        tell(f"{run.ended_because}; stopping the nodes")
     if json_file is not None:
         run.write_summary(json_file)
     _say_where(console, plan.root, plan.validators[0].home, json_file)

@@ -28,6 +28,8 @@ def command_line(plan: NodePlan) -> list[str]:
         command += ["--listen", plan.listen]
     if plan.api is not None:
         command += ["--api", plan.api]
+    if plan.metrics is not None:
+        command += ["--metrics", plan.metrics]
     if plan.model is not None:
         command += ["--model", plan.model]
     if plan.cheat is not None:
@@ -44,6 +46,7 @@ class Fleet:
         self._plans = {plan.name: plan for plan in plans}
         self._command = command
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._cut: set[str] = set()
 
     def __enter__(self) -> Fleet:
         return self
@@ -60,6 +63,7 @@ class Fleet:
 
     def start(self, name: str) -> None:
         """Start one node, or start it again."""
+        self._cut.discard(name)
         plan = self._plans[name]
         with (plan.directory / "logs" / LOG_NAME).open("ab") as log:
             self._processes[name] = subprocess.Popen(
@@ -78,13 +82,22 @@ class Fleet:
         self._processes[name].kill()
         self._processes[name].wait()
 
+    def cut(self, name: str) -> None:
+        """Kill a node on purpose: until it is started again it does not count as fallen."""
+        self._cut.add(name)
+        self.kill(name)
+
+    def is_down(self, name: str) -> bool:
+        """Whether a node was killed on purpose and not started again."""
+        return name in self._cut
+
     def pid(self, name: str) -> int:
         """Process id of a node."""
         return self._processes[name].pid
 
     def fallen(self) -> dict[str, int]:
         """Nodes that ended by themselves, with their exit status."""
-        ended = {name: process.poll() for name, process in self._processes.items()}
+        ended = {name: process.poll() for name, process in self._processes.items() if name not in self._cut}
         return {name: status for name, status in ended.items() if status is not None}
 
     def stop(self) -> None:

@@ -53,6 +53,8 @@ class NodePlan:
     cheat: str | None = None
     api: str | None = None
     """Where a validator's HTTP API listens."""
+    metrics: str | None = None
+    """Where an encoder serves its metrics; a validator's are in its API."""
 
     @property
     def directory(self) -> Path:
@@ -91,6 +93,8 @@ class Wanted:
     shard_size: int | None = None
     """Encoders of one shard; None leaves it to the preset."""
     modality: Modality = TEXT
+    observed: bool = False
+    """Whether encoders serve metrics."""
 
 
 def plan_testnet(
@@ -112,8 +116,9 @@ def plan_testnet(
         progress("reading challenge items")
         pools = list(_pools(wanted, parameters))
         progress("creating keys and genesis")
-        ports = _free_ports(2 * wanted.validators)
+        ports = free_ports(2 * wanted.validators + wanted.encoders)
         api_ports = ports[wanted.validators :]
+        metrics_ports = api_ports[wanted.validators :]
         members = []
         validators = []
         for index, (pool, port, api_port) in enumerate(zip(pools, ports, api_ports, strict=False)):
@@ -136,7 +141,8 @@ def plan_testnet(
         for index, (model, cheat) in enumerate(_casting(wanted)):
             home = root / f"encoder-{index + 1}"
             key = prepare_encoder(DataDir.open(home, NETWORK), stake=STAKE).public_key
-            encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat))
+            metrics = f"127.0.0.1:{metrics_ports[index]}" if wanted.observed else None
+            encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat, metrics=metrics))
         quick = {*MODELS, parameters.reference_encoder}
         for model in sorted({plan.model for plan in encoders if plan.model} - quick):
             progress(f"aligning {model}")
@@ -216,8 +222,8 @@ def _casting(wanted: Wanted) -> list[tuple[str, str | None]]:
     return cast
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports the system calls free, held together until all are chosen."""
+def free_ports(count: int) -> list[int]:
+    """TCP ports of loopback that the system calls free, held together until all are chosen."""
     with ExitStack() as stack:
         ports = []
         for _ in range(count):
