@@ -14,7 +14,7 @@ format:
 
 # The default tests.
 test:
-    python -m pytest
+    python -m pytest -n 2 --dist loadfile
 
 # The tests that the default run leaves out and that need nothing but time.
 test-slow:
