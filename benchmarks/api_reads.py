@@ -30,7 +30,7 @@ from config.datadir import DataDir
 from config.genesis import save_genesis
 from config.settings import load_settings
 from node.api.events import EventHub
-from node.api.server import bind, served
+from node.api.server import bind
 from node.store import EmbeddingRecord, RoundRecord, RoundState, ScoreRecord, Store
 from protocol.codec import encode
 from protocol.genesis import Genesis
@@ -41,6 +41,7 @@ from tests.support.certified_history import History, record
 from tests.support.genesis import small_network
 from tests.support.honest_round import answers_of, plain_comparison, plain_scores
 from tests.support.memory_network import MemoryNetwork
+from tests.support.serving import served
 
 ITEMS, ENCODERS, VALIDATORS = 256, 8, 8
 REAL_ROUNDS, ROUNDS = 4, 24

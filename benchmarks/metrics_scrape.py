@@ -23,6 +23,7 @@ import trio
 
 from node.clock import now_ms
 from node.metrics.catalogue import TERMS
+from node.metrics.measured import ValidatorMeters
 from node.metrics.rounds import RoundMeters
 from node.metrics.validator import ValidatorMetrics
 from node.status import NodeStatus, PeerStatus
@@ -116,7 +117,8 @@ def main() -> None:
     parser.add_argument("--encoders", type=int, default=32)
     asked = parser.parse_args()
     history = certified_history()
-    measured = ValidatorMetrics()
+    meters = ValidatorMeters()
+    measured = ValidatorMetrics(meters.measured)
     with (
         tempfile.TemporaryDirectory() as root,
         service_over(Path(root), history, connected(history, asked.encoders)) as service,
@@ -142,7 +144,7 @@ def main() -> None:
                 beside += trio.run(lateness_ms, TURN_S)
         say("a loop wakes late, nobody scrapes", alone)
         say(f"a loop wakes late, scraped every {SCRAPE_EVERY_S} s", beside)
-    observe(measured.rounds, history)
+    observe(meters.rounds, history)
 
 
 def observe(meters: RoundMeters, history: History) -> None:

@@ -32,10 +32,11 @@ def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.t
     return event
 
 
-def set_up_logging(directory: Path, level: str, format_: str) -> None:
+def set_up_logging(directory: Path, level: str, format_: str, *, rotates: bool = True) -> None:
     """Log to standard error in `format_` (console, json) and to `<directory>/node.log` as JSON.
 
-    A log line is one line, whatever peers put into its values.
+    A log line is one line, whatever peers put into its values. A process beside the node does not rotate the
+    file: it goes on in the new one when the node has.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -55,8 +56,13 @@ def set_up_logging(directory: Path, level: str, format_: str) -> None:
     to_read = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    file = logging.handlers.RotatingFileHandler(
-        directory / FILE_NAME, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
+    path = directory / FILE_NAME
+    file: logging.Handler = (
+        logging.handlers.RotatingFileHandler(
+            path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
+        )
+        if rotates
+        else logging.handlers.WatchedFileHandler(path, encoding="utf-8")
     )
     root = logging.getLogger()
     for handler in root.handlers[:]:

@@ -24,13 +24,13 @@ def own_pipes() -> tuple[BinaryIO, BinaryIO]:
     return sys.stdin.buffer, sink
 
 
-def read_frame(source: BinaryIO) -> bytes | None:
-    """The next frame; None when the node has closed the pipe."""
+def read_frame(source: BinaryIO, size_bytes_max: int = FRAME_BYTES_MAX) -> bytes | None:
+    """The next frame; None when the node has closed the pipe, or sends more than so many bytes at once."""
     prefix = source.read(PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
     (size,) = PREFIX.unpack(prefix)
-    if size > FRAME_BYTES_MAX:
+    if size > size_bytes_max:
         return None
     frame = source.read(size)
     return frame if len(frame) == size else None

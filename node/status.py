@@ -71,16 +71,22 @@ class Liveness(Enum):
     STOPPED = "stopped"
 
 
+def with_peers_written(status: NodeStatus) -> NodeStatus:
+    """The status with PEERS_MAX peers at most; how many more there are is counted."""
+    if len(status.peers) <= PEERS_MAX:
+        return status
+    left_out = {_PEERS_UNTOLD: len(status.peers) - PEERS_MAX}
+    return msgspec.structs.replace(
+        status, peers=status.peers[:PEERS_MAX], counters={**status.counters, **left_out}
+    )
+
+
 def write_status(path: Path, status: NodeStatus) -> None:
     """Replace the file, whole or not at all. Raises StatusError.
 
     Not synced to disk: after a power cut nobody asks what the node was doing.
     """
-    if len(status.peers) > PEERS_MAX:
-        left_out = {_PEERS_UNTOLD: len(status.peers) - PEERS_MAX}
-        status = msgspec.structs.replace(
-            status, peers=status.peers[:PEERS_MAX], counters={**status.counters, **left_out}
-        )
+    status = with_peers_written(status)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:

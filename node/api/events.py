@@ -1,11 +1,11 @@
-"""What happens in the node, told to those who listen: published on one thread, heard on another's loop."""
+"""What happens in the node, handed on to those who listen: taken in on one thread, heard on a loop."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,9 +15,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from node.clock import now_ms
+from node.api_process.wire import KEPT_EVENTS, Told, told
 
-KEPT_EVENTS: Final = 1_024
 COMMENT: Final = b":\n\n"
 """Sent where nothing else is: it says that the line is open."""
 LISTENER_EVENTS_MAX: Final = 2_048
@@ -26,9 +25,8 @@ LISTENER_EVENTS_MAX: Final = 2_048
 
 WOKEN_AT_ONCE: Final = 8
 WOKEN_EVERY_S: Final = 0.008
-"""A thousand listeners woken in one go would keep the interpreter from the node's loop for 60 ms an event.
-In turn they take 6 % of it, and hear within a second, in one piece, what happened meanwhile; a few hear at
-once."""
+"""A thousand listeners woken in one go would keep all requests waiting for 60 ms an event, and the rounds short
+of a core. In turn they hear within a second, in one piece, what happened meanwhile; a few hear at once."""
 
 
 class Kind(StrEnum):
@@ -54,27 +52,36 @@ class Event:
 
     id: int
     kind: str
-    data: Mapping[str, Any]
+    text: bytes
     frame: bytes
 
+    @property
+    def data(self) -> Any:
+        """What the text says."""
+        return msgspec.json.decode(self.text)
 
-def _event(number: int, kind: str, data: Mapping[str, Any]) -> Event:
-    # JSON without a line break in it: one `data` line.
-    text = msgspec.json.encode(data)
-    return Event(number, kind, data, b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), text))
+
+def _event(one: Told) -> Event:
+    frame = b"id: %d\nevent: %s\ndata: %s\n\n" % (one.id, one.kind.encode(), one.text)
+    return Event(one.id, one.kind, one.text, frame)
+
+
+def _missed(number: int, after: int, oldest: int) -> Event:
+    return _event(told(number, Kind.MISSED, {"after": after, "oldest": oldest}))
 
 
 class EventHub:
-    """Keeps the newest events and hands each to every listener. Publishing never blocks and never fails."""
+    """Keeps the newest events and hands each to every listener. Taking in never waits and never fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_id: int = 0) -> None:
+        """`last_id`: of the newest event there was."""
         self._lock = threading.Lock()
-        # From the clock: a listener that comes back after a restart has an older number.
-        self._last = now_ms()
+        self._last = last_id
         self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._undelivered: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
+        self._delivered = last_id
         self._listeners: set[Listener] = set()
         self._to_wake: dict[Listener, None] = {}
         self._closed = False
@@ -85,29 +92,34 @@ class EventHub:
         """How many listen now."""
         return len(self._listeners)
 
-    def publish(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Tell all who listen; may be called from any thread."""
-        hook = self._hooks.get(kind)
-        if hook is not None:
-            hook()
-        with self._lock:
-            self._last += 1
-            event = _event(self._last, kind, data)
-            self._kept.append(event)
-            if self._loop is None:
-                return
-            self._undelivered.append(event)
-            if not self._scheduled:
-                self._scheduled = self._call(self._deliver)
+    def take(self, events: Iterable[Told]) -> None:
+        """Hand on what the node tells, in order; from one thread at a time, which may be any."""
+        for one in events:
+            hook = self._hooks.get(one.kind)
+            if hook is not None:
+                hook()
+            with self._lock:
+                if one.id != self._last + 1:
+                    # Some were lost on the way here: who comes back must not take the rest for all.
+                    self._kept.clear()
+                self._last = one.id
+                event = _event(one)
+                self._kept.append(event)
+                if self._loop is None:
+                    continue
+                self._undelivered.append(event)
+                if not self._scheduled:
+                    self._scheduled = self._call(self._deliver)
 
     def hook(self, kind: str, call: Callable[[], None]) -> None:
-        """Call this at every event of a kind, on the thread that publishes: it must neither wait nor fail."""
+        """Call this at every event of a kind, on the thread that takes it in: it must not wait or fail."""
         self._hooks[kind] = call
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver on this loop from now on."""
         with self._lock:
             self._loop = loop
+            self._delivered = self._last
 
     def close(self) -> None:
         """End every listener; may be called from any thread."""
@@ -131,13 +143,22 @@ class EventHub:
         with self._lock:
             events, self._undelivered = self._undelivered, deque(maxlen=KEPT_EVENTS)
             self._scheduled = False
-        for listener in self._listeners:
-            for event in events:
-                listener.offer(event)
+        for event in events:
+            self._offer(event)
         idle = not self._to_wake
         self._to_wake.update(dict.fromkeys(listener for listener in self._listeners if listener.is_behind))
         if idle:
             self._wake_some()
+
+    def _offer(self, event: Event) -> None:
+        if event.id != self._delivered + 1:
+            lost = _missed(event.id - 1, self._delivered, event.id)
+            for listener in self._listeners:
+                if listener.is_before(lost.id):
+                    listener.missed(lost)
+        self._delivered = event.id
+        for listener in self._listeners:
+            listener.offer(event)
 
     def _wake_some(self) -> None:
         for listener in list(islice(self._to_wake, WOKEN_AT_ONCE)):
@@ -159,7 +180,7 @@ class EventHub:
         if last_id is not None:
             oldest = kept[0].id if kept else newest + 1
             if not oldest - 1 <= last_id <= newest:
-                listener.missed(_event(oldest - 1, Kind.MISSED, {"after": last_id, "oldest": oldest}))
+                listener.missed(_missed(oldest - 1, last_id, oldest))
             for event in kept:
                 listener.offer(event)
         self._listeners.add(listener)
@@ -198,6 +219,10 @@ class Listener:
         self._heard = event.id
         if not self._kinds or event.kind in self._kinds:
             self._queue(event)
+
+    def is_before(self, number: int) -> bool:
+        """Whether it goes on, and an event of this number would be new to it."""
+        return not self._ended and self._heard < number
 
     def missed(self, event: Event) -> None:
         """Queue the news that events are lost, whatever was asked for."""

@@ -1,44 +1,42 @@
-"""The API of a running validator, opened with it and closed with it."""
+"""The API of a running validator, in a process that lives and ends with it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from node.api.events import EventHub
-from node.api.server import OFF, bind, served
-from node.metrics.validator import ValidatorMetrics
+from node.api.guard.policy import check_reachable
+from node.api.server import OFF, address_of, bind
+from node.api_process.client import ApiProcess
+from node.api_process.feed import Feed
+from node.metrics.measured import ValidatorMeters
+from node.network.counters import Counters
 from node.status import NodeStatus
 
 if TYPE_CHECKING:
     from node.roles.base import Node
 
 
-SWITCH_S: Final = 0.0005
-"""How long one thread may keep the other from the interpreter. At Python's 5 ms a round, which does hundreds
-of small steps, would wait that long for many of them while the API is busy."""
-
-
 class ApiState:
-    """What the validator tells its API, from its own thread."""
+    """What the validator tells its API, and hears of it."""
 
-    def __init__(self) -> None:
-        self.events = EventHub()
-        self.metrics = ValidatorMetrics()
+    def __init__(self, counters: Counters) -> None:
+        self.metrics = ValidatorMeters()
+        self.feed = Feed(self.metrics.measured, counters)
         self.address: str | None = None
         """Where the API listens; None where it does not."""
-        self._status: NodeStatus | None = None
         self._submitted: trio.Event = trio.Event()
-        self._token: trio.lowlevel.TrioToken | None = None
+
+    def publish(self, kind: str, data: Mapping[str, Any]) -> None:
+        """An event, for all who listen. From any thread."""
+        self.feed.publish(kind, data)
 
     def tell(self, status: NodeStatus) -> None:
         """The newest status."""
-        self._status = status
-        self.events.publish(
+        self.feed.tell(status)
+        self.feed.publish(
             "status",
             {
                 "round": status.round,
@@ -49,46 +47,26 @@ class ApiState:
             },
         )
 
-    def status(self) -> NodeStatus | None:
-        """The newest status; None before the first. From any thread."""
-        return self._status
-
     def wake(self) -> None:
-        """Items were submitted. From any thread."""
-        if self._token is not None:
-            # A node that has stopped finds the items in the queue when it starts again.
-            with suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self._wake)
-
-    def _wake(self) -> None:
+        """Items were submitted."""
         self._submitted.set()
 
     async def submitted(self) -> None:
         """Wait until items were submitted since the last call."""
-        self._token = trio.lowlevel.current_trio_token()
         await self._submitted.wait()
         self._submitted = trio.Event()
 
 
-@asynccontextmanager
-async def open_api(node: Node, state: ApiState) -> AsyncIterator[None]:
-    """Serve the API until the end of the block, unless it is off. The store exists. Raises ConfigError."""
-    if node.settings.api == OFF:
-        yield
-        return
-    from node.api.guard.policy import check_reachable
+def open_api(node: Node, state: ApiState, nursery: trio.Nursery) -> None:
+    """Serve the API until the nursery is cancelled, unless it is off. The store exists. Raises ConfigError.
 
+    Whoever comes before its process is ready waits in the socket's backlog.
+    """
+    if node.settings.api == OFF:
+        return
     check_reachable(node.settings, node.directory.root)
     listening = bind(node.settings.api)
-    sys.setswitchinterval(SWITCH_S)
-    from node.api.app import make_guarded_app
-    from node.api.service import open_service
-
-    with open_service(
-        node.genesis, node.settings, node.directory, state.events, state.status, state.wake
-    ) as service:
-        async with served(
-            lambda: make_guarded_app(service, state.metrics), listening, state.events
-        ) as address:
-            state.address = address
-            yield
+    state.address = address_of(listening)
+    settings = node.settings.model_dump_json().encode()
+    process = ApiProcess(listening, settings, node.genesis.data, state.feed, state.wake)
+    nursery.start_soon(process.run, f"http://{state.address}")

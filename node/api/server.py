@@ -1,16 +1,15 @@
-"""The API's thread: uvicorn on uvloop beside the node's trio loop."""
+"""The API's thread: uvicorn on uvloop, beside the one that hears the node."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
-import trio
 
 from config.errors import ConfigError
 from node.api.guard.limits import Limits
@@ -24,6 +23,7 @@ OFF: Final = "off"
 BACKLOG: Final = 1_024
 IDLE_S: Final = 30
 """A connection without a request is closed after it."""
+BEAT_EVERY_S: Final = 1.0
 STOP_WITHIN_S: Final = 2
 """Requests under way are given so long when the node stops."""
 
@@ -56,33 +56,22 @@ def address_of(listening: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@asynccontextmanager
-async def served(
-    make: Callable[[], ASGIApp], listening: socket.socket, events: EventHub, limits: Limits | None = None
-) -> AsyncIterator[str]:
-    """Serve an app in a thread until the end of the block; its address. Raises ConfigError.
-
-    `make` is called in the thread: importing and building the app takes no time of the node's loop.
-    """
-    thread = _ServerThread(make, listening, events, limits or Limits())
-    address = address_of(listening)
-    thread.start()
-    try:
-        await trio.to_thread.run_sync(thread.started.wait)
-        if thread.fault is not None:
-            raise thread.fault
-        log.info("api.ready", url=f"http://{address}")
-        yield address
-    finally:
-        thread.stop()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(thread.join, STOP_WITHIN_S + 1)
+def _unheard() -> None:
+    """Nobody asks whether the loop turns."""
 
 
-class _ServerThread(threading.Thread):
+class ServerThread(threading.Thread):
+    """Serves from `start` to `stop`, and closes the socket. `make` is called in it, to build the app."""
+
     def __init__(
-        self, make: Callable[[], ASGIApp], listening: socket.socket, events: EventHub, limits: Limits
+        self,
+        make: Callable[[], ASGIApp],
+        listening: socket.socket,
+        events: EventHub,
+        limits: Limits | None = None,
+        beat: Callable[[], None] = _unheard,
     ) -> None:
+        """`beat` is called on the loop every BEAT_EVERY_S."""
         super().__init__(name="http-api", daemon=True)
         self.started = threading.Event()
         """Set when it serves, or never will."""
@@ -90,7 +79,8 @@ class _ServerThread(threading.Thread):
         self._make = make
         self._listening = listening
         self._events = events
-        self._limits = limits
+        self._limits = limits or Limits()
+        self._beat = beat
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: Callable[[], None] = lambda: None
 
@@ -151,4 +141,11 @@ class _ServerThread(threading.Thread):
         while not server.started and not serving.done():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         self.started.set()
+        beating = asyncio.ensure_future(self._beats())
         await serving
+        beating.cancel()
+
+    async def _beats(self) -> None:
+        while True:
+            self._beat()
+            await asyncio.sleep(BEAT_EVERY_S)

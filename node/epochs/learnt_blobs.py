@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -10,7 +11,6 @@ import trio
 
 from node.epochs.learning import ShardVectors, learn_from
 from node.network.errors import FetchError
-from node.network.exchange import Exchange
 from node.store import RoundRecord, Store
 from protocol.codec import CodecError, decode
 from protocol.epochs.inputs import CertifiedRef
@@ -23,6 +23,9 @@ from protocol.report import BODY_BYTES_MAX, DIMENSIONS, ReportBody
 from protocol.rounds.effects import Purpose
 from protocol.schedule import ShardRound
 from protocol.statement import parse
+
+if TYPE_CHECKING:  # it imports libp2p, which processes that only read do without
+    from node.network.exchange import Exchange
 
 EPOCHS_KEPT = 16
 """Newest epochs whose means and moments are kept; older ones go, but for rounds whose answers are kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,7 @@ class QueueCollector:
 
     def __init__(self) -> None:
         self._queues: dict[str, Queue] = {}
+        self._more: Callable[[], Iterable[tuple[str, Queue]]] = tuple
 
     def watch(self, name: str, length: Callable[[], int], limit: int | None = None) -> None:
         """Show a queue from now on; `length` is called from another thread.
@@ -49,10 +50,14 @@ class QueueCollector:
         assert name in m.QUEUES, f"{name} is no queue of the catalogue"
         self._queues[name] = Queue(length, limit)
 
+    def watch_more(self, more: Callable[[], Iterable[tuple[str, Queue]]]) -> None:
+        """Show these too, asked for whenever somebody scrapes."""
+        self._more = more
+
     def collect(self) -> Iterator[Exposed]:
         """Called by the registry."""
         lengths, limits = m.QUEUE.family(), m.QUEUE_LIMIT.family()
-        for name, queue in tuple(self._queues.items()):
+        for name, queue in (*self._queues.items(), *self._more()):
             lengths.add(queue.length(), (name,))
             if queue.limit is not None:
                 limits.add(queue.limit, (name,))

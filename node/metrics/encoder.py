@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from prometheus_client import Gauge
+from prometheus_client import Gauge, GCCollector, PlatformCollector, ProcessCollector
 
 from node.metrics import catalogue as m
 from node.metrics.collectors import DiskCollector, OwnPlaceCollector, StatusCollector
@@ -29,6 +29,8 @@ class EncoderMetrics(NodeMetrics):
         """`folder` is the data directory."""
         super().__init__("encoder")
         registry = self.registry
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
         self._me = me
         self._states = StateMeter(registry)
         self._model = m.MODEL.histogram(registry)

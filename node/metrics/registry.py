@@ -11,9 +11,6 @@ import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.core import Metric as Exposed
@@ -50,9 +47,6 @@ class NodeMetrics:
         self.queues = QueueCollector()
         self._reader = _Reader(m.COLLECT_FAILED.counter(self.registry))
         self._scrape = threading.Lock()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
         self.registry.register(self._reader)
         self.read(self.queues)
         self.read(_Build(role))

@@ -104,9 +104,9 @@ async def run_validator_node(node: Node, stop: trio.Event) -> None:
         room.connected = lambda: (peer.public_key for peer in host.peers())
         nursery = await stack.enter_async_context(trio.open_nursery())
         agreement = AgreementMachine(epochs, node.me, lock)
-        api = ApiState()
+        api = ApiState(host.counters)
         validator = Validator(node, agreement, host, store, signer, worker, pool, chain, nursery, api)
-        await stack.enter_async_context(open_api(node, api))
+        open_api(node, api, nursery)
         await validator.start()
         log.info("node.ready", role="validator", addresses=list(host.addresses))
         await stop.wait()
@@ -144,7 +144,7 @@ class Validator:
         self._audience = Audience(host)
         self._next_round = 0  # which opens by itself
         self._recorder = recorder = Recorder(
-            epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME, api.events.publish
+            epochs, store, host.counters, node.directory.root / LOCK_FILE_NAME, api.publish
         )
         self._watching = Watching(epochs)
         self._learnt = LearntBlobs(epochs, store)

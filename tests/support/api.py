@@ -12,13 +12,13 @@ from config.datadir import DataDir
 from config.genesis import save_genesis
 from config.settings import load_settings
 from node.api.app import make_app, make_guarded_app
-from node.api.events import EventHub
 from node.api.service import Service, open_service
 from node.clock import now_ms
 from node.metrics.validator import ValidatorMetrics
 from node.status import NodeStatus
 from node.store import Store
 from tests.support.certified_history import History, certified_history, record
+from tests.support.publishing import PublishingHub
 
 NETWORK = "localnet"
 
@@ -53,7 +53,9 @@ def service_over(
             record(store, history, fact)
     told = status or status_of(history)
     checked = load_settings({"home": root, "network": NETWORK, **settings}, environment={})
-    with open_service(history.genesis, checked, directory, EventHub(), lambda: told, lambda: None) as service:
+    with open_service(
+        history.genesis, checked, directory, PublishingHub(), lambda: told, lambda: None
+    ) as service:
         yield service
 
 

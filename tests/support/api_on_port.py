@@ -12,11 +12,12 @@ import trio
 
 from node.api.app import make_app
 from node.api.events import EventHub
-from node.api.server import bind, served
+from node.api.server import bind
 from node.api.service import Service
 from node.status import NodeStatus
 from tests.support.api import service_over
 from tests.support.certified_history import History
+from tests.support.serving import served
 
 START_WITHIN_S = 30.0
 

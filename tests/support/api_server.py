@@ -11,8 +11,9 @@ import trio
 from node.api.app import make_guarded_app
 from node.api.events import EventHub
 from node.api.guard.limits import Limits
-from node.api.server import bind, served
+from node.api.server import bind
 from node.api.service import Service
+from tests.support.serving import served
 
 PATIENCE_S = 20.0
 """Far above every limit of a test: who waits so long was forgotten."""

@@ -18,6 +18,7 @@ from node.store import EmbeddingRecord, RoundRecord, RoundState, Store
 from protocol.items import canonical_text, item_id
 from protocol.report import DIMENSIONS
 from tests.support.api import service_over
+from tests.support.publishing import publish
 
 Vector = NDArray[np.float32]
 FIRST_ROUND = 100
@@ -76,7 +77,7 @@ class Certifier:
                 "report": report.hex(),
                 "items": len(vectors),
             }
-            self.service.events.publish("certified", told)
+            publish(self.service.events, "certified", told)
         return report
 
     def certify_texts(self, *texts: str) -> bytes:

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from node.epochs.history import ReadEpochs, keep_epoch
 from node.metrics.catalogue import TERMS
 from node.metrics.encoder import EncoderMetrics
+from node.metrics.measured import ValidatorMeters
 from node.metrics.rounds import RoundMeters
 from node.metrics.stored import StoreCollector
 from node.metrics.validator import ValidatorMetrics
@@ -103,9 +104,10 @@ def record_terms(store: Store) -> None:
 
 def validator_scrape(folder: Path) -> str:
     """The whole of a validator's /metrics."""
-    measured = ValidatorMetrics()
-    publish_every_step(measured.rounds)
-    measured.watch_node(Waiting(3), Waiting(5), Worker(), Blobs())  # type: ignore[arg-type]
+    meters = ValidatorMeters()
+    publish_every_step(meters.rounds)
+    meters.watch_node(Waiting(3), Waiting(5), Worker(), Blobs())  # type: ignore[arg-type]
+    measured = ValidatorMetrics(meters.measured)
     with service_over(folder, HISTORY) as service:
         with Store.open(service.directory.store, service.directory.blobs) as store:
             record_terms(store)

@@ -20,6 +20,7 @@ from tests.support.api import status_of
 from tests.support.api_on_port import served_api
 from tests.support.certified_history import History, certified_history, record
 from tests.support.epochs import dealer_of
+from tests.support.publishing import publish
 
 ROUNDS = 5
 """Certified before the page opens; the next one is left to the test."""
@@ -63,7 +64,7 @@ class PageNetwork:
             "detail": found.detail,
             "at_ms": found.at_ms,
         }
-        self.service.events.publish("step", told)
+        publish(self.service.events, "step", told)
 
     def write_step(
         self,
@@ -119,7 +120,7 @@ class PageNetwork:
             "report": fact.header.digest.hex(),
             "items": len(fact.items),
         }
-        self.service.events.publish("certified", told)
+        publish(self.service.events, "certified", told)
 
     def accuse(self, term: str) -> None:
         """A dispute and a piece of evidence arrive, by statements that say nothing readable."""
@@ -128,11 +129,13 @@ class PageNetwork:
         evidence = EvidenceRecord(b"\1" * 32, offender, term, header.data, now_ms())
         self.store.put_evidence(evidence)
         self.store.put_dispute(DisputeRecord(b"\2" * 32, 1, 0, disputer, header.data, now_ms()))
-        self.service.events.publish(
-            "evidence", {"digest": "01" * 32, "offender": offender.hex(), "kind": term}
+        publish(
+            self.service.events, "evidence", {"digest": "01" * 32, "offender": offender.hex(), "kind": term}
         )
-        self.service.events.publish(
-            "dispute", {"digest": "02" * 32, "round": 1, "shard": 0, "disputer": disputer.hex()}
+        publish(
+            self.service.events,
+            "dispute",
+            {"digest": "02" * 32, "round": 1, "shard": 0, "disputer": disputer.hex()},
         )
 
 

@@ -12,13 +12,13 @@ import uvicorn
 
 from config.settings import load_settings
 from node.api.app import make_app
-from node.api.events import EventHub
 from node.api.server import address_of, bind
 from node.api.service import Service, open_service
 from node.clock import now_ms
 from node.status import NodeStatus, PeerStatus
 from tests.support.certified_round import CertifiedRound, certified_round
 from tests.support.cli import directory_of, home_with_round
+from tests.support.publishing import PublishingHub
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def round_service(home: Path, rounds: int = 1) -> Iterator[Service]:
         counters={"gossip.dropped": 1234},
     )
     with open_service(
-        certified_round().genesis, settings, directory_of(home), EventHub(), lambda: told, lambda: None
+        certified_round().genesis, settings, directory_of(home), PublishingHub(), lambda: told, lambda: None
     ) as service:
         yield service
 

@@ -10,21 +10,23 @@ from collections.abc import Awaitable, Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.api.events import KEPT_EVENTS, LISTENER_EVENTS_MAX, Event, EventHub, Kind
+from node.api.events import LISTENER_EVENTS_MAX, Event, Kind
+from node.api_process.wire import KEPT_EVENTS
+from tests.support.publishing import PublishingHub
 
 
-def run(scenario: Callable[[EventHub], Awaitable[None]]) -> None:
+def run(scenario: Callable[[PublishingHub], Awaitable[None]]) -> None:
     """A scenario on a loop of its own."""
 
     async def on_loop() -> None:
-        hub = EventHub()
+        hub = PublishingHub()
         hub.attach(asyncio.get_running_loop())
         await asyncio.wait_for(scenario(hub), 10)
 
     asyncio.run(on_loop())
 
 
-async def heard(hub: EventHub, count: int, last_id: int | None = None) -> list[Event]:
+async def heard(hub: PublishingHub, count: int, last_id: int | None = None) -> list[Event]:
     """The first events of a new listener."""
     async with hub.subscribe(last_id) as listener:
         return [event for _ in range(count) if (event := await listener.next()) is not None]
@@ -35,7 +37,7 @@ def numbered(events: list[Event]) -> list[object]:
 
 
 def test_listener__hears_in_order_what_other_threads_publish() -> None:
-    async def scenario(hub: EventHub) -> None:
+    async def scenario(hub: PublishingHub) -> None:
         def publish() -> None:
             for n in range(500):
                 hub.publish("step", {"n": n})
@@ -54,7 +56,7 @@ def test_listener__hears_in_order_what_other_threads_publish() -> None:
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 80))
 def test_listener__coming_back_hears_each_event_once(before: int, after: int, known: int) -> None:
-    async def scenario(hub: EventHub) -> None:
+    async def scenario(hub: PublishingHub) -> None:
         first = hub._last
         for n in range(before):
             hub.publish("step", {"n": n})
@@ -73,7 +75,7 @@ def test_listener__coming_back_hears_each_event_once(before: int, after: int, kn
 
 
 def test_listener__that_missed_what_is_no_longer_kept_is_told() -> None:
-    async def scenario(hub: EventHub) -> None:
+    async def scenario(hub: PublishingHub) -> None:
         old = hub._last
         for n in range(KEPT_EVENTS + 5):
             hub.publish("step", {"n": n})
@@ -88,7 +90,7 @@ def test_listener__that_missed_what_is_no_longer_kept_is_told() -> None:
 
 
 def test_listener__that_does_not_read_is_cut_off_and_the_others_are_not() -> None:
-    async def scenario(hub: EventHub) -> None:
+    async def scenario(hub: PublishingHub) -> None:
         async with hub.subscribe() as slow, hub.subscribe() as quick:
             for n in range(LISTENER_EVENTS_MAX + 10):
                 hub.publish("step", {"n": n})
@@ -113,7 +115,7 @@ def test_listener__that_does_not_read_is_cut_off_and_the_others_are_not() -> Non
 
 
 def test_listener__hears_only_the_kinds_it_asked_for() -> None:
-    async def scenario(hub: EventHub) -> None:
+    async def scenario(hub: PublishingHub) -> None:
         async with hub.subscribe(kinds=("certified",)) as listener:
             hub.publish("step", {"n": 1})
             hub.publish("certified", {"n": 2})
@@ -125,7 +127,7 @@ def test_listener__hears_only_the_kinds_it_asked_for() -> None:
 
 
 def test_close__ends_every_listener_after_what_it_has_queued() -> None:
-    async def scenario(hub: EventHub) -> None:
+    async def scenario(hub: PublishingHub) -> None:
         async with hub.subscribe() as listener:
             hub.publish("step", {"n": 1})
             threading.Thread(target=hub.close).start()
@@ -139,7 +141,7 @@ def test_close__ends_every_listener_after_what_it_has_queued() -> None:
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers(-(2**53), 2**53), max_size=4))
 def test_frame__is_one_data_line_whatever_is_told(data: dict[str, str | int]) -> None:
-    hub = EventHub()
+    hub = PublishingHub()
     hub.publish("step", data)
     lines = hub._kept[0].frame.split(b"\n")
     assert [line.split(b":")[0] for line in lines] == [b"id", b"event", b"data", b"", b""]
@@ -147,7 +149,7 @@ def test_frame__is_one_data_line_whatever_is_told(data: dict[str, str | int]) ->
 
 
 def test_publish__after_the_loop_has_ended_is_harmless() -> None:
-    hub = EventHub()
+    hub = PublishingHub()
     loop = asyncio.new_event_loop()
     hub.attach(loop)
     loop.close()

@@ -7,14 +7,15 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.api.events import COMMENT, EventHub
+from node.api.events import COMMENT
+from tests.support.publishing import PublishingHub
 
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5))
 def test_frames__are_every_event_once_and_in_order(bursts: list[int]) -> None:
     async def scenario() -> bytes:
-        hub, got = EventHub(), b""
+        hub, got = PublishingHub(), b""
         hub.attach(asyncio.get_running_loop())
         async with hub.subscribe() as listener:
             for burst in bursts:
@@ -31,7 +32,7 @@ def test_frames__are_every_event_once_and_in_order(bursts: list[int]) -> None:
 
 def test_frames__are_a_comment_in_silence_and_nothing_at_the_end() -> None:
     async def scenario() -> list[bytes]:
-        hub = EventHub()
+        hub = PublishingHub()
         hub.attach(asyncio.get_running_loop())
         async with hub.subscribe() as listener:
             silent = [await listener.frames(0.0), await listener.frames(0.0)]

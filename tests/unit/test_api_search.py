@@ -21,6 +21,7 @@ from node.search_process import SearchProcess, client
 from node.store import ItemState, Store
 from tests.support.api import client_of, service_over
 from tests.support.certified_history import ITEMS, History, certified_history, record
+from tests.support.publishing import publish
 from tests.support.searchable import certified_vectors, give_vectors
 
 HISTORY = certified_history()
@@ -176,7 +177,7 @@ def test_certificates__are_followed_while_the_search_runs(tmp_path: Path) -> Non
             assert http.get("/v1/map").json()["items"] == 2 * ITEMS
             record(store, HISTORY, HISTORY.facts[2])
             give_vectors(store, HISTORY)
-        service.events.publish(Kind.CERTIFIED, {"round": 2})
+        publish(service.events, Kind.CERTIFIED, {"round": 2})
         # No clock: each look lets the follower go on, and it has one round to take in.
         for _ in range(200):
             if (items := http.get("/v1/map").json()["items"]) == 3 * ITEMS:
@@ -202,7 +203,7 @@ def test_certified_text__is_submitted_waited_for_and_searched_by_its_consensus(t
             assert asking.is_alive(), answers
         record(store, HISTORY, HISTORY.facts[2])
         give_vectors(store, HISTORY)
-        service.events.publish(Kind.CERTIFIED, {"round": 2})
+        publish(service.events, Kind.CERTIFIED, {"round": 2})
         asking.join()
         found = answers[0].json()
         assert (answers[0].status_code, found["certified"], found["model"]) == (200, True, None), found
@@ -251,7 +252,7 @@ def test_more_searches_than_places__are_told_to_come_back(
 
 def test_nobody_searches__and_no_process_runs(tmp_path: Path) -> None:
     with service_over(tmp_path, HISTORY) as service:
-        service.events.publish(Kind.CERTIFIED, {"round": 2})
+        publish(service.events, Kind.CERTIFIED, {"round": 2})
         assert service.search.pid == 0
         assert not service.directory.search.exists()
 

@@ -17,12 +17,13 @@ from config.errors import ConfigError
 from node.api.app import make_app
 from node.api.errors import ErrorBody
 from node.api.events import EventHub
-from node.api.running import ApiState
-from node.api.server import bind, served
+from node.api.server import bind
 from node.clock import now_ms
 from node.status import STALE_MS, PeerStatus
 from tests.support.api import api_over, service_over, status_of
 from tests.support.certified_history import certified_history
+from tests.support.publishing import publish
+from tests.support.serving import served
 
 PEER = PeerStatus("ab" * 32, "validator", "/ip4/127.0.0.1/tcp/1", True, 0, 0.0)
 
@@ -53,15 +54,13 @@ def test_server__answers_from_its_thread_and_leaves_the_port_when_it_ends(tmp_pa
 
 def test_server__ends_while_somebody_listens_to_events(tmp_path: Path) -> None:
     async def scenario() -> None:
-        state = ApiState()
         with service_over(tmp_path) as service:
-            object.__setattr__(service, "events", state.events)
-            async with served(lambda: make_app(service), bind("127.0.0.1:0"), state.events) as address:
+            async with served(lambda: make_app(service), bind("127.0.0.1:0"), service.events) as address:
                 host, port = address.rsplit(":", 1)
                 listening = socket.create_connection((host, int(port)), timeout=10)
                 listening.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert await trio.to_thread.run_sync(listening.recv, 15) == b"HTTP/1.1 200 OK"
-                state.tell(status_of(certified_history()))
+                publish(service.events, "status", {"round": 1})
                 with trio.fail_after(8):
                     told = b""
                     while b"event: status" not in told:

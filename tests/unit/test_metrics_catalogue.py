@@ -13,7 +13,7 @@ from node.metrics import catalogue as m
 from node.metrics import network_catalogue as n
 from node.metrics.counted import BY_NAME, counted, place_of
 from node.metrics.metric import Kind, Metric
-from node.metrics.validator import SCORING_PROCESS
+from node.metrics.validator import API_PROCESS, SCORING_PROCESS
 from protocol.rounds import effects as fx
 from scoring import GATED_TERMS, MEASURED_TERMS
 from tests.support.documents import ROOT
@@ -31,7 +31,8 @@ def bare(series: str) -> str:
 
 def test_scrapes__have_the_metrics_of_the_catalogue_and_no_others() -> None:
     shown = {bare(series) for series in everything() if series.startswith("deltamesh_")}
-    shown = {name for name in shown if not name.startswith(SCORING_PROCESS + "_process")}
+    processes = (SCORING_PROCESS + "_process", API_PROCESS + "_process")
+    shown = {name for name in shown if not name.startswith(processes)}
     assert shown == {metric.name for metric in m.METRICS}
 
 
