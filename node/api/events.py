@@ -25,7 +25,7 @@ LISTENER_EVENTS_MAX: Final = 2_048
 
 WOKEN_AT_ONCE: Final = 8
 WOKEN_EVERY_S: Final = 0.008
-"""A thousand listeners woken in one go would keep all requests waiting for 60 ms an event, and the rounds short
+"""A thousand listeners woken in one go would keep all requests waiting for 60 ms an event, and rounds short
 of a core. In turn they hear within a second, in one piece, what happened meanwhile; a few hear at once."""
 
 

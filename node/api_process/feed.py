@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
@@ -17,8 +17,6 @@ from node.status import NodeStatus, with_peers_written
 
 if TYPE_CHECKING:
     from node.network.counters import Counters
-
-LOST: Final = "api.events_lost"
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +104,7 @@ class Reader:
             self._read += lost + len(events)
             status = None if feed._status is self._status else feed._status
         if lost:
-            feed._counters.add(LOST, lost)
+            feed._counters.add("api.events_lost", lost)
         if status is None:
             return Tidings(events, None, None) if events else None
         self._status = status

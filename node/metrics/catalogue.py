@@ -62,8 +62,9 @@ DROPPED = Metric(
     "deltamesh_dropped_total",
     _C,
     "What was lost because something was full or slow: statements for a full `inbox`, rows not `written`, "
-    "statements not `sent`, `pairs` not gathered, `blobs` there was no room for.",
-    (Label("what", ("inbox", "written", "sent", "pairs", "blobs")),),
+    "statements not `sent`, `pairs` not gathered, `blobs` there was no room for, `events` that the API's "
+    "process did not take in.",
+    (Label("what", ("inbox", "written", "sent", "pairs", "blobs", "events")),),
 )
 FAULTS = Metric(
     "deltamesh_faults_total",

@@ -52,6 +52,7 @@ BY_NAME: Final[dict[str, Place]] = {
     "store.unwritten": (m.DROPPED, ("written",)),
     "pairs.missed": (m.DROPPED, ("pairs",)),
     "blob.store_full": (m.DROPPED, ("blobs",)),
+    "api.events_lost": (m.DROPPED, ("events",)),
 }
 BY_PREFIX: Final[tuple[tuple[str, Place], ...]] = (
     # What follows names an exception: too many to be labels.
