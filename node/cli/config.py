@@ -51,8 +51,8 @@ def check(
 ) -> None:
     """Say everything that is wrong with the settings, and start nothing.
 
-    Exit code 3 when a node would refuse them. Unknown keys, types, ranges, addresses, and settings that contradict each other; also what a flag or a
-    variable hides now.
+    Unknown keys, types, ranges, addresses, and settings that contradict each other; also what a flag or a
+    variable hides now. Exit code 3 when a node would refuse them.
     """
     from config.contradictions import Weight, contradictions
     from config.errors import ConfigError

@@ -35,20 +35,15 @@ def doctor(
     """
     import time
 
-    from node.doctor import packages
-    from node.doctor.finding import Verdict
-
     began_s = time.monotonic()
-    # First, and by the standard library alone: with a stranger in a package's place nothing else loads.
-    shadowed = [finding for finding in packages.check() if finding.verdict is Verdict.ERROR]
     try:
         from node.doctor.examining import examine
+        from node.doctor.finding import Verdict
         from node.doctor.registry import CHECKS
         from node.doctor.subject import Reach, subject_of
     except ImportError:
-        if not shadowed:
+        if not _told_shadowed(json_):
             raise
-        _tell_shadowed(shadowed, json_)
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     checks = _chosen(CHECKS, only or [])
     subject = subject_of(home, network, Reach.OFFLINE if offline else Reach.NETWORK)
@@ -120,10 +115,15 @@ def _as_json(finding: Finding, group: str) -> dict[str, Any]:
     }
 
 
-def _tell_shadowed(shadowed: Sequence[Finding], json_: bool) -> None:
-    if json_:
-        findings = [_as_json(finding, "software") for finding in shadowed]
-        print_json({"verdict": "error", "findings": findings})
-        return
-    for finding in shadowed:
-        _print_finding(finding)
+def _told_shadowed(json_: bool) -> bool:
+    """Whether a stranger in a package's place was found, and told: then nothing but this can be imported."""
+    from node.doctor import packages
+    from node.doctor.finding import Verdict
+
+    shadowed = [finding for finding in packages.check() if finding.verdict is Verdict.ERROR]
+    if json_ and shadowed:
+        print_json({"verdict": "error", "findings": [_as_json(finding, "software") for finding in shadowed]})
+    elif shadowed:
+        for finding in shadowed:
+            _print_finding(finding)
+    return bool(shadowed)

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import machinery, metadata
 from pathlib import Path
 from typing import Final
@@ -93,6 +94,7 @@ def _taken(one: Places, ours: Path) -> list[Finding]:
     return found
 
 
+@cache
 def _owners() -> Mapping[str, tuple[str, ...]]:
     found = metadata.packages_distributions()
     return {name: tuple(sorted(set(found.get(name, ())))) for name in PACKAGES}

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+
 from config.datadir import DataDir
 from config.errors import ConfigError
 from config.genesis import load_genesis

@@ -67,7 +67,7 @@ class Visit:
 def visit_all(subject: Subject) -> tuple[Visit, ...]:
     """Dial every peer at once, for so long at most; in the order of `addresses_to_visit`."""
     addresses = addresses_to_visit(subject)
-    return trio.run(_visit, addresses) if addresses else ()
+    return trio.run(visit, addresses) if addresses else ()
 
 
 def addresses_to_visit(subject: Subject) -> tuple[str, ...]:
@@ -88,7 +88,8 @@ def addresses_to_visit(subject: Subject) -> tuple[str, ...]:
     return tuple(others)[:VISITS_MAX]
 
 
-async def _visit(addresses: tuple[str, ...]) -> tuple[Visit, ...]:
+async def visit(addresses: tuple[str, ...]) -> tuple[Visit, ...]:
+    """Dial these at once, and ask who answers for the time; in the same order."""
     visits = {
         address: Visit(address, Outcome.SILENT, f"no answer within {ALL_WITHIN_S:g} s")
         for address in addresses
@@ -113,7 +114,7 @@ async def _visit_one(host: Host, address: str) -> Visit:
         reason = str(fault)
         if "has another key" in reason:
             return Visit(address, Outcome.WRONG_KEY, reason)
-        return await _why(address, reason)
+        return await why(address, reason)
     asked_ms, asked_s = now_ms(), trio.current_time()
     try:
         answer = await host.request(key, METHOD, b"", timeout_s=ASK_S, response_bytes_max=ANSWER_BYTES)
@@ -125,8 +126,8 @@ async def _visit_one(host: Host, address: str) -> Visit:
     return Visit(address, Outcome.ANSWERS, "", ahead_ms, half_ms)
 
 
-async def _why(address: str, reason: str) -> Visit:
-    """A dial that failed, told by where it failed: name, route, port, or handshake."""
+async def why(address: str, reason: str) -> Visit:
+    """A dial that failed, for that reason: where it failed, at the name, route, port or handshake."""
     _, _, name, _, port = address.split("/")[:5]
     with trio.move_on_after(PROBE_S):
         try:

@@ -77,8 +77,12 @@ def check_directory(subject: Subject) -> list[Finding]:
             )
         )
     return found + _missing(directory, subject.role) or [
-        ok(name, f"{root}, a {subject.role.value}'s, complete")
+        ok(name, f"{root}, of {_who(subject.role)}, complete")
     ]
+
+
+def _who(role: Role) -> str:
+    return "a validator" if role is Role.VALIDATOR else "an encoder"
 
 
 def _missing(directory: DataDir, role: Role) -> list[Finding]:

