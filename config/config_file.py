@@ -31,12 +31,15 @@ def create_config(path: Path, values: Mapping[str, Value]) -> None:
 
 def config_text(values: Mapping[str, Value]) -> str:
     """The values as TOML, one line each."""
-    return _HEAD + "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
+    return _HEAD + "".join(f"{key} = {toml(value)}\n" for key, value in values.items())
 
 
-def _toml(value: Value) -> str:
+def toml(value: Value) -> str:
+    """One value as TOML writes it."""
     if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(part) for part in value) + "]"
+        return "[" + ", ".join(toml(part) for part in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
         # JSON's escapes are TOML's too; the one character JSON leaves bare and TOML forbids is DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

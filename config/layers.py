@@ -33,8 +33,9 @@ def flag_layer(flags: Mapping[str, object], known: Collection[str]) -> Layer:
     return Layer(values, origins)
 
 
-def environment_layer(environment: Mapping[str, str], known: Collection[str]) -> Layer:
-    """Values of DELTAMESH_* variables; an empty one counts as not set."""
+def environment_layer(environment: Mapping[str, str], known: Collection[str]) -> tuple[Layer, list[str]]:
+    """Values of DELTAMESH_* variables, and a sentence for each that is none; an empty one is not set."""
+    faults: list[str] = []
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     names = {ENVIRONMENT_PREFIX + key.upper(): key for key in known}
@@ -43,30 +44,36 @@ def environment_layer(environment: Mapping[str, str], known: Collection[str]) ->
             continue
         key = names.get(name)
         if key is None:
-            raise ConfigError(f"environment variable {name} is no setting{nearest_hint(name, names)}")
+            faults.append(f"environment variable {name} is no setting{nearest_hint(name, names)}")
+            continue
         values[key] = value
         origins[key] = f"environment {name}"
-    return Layer(values, origins)
+    return Layer(values, origins), faults
 
 
-def file_layer(path: Path, known: Collection[str], *, elsewhere: AbstractSet[str]) -> Layer:
-    """Values of a TOML file, none when it does not exist. `elsewhere`: settings the file cannot hold."""
+def file_layer(path: Path, known: Collection[str], *, elsewhere: AbstractSet[str]) -> tuple[Layer, list[str]]:
+    """Values of a TOML file, none when it does not exist; and a sentence for each key it may not hold.
+
+    `elsewhere`: settings the file cannot hold. Raises ConfigError for a file that is not TOML at all.
+    """
     text = _read(path)
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}; correct it or move it away") from None
     origins = {key: f"{path} line {_line(text, key)}" for key in values}
+    faults = []
     for key in values:
         if key in elsewhere:
-            raise ConfigError(
+            faults.append(
                 f"{origins[key]}: '{key}' decides where this file lies, so it cannot be set in it; "
                 f"use --{key} or {ENVIRONMENT_PREFIX}{key.upper()}"
             )
-        if key not in known:
+        elif key not in known:
             hint = nearest_hint(key, set(known) - elsewhere)
-            raise ConfigError(f"{origins[key]}: '{key}' is no setting{hint}")
-    return Layer(values, origins)
+            faults.append(f"{origins[key]}: '{key}' is no setting{hint}")
+    taken = {key: value for key, value in values.items() if key in known and key not in elsewhere}
+    return Layer(taken, {key: origins[key] for key in taken}), faults
 
 
 def _read(path: Path) -> str:

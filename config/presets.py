@@ -112,4 +112,9 @@ def changed_parameters(parameters: NetworkParameters, changes: Sequence[str]) ->
 
 def listen_default(network: str) -> tuple[str, ...]:
     """Where a node of that network listens unless told; a network of one's own listens as testnet does."""
-    return PRESETS[network if network in PRESETS else "testnet"].listen
+    return PRESETS[listen_preset(network)].listen
+
+
+def listen_preset(network: str) -> str:
+    """The name of the preset that says so."""
+    return network if network in PRESETS else "testnet"

@@ -16,13 +16,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from config.addresses import checked_address, checked_api_address, checked_dial_address
 from config.errors import ConfigError
 from config.layers import Layer, environment_layer, file_layer, flag_layer
-from config.presets import listen_default
+from config.presets import listen_default, listen_preset
 from protocol.epochs.horizon import EVIDENCE_EPOCHS
 
 NETWORK_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 CONFIG_FILE_NAME = "config.toml"
 # They decide where the file lies, so they come from a flag or the environment.
 KEYS_OUTSIDE_FILE = frozenset({"home", "network"})
+SECRET_KEYS = frozenset({"token"})
+"""Settings whose values are never printed."""
+DEFAULT = "default"
+PRESET = "preset"
+"""Origins of values that nobody set."""
 _MIB = 1 << 20
 
 
@@ -100,10 +105,13 @@ class Settings(BaseModel):
     learn: bool = False
     """Whether a trained model learns from the consensus between rounds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where a validator scores; auto: on a GPU where there is one."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
     log_format: Literal["console", "json"] = "console"
+    """What standard error gets: lines for people, or JSON."""
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
     retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)
@@ -126,6 +134,7 @@ class Settings(BaseModel):
     token: str | None = Field(default=None, max_length=500, repr=False)
     """For that API, where it wants one."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
+    """Peers connected at once."""
     standing_validators: int = Field(default=6, ge=1, le=4096)
     """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""
     relay_peers: int = Field(default=4, ge=0, le=64)
@@ -139,54 +148,127 @@ class Settings(BaseModel):
         return self.home / self.network
 
     def origin(self, key: str) -> str:
-        """Where the value came from: `flag --x`, `environment DELTAMESH_X`, `<file> line n` or `default`.
+        """Where the value came from: `flag --x`, `environment DELTAMESH_X`, `<file> line n`, `preset x` or
+        `default`.
 
         Raises KeyError for a key that is no setting.
         """
         if key not in type(self).model_fields:
             raise KeyError(key)
-        return self._origins.get(key, "default")
+        return self._origins.get(key, DEFAULT)
+
+    def is_given(self, key: str) -> bool:
+        """Whether somebody set it. Raises KeyError for a key that is no setting."""
+        return self.origin(key).partition(" ")[0] not in (DEFAULT, PRESET)
 
 
 def load_settings(
-    flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
 ) -> Settings:
     """Settings from flags (None: not given), environment (default: the process's), file and defaults.
 
-    Raises ConfigError in one sentence that names the place of the mistake.
+    `file` stands in place of the data directory's. Raises ConfigError in one sentence that names the place of
+    the mistake.
     """
     env = os.environ if environment is None else environment
+    layers, faults = _layers(flags or {}, env, file)
+    if faults:
+        raise ConfigError(faults[0])
+    return _build(layers, env)
+
+
+def file_place(
+    flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+) -> Path:
+    """Where the settings file lies, whatever is in it: as home and network say. Raises ConfigError."""
+    env = os.environ if environment is None else environment
     known = frozenset(Settings.model_fields)
-    layers = [flag_layer(flags or {}, known), environment_layer(env, known)]
-    # The file lies in the directory that home and network name, so these two come from the layers above it.
-    placed = _build(layers, {"home": home_default(env)})
-    layers.append(file_layer(placed.directory / CONFIG_FILE_NAME, known, elsewhere=KEYS_OUTSIDE_FILE))
-    return _build(layers, {"home": home_default(env)})
+    layers = [flag_layer(flags or {}, known), environment_layer(env, known)[0]]
+    placing = [
+        Layer({key: value for key, value in layer.values.items() if key in KEYS_OUTSIDE_FILE}, layer.origins)
+        for layer in layers
+    ]
+    return _build(placing, env).directory / CONFIG_FILE_NAME
 
 
-def _build(layers: list[Layer], defaults: dict[str, Any]) -> Settings:
-    values: dict[str, Any] = dict(defaults)
-    origins: dict[str, str] = {}
-    for layer in reversed(layers):
-        values |= layer.values
-        origins |= layer.origins
-    network = values.get("network", "localnet")
-    values.setdefault("listen", listen_default(network if isinstance(network, str) else ""))
+def settings_faults(
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> list[str]:
+    """Everything `load_settings` would refuse, one sentence each; also what a value above hides from it.
+
+    `file` stands in place of the data directory's. Empty when all of it can be used.
+    """
+    env = os.environ if environment is None else environment
+    try:
+        layers, faults = _layers(flags or {}, env, file)
+    except ConfigError as error:
+        return [str(error)]
+    # Each place by itself as well: a flag hides what is wrong in the file, until it is left out.
+    for some in ([layer] for layer in layers):
+        faults += _refusals(some, env)
+    return list(dict.fromkeys(faults + _refusals(layers, env)))
+
+
+def _layers(
+    flags: Mapping[str, object], env: Mapping[str, str], file: Path | None
+) -> tuple[list[Layer], list[str]]:
+    """The places in order of precedence, and what is no setting in them. Raises ConfigError."""
+    known = frozenset(Settings.model_fields)
+    by_environment, faults = environment_layer(env, known)
+    layers = [flag_layer(flags, known), by_environment]
+    # The file lies in the directory that home and network name, so these come from the layers above it.
+    file = file or file_place(flags, env)
+    by_file, in_file = file_layer(file, known, elsewhere=KEYS_OUTSIDE_FILE)
+    return [*layers, by_file], faults + in_file
+
+
+def _build(layers: list[Layer], env: Mapping[str, str]) -> Settings:
+    values, origins = _merged(layers, env)
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, origins)) from None
+        first, *others = _sentences(error, origins)
+        raise ConfigError(f"{first} (and {len(others)} more)" if others else first) from None
     settings._origins.update(origins)
     return settings
 
 
-def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
-    first, *others = error.errors(include_url=False)
-    key = str(first["loc"][0])
-    cause = str(first["msg"]).removeprefix("Value error, ")
-    if key == "network" and first["type"] == "string_pattern_mismatch":
+def _refusals(layers: list[Layer], env: Mapping[str, str]) -> list[str]:
+    values, origins = _merged(layers, env)
+    try:
+        Settings(**values)
+    except ValidationError as error:
+        return _sentences(error, origins)
+    return []
+
+
+def _merged(layers: list[Layer], env: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    values: dict[str, Any] = {"home": home_default(env)}
+    origins: dict[str, str] = {}
+    for layer in reversed(layers):
+        values |= layer.values
+        origins |= layer.origins
+    if "listen" not in values:
+        network = values.get("network", "localnet")
+        name = network if isinstance(network, str) else ""
+        values["listen"], origins["listen"] = listen_default(name), f"{PRESET} {listen_preset(name)}"
+    return values, origins
+
+
+def _sentences(error: ValidationError, origins: Mapping[str, str]) -> list[str]:
+    return [_sentence(dict(one), origins) for one in error.errors(include_url=False)]
+
+
+def _sentence(one: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    key = str(one["loc"][0])
+    cause = str(one["msg"]).removeprefix("Value error, ")
+    if key == "network" and one["type"] == "string_pattern_mismatch":
         cause = "a network's name has 1 to 32 of a-z, 0-9 and -, and does not begin with -"
-    if first["type"] != "value_error":
-        cause = f"{first['input']!r} is refused: {cause[:1].lower()}{cause[1:]}"
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{key} from {origins.get(key, 'default')}: {cause}{more}"
+    if one["type"] != "value_error":
+        shown = "the value" if key in SECRET_KEYS else f"{one['input']!r:.200}"
+        cause = f"{shown} is refused: {cause[:1].lower()}{cause[1:]}"
+    return f"{key} from {origins.get(key, DEFAULT)}: {cause}"

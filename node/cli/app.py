@@ -9,6 +9,8 @@ from typer.core import TyperGroup
 
 from node.cli import (
     bench,
+    config,
+    doctor,
     embed,
     embeddings,
     encoder,
@@ -79,6 +81,8 @@ def _top(
 app.command("init")(init.init)
 app.add_typer(genesis.app, name="genesis")
 app.add_typer(keys.app, name="keys")
+app.add_typer(config.app, name="config")
+app.command("doctor")(doctor.doctor)
 app.add_typer(run.app, name="run")
 app.command("leave")(leave.leave)
 app.add_typer(stake.app, name="stake")

@@ -16,6 +16,8 @@ from config.settings import Settings
 from node.address_book import AddressBook
 from node.api.running import ApiState
 from node.clock import now_ms
+from node.clock_telling import ANSWER_BYTES, tell_clock
+from node.clock_telling import METHOD as CLOCK_METHOD
 from node.driver import STATEMENT_METHOD, Driver
 from node.epochs.admission import is_validator_of_late
 from node.keys import NodeKey
@@ -90,6 +92,7 @@ async def join_gossip(
         channel = await host.subscribe(topic, partial(check, topic))
         nursery.start_soon(_drain, channel)
     host.handle(STATEMENT_METHOD, accept, request_bytes_max=ENVELOPE_BYTES_MAX, response_bytes_max=64)
+    host.handle(CLOCK_METHOD, tell_clock, request_bytes_max=0, response_bytes_max=ANSWER_BYTES)
 
     def on_peer(event: PeerEvent) -> None:
         name = "peer.connected" if isinstance(event, PeerConnected) else "peer.gone"

@@ -71,7 +71,7 @@ async def run_encoder_node(
             open_host(
                 node.key.seed,
                 # It only dials out, and answers over the connections it opened, unless told to listen.
-                () if node.settings.origin("listen") == "default" else node.settings.listen,
+                node.settings.listen if node.settings.is_given("listen") else (),
                 announce=node.settings.announce,
                 limits=NetworkLimits(connections_max=node.settings.connections_max),
                 admit=room,

@@ -59,7 +59,9 @@ def test_defaults__are_those_of_localnet_when_nothing_is_set(tmp_path: Path) -> 
     settings = load_settings({}, {"XDG_DATA_HOME": str(tmp_path)})
     assert settings.directory == tmp_path / "deltamesh" / "localnet"
     assert settings.listen == ("/ip4/127.0.0.1/tcp/0",)
-    assert {settings.origin(key) for key in Settings.model_fields} == {"default"}
+    origins = {key: settings.origin(key) for key in Settings.model_fields}
+    assert origins == dict.fromkeys(Settings.model_fields, "default") | {"listen": "preset localnet"}
+    assert not any(settings.is_given(key) for key in Settings.model_fields)
     assert (settings.retention_rounds, settings.threads, settings.device) == (64, 1, "auto")
 
 

@@ -1,0 +1,1 @@
+"""What `deltamesh doctor` looks at: a node, its machine and its network. Nothing is changed by it."""

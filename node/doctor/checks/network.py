@@ -1,0 +1,254 @@
+"""Peers that can be dialled, clocks that agree with theirs, and what the running node says of itself."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+from config.addresses import is_loopback
+from node.clock import now_ms
+from node.doctor.finding import Finding, error, note, ok, warning
+from node.doctor.subject import Reach, Role, Subject
+from node.doctor.visiting import Outcome, Visit
+from node.status import STATUS_FILE_NAME, Liveness, NodeStatus, read_status
+from node.version import software_version
+from protocol.genesis import Genesis
+from protocol.gossip_rules import CLOCK_SKEW_MS
+from protocol.quorum import has_quorum
+
+BEHIND_ROUNDS: Final = 4
+"""Slots since the last certified round that are no coincidence."""
+_TIME_ERROR: Final = 5
+"""What adjtimex(2) returns for a clock that nothing keeps in step."""
+_TIMEX_BYTES: Final = 512
+"""More than the kernel's struct timex has on any machine."""
+
+_REMEDIES: Final = {
+    Outcome.NO_NAME: (
+        "the name service knows no such host",
+        "check the name, or `getent hosts NAME`; ask the operator for the address",
+    ),
+    Outcome.REFUSED: (
+        "the machine is there, and nothing listens on that port",
+        "ask its operator whether the node runs, and on which port",
+    ),
+    Outcome.SILENT: (
+        "the machine is off, or a firewall drops what we send",
+        "check the address, and firewalls on both sides; try again when its operator says it runs",
+    ),
+    Outcome.UNREACHABLE: (
+        "this machine has no route there",
+        "check the network connection, and whether IPv6 addresses are reachable from here",
+    ),
+    Outcome.WRONG_KEY: (
+        "another node has that address now, or somebody poses as this one",
+        "ask the operator for the peer id that `deltamesh keys show` prints there",
+    ),
+    Outcome.NO_HANDSHAKE: (
+        "another program has that port, or the node there has no room for strangers",
+        "check the port with its operator; members are let in before strangers",
+    ),
+}
+
+
+def check_peers(subject: Subject) -> list[Finding]:
+    """Dial them."""
+    if subject.reach is Reach.OFFLINE:
+        return [note("peers", "not dialled, as was asked", "", "leave out --offline")]
+    return judge_peers(subject.visits(), subject.role)
+
+
+def judge_peers(visits: Sequence[Visit], role: Role) -> list[Finding]:
+    """Whether peers can be reached; without a single one the node is alone."""
+    name = "peers"
+    if not visits:
+        if role is Role.NOT_SET_UP:
+            return [ok(name, "none are known before a node is set up")]
+        return [
+            note(
+                name,
+                "neither genesis nor bootstrap names another peer with an address",
+                "somebody has to dial this node, or it stays alone",
+                "set bootstrap to an address of a member, with its /p2p/ id",
+            )
+        ]
+    answering = [visit for visit in visits if visit.outcome is Outcome.ANSWERS]
+    judged = warning if answering else error
+    found = []
+    for visit in visits:
+        if visit.outcome is not Outcome.ANSWERS:
+            why, remedy = _REMEDIES[visit.outcome]
+            alone = "" if answering else ", and nobody else answers either"
+            found.append(judged(name, f"{visit.address}: {visit.outcome.value}", why + alone, remedy))
+    if answering:
+        found.append(ok(name, f"{len(answering)} of {len(visits)} peers answer and prove their keys"))
+    return found
+
+
+def check_clock(subject: Subject) -> list[Finding]:
+    """Against the peers' clocks, and by what the kernel says of this one."""
+    visits = subject.visits() if subject.reach is Reach.NETWORK else ()
+    return judge_clock(visits, kernel_keeps_time())
+
+
+def judge_clock(visits: Sequence[Visit], kept: bool | None) -> list[Finding]:
+    """The middle of the peers' clocks, so that one liar does not matter. `kept` in step by the kernel: None,
+    if it does not say.
+    """
+    name = "clock"
+    remedy = (
+        "set it right and keep it so: `timedatectl set-ntp true`, or run chrony; in a container, on its host"
+    )
+    by_kernel = {True: "the kernel keeps it in step", False: "the kernel has nothing to keep it in step by"}
+    told = sorted((v.ahead_ms, v.uncertain_ms) for v in visits if v.ahead_ms is not None)
+    if not told:
+        if kept is None:
+            return [
+                note(name, "no peer told its time, and the kernel does not say whether it is kept in step")
+            ]
+        if not kept:
+            return [
+                note(
+                    name,
+                    f"no peer told its time; {by_kernel[False]}",
+                    "clocks drift by seconds a day",
+                    remedy,
+                )
+            ]
+        return [ok(name, f"{by_kernel[True]}; no peer told its time")]
+    ahead_ms = median(ahead for ahead, _ in told)
+    uncertain_ms = median(uncertain for _, uncertain in told)
+    side = "behind" if ahead_ms > 0 else "ahead of"
+    counted = "one peer" if len(told) == 1 else f"{len(told)} peers (in the middle)"
+    seen = f"{abs(ahead_ms) / 1_000:.3f} s {side} {counted}, give or take {uncertain_ms / 1_000:.3f} s"
+    off_ms = max(0.0, abs(ahead_ms) - uncertain_ms)
+    if off_ms > CLOCK_SKEW_MS:
+        why = f"past {CLOCK_SKEW_MS / 1_000:g} s what this node says comes too early or too late for its slot"
+        return [error(name, seen, why, remedy)]
+    if off_ms > CLOCK_SKEW_MS / 4:
+        why = (
+            f"up to {CLOCK_SKEW_MS / 1_000:g} s are borne; the time for answers is shorter by what it is off"
+        )
+        return [warning(name, seen, why, remedy)]
+    if kept is False:
+        return [note(name, f"{seen}; {by_kernel[False]}", "clocks drift by seconds a day", remedy)]
+    return [ok(name, seen)]
+
+
+def kernel_keeps_time() -> bool | None:
+    """Whether something like NTP disciplines the clock, by adjtimex(2); None where it cannot be asked."""
+    try:
+        answer = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return None
+    return None if answer < 0 else answer != _TIME_ERROR
+
+
+def check_running(subject: Subject) -> list[Finding]:
+    """What the node last said."""
+    path = subject.directory.root / STATUS_FILE_NAME
+    read_status(path)  # raises StatusError for one that is damaged, with what to do
+    status, alive = subject.status()
+    return judge_running(status, alive, subject.genesis(), subject.role, now_ms())
+
+
+def judge_running(
+    status: NodeStatus | None, alive: Liveness, genesis: Genesis | None, role: Role, at_ms: int
+) -> list[Finding]:
+    """Whether the node runs, meets a quorum, is reached by others, and sees rounds certified."""
+    name = "running"
+    if alive is Liveness.STOPPED or status is None:
+        if role is Role.NOT_SET_UP:
+            return [ok(name, "there is no node to run yet")]
+        return [note(name, "the node is not running", "", f"`deltamesh run {role.value}`")]
+    if alive is Liveness.SILENT:
+        return [
+            error(
+                name,
+                f"process {status.pid} has said nothing for {(at_ms - status.updated_ms) / 1_000:,.0f} s",
+                "it writes its status every second: it hangs, or the machine is out of breath",
+                "look into its logs, then restart it",
+            )
+        ]
+    found = [*_version(status), *_standing(status)]
+    if genesis is not None:
+        found += [*_connected(status, genesis), *_certified(status, genesis, at_ms)]
+    shown = f"process {status.pid}, {len(status.peers)} peers, round {status.round}, {status.phase}"
+    return [*found, ok(name, shown)]
+
+
+def _version(status: NodeStatus) -> list[Finding]:
+    installed = software_version()
+    if status.version == installed:
+        return []
+    seen = f"the node runs version {status.version}, installed is {installed}"
+    return [note("running", seen, "it was updated while it ran", "restart the node when it suits")]
+
+
+def _standing(status: NodeStatus) -> list[Finding]:
+    match status.phase:
+        case "convicted":
+            why = "evidence against this key was certified: its stake is gone, and there is no way back"
+            remedy = "stop it and begin with a new key, in another --home"
+            return [error("running", "this validator is convicted", why, remedy)]
+        case "waiting for stake" | "stake is on its way":
+            why = "it has no part in rounds before"
+            return [
+                note("running", status.phase, why, "`deltamesh stake transfer` by a validator that has some")
+            ]
+    return []
+
+
+def _connected(status: NodeStatus, genesis: Genesis) -> list[Finding]:
+    name = "running"
+    reached = {bytes.fromhex(peer.public_key) for peer in status.peers if peer.role == "validator"}
+    known = set(genesis.validators)
+    if status.role == "encoder":
+        if reached:
+            return []
+        why = "it is dealt nothing without one"
+        return [error(name, "the encoder is connected to no validator", why, "see `peers` and `clock` here")]
+    known.discard(bytes.fromhex(status.public_key))
+    stake = sum(genesis.validators[key].stake for key in reached & known)
+    own = genesis.validators.get(bytes.fromhex(status.public_key))
+    found = []
+    if known and not has_quorum(stake + (own.stake if own else 0), genesis.total_stake):
+        found.append(
+            warning(
+                name,
+                f"connected to {len(reached & known)} of {len(known)} other validators of genesis",
+                "they and this one have less than two thirds of its stake: no round is certified among them",
+                "see `peers` here: who cannot be dialled has to come back, or dial this node",
+            )
+        )
+    inbound = sum(not peer.outbound for peer in status.peers)
+    open_ = [address for address in status.addresses if not is_loopback(address)]
+    if open_ and status.peers and not inbound:
+        found.append(
+            note(
+                name,
+                "every connection was opened by this node, none by a peer",
+                f"perhaps nobody can dial {open_[0]}: a router or firewall may be in between",
+                "forward the port, and set announce to where others dial it (`deltamesh peers`: direction)",
+            )
+        )
+    return found
+
+
+def _certified(status: NodeStatus, genesis: Genesis, at_ms: int) -> list[Finding]:
+    name = "running"
+    slots = max(0, at_ms - status.started_ms) // genesis.parameters.slot_ms
+    if status.role != "validator" or status.round < BEHIND_ROUNDS or slots < BEHIND_ROUNDS:
+        return []  # it has not been there for long enough to tell
+    last = status.last_certified_round
+    behind = status.round - (-1 if last is None else last)
+    if behind < BEHIND_ROUNDS:
+        return []
+    seen = (
+        "no round was ever certified" if last is None else f"the last certified round is {last}, {behind} ago"
+    )
+    why = "rounds are void, or this node does not hear of them"
+    remedy = "`deltamesh rounds` tells what became of each; see `peers` and `clock` here"
+    return [warning(name, f"{seen}; the round now is {status.round}", why, remedy)]

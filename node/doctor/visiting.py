@@ -1,0 +1,157 @@
+"""Dialling the peers a node would dial, as a stranger with a key of the moment; asking each for its time."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from config.errors import ConfigError
+from node.clock import now_ms
+from node.clock_telling import ANSWER_BYTES, METHOD, clock_told
+from node.keys import load_key, peer_id
+from node.membership import address_of_member
+from node.network.errors import DialError, RequestError
+from node.network.host import Host, open_host
+from node.network.limits import NetworkLimits
+
+if TYPE_CHECKING:
+    from node.doctor.subject import Subject
+
+VISITS_MAX: Final = 24
+"""Peers dialled; of a large network the bootstrap peers and the first validators."""
+ALL_WITHIN_S: Final = 8.0
+DIAL_S: Final = 5.0
+ASK_S: Final = 2.0
+PROBE_S: Final = 2.0
+_PEER: Final = "/p2p/"
+
+
+class Outcome(Enum):
+    """What came of dialling one peer."""
+
+    ANSWERS = "answers"
+    """It proved its key."""
+    NO_NAME = "no name"
+    """Its host name has no address."""
+    REFUSED = "refused"
+    """The machine is there, and nothing listens on the port."""
+    SILENT = "silent"
+    """No answer at all: off, or behind a firewall."""
+    UNREACHABLE = "unreachable"
+    """There is no way there from this machine."""
+    WRONG_KEY = "wrong key"
+    """Somebody else answers there."""
+    NO_HANDSHAKE = "no handshake"
+    """Something listens there, and does not speak the protocol, or turned the stranger away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One peer: where it was dialled, what came of it, and how far its clock is ahead of ours."""
+
+    address: str
+    outcome: Outcome
+    reason: str = ""
+    ahead_ms: float | None = None
+    """None where it was not told."""
+    uncertain_ms: float = 0.0
+    """Half the time the question and its answer took."""
+
+
+def visit_all(subject: Subject) -> tuple[Visit, ...]:
+    """Dial every peer at once, for so long at most; in the order of `addresses_to_visit`."""
+    addresses = addresses_to_visit(subject)
+    return trio.run(visit, addresses) if addresses else ()
+
+
+def addresses_to_visit(subject: Subject) -> tuple[str, ...]:
+    """Bootstrap peers, then the validators of genesis; neither twice, and not this node itself."""
+    try:
+        me = load_key(subject.directory.key).peer_id
+    except ConfigError:
+        me = ""
+    found = list(subject.settings.bootstrap)
+    genesis = subject.genesis()
+    for key, member in () if genesis is None else genesis.validators.items():
+        for address in member.addresses[:1]:
+            try:
+                found.append(address_of_member(address, key))
+            except ConfigError:
+                found.append(f"{address.partition(_PEER)[0]}{_PEER}{peer_id(key)}")
+    others = dict.fromkeys(address for address in found if not me or not address.endswith(me))
+    return tuple(others)[:VISITS_MAX]
+
+
+async def visit(addresses: tuple[str, ...]) -> tuple[Visit, ...]:
+    """Dial these at once, and ask who answers for the time; in the same order."""
+    visits = {
+        address: Visit(address, Outcome.SILENT, f"no answer within {ALL_WITHIN_S:g} s")
+        for address in addresses
+    }
+    # Not with the node's own key: its peers would take us for it, and drop the one or the other.
+    async with open_host(secrets.token_bytes(32), [], limits=NetworkLimits(dial_s=DIAL_S)) as host:
+
+        async def one(address: str) -> None:
+            visits[address] = await _visit_one(host, address)
+
+        with trio.move_on_after(ALL_WITHIN_S):
+            async with trio.open_nursery() as nursery:
+                for address in addresses:
+                    nursery.start_soon(one, address)
+    return tuple(visits.values())
+
+
+async def _visit_one(host: Host, address: str) -> Visit:
+    try:
+        key = await host.dial(address)
+    except DialError as fault:
+        reason = str(fault)
+        if "has another key" in reason:
+            return Visit(address, Outcome.WRONG_KEY, reason)
+        return await why(address, reason)
+    asked_ms, asked_s = now_ms(), trio.current_time()
+    try:
+        answer = await host.request(key, METHOD, b"", timeout_s=ASK_S, response_bytes_max=ANSWER_BYTES)
+    except RequestError as fault:
+        return Visit(address, Outcome.ANSWERS, str(fault))
+    half_ms = (trio.current_time() - asked_s) * 500
+    told_ms = clock_told(answer)
+    ahead_ms = None if told_ms is None else told_ms - (asked_ms + half_ms)
+    return Visit(address, Outcome.ANSWERS, "", ahead_ms, half_ms)
+
+
+async def why(address: str, reason: str) -> Visit:
+    """A dial that failed, for that reason: where it failed, at the name, route, port or handshake."""
+    _, _, name, _, port = address.split("/")[:5]
+    with trio.move_on_after(PROBE_S):
+        try:
+            stream = await trio.open_tcp_stream(name, int(port), happy_eyeballs_delay=0.1)
+        except socket.gaierror as fault:
+            return Visit(address, Outcome.NO_NAME, fault.strerror or str(fault))
+        except OSError as fault:
+            return Visit(address, _outcome_of(fault), reason)
+        await stream.aclose()
+        return Visit(address, Outcome.NO_HANDSHAKE, reason)
+    return Visit(address, Outcome.SILENT, reason)
+
+
+def _outcome_of(fault: BaseException) -> Outcome:
+    """trio tells of one OSError after another, in a group behind its own."""
+    causes: list[BaseException] = [fault]
+    while causes:
+        cause = causes.pop()
+        match cause:
+            case OSError(errno=errno.ECONNREFUSED):
+                return Outcome.REFUSED
+            case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
+                return Outcome.UNREACHABLE
+            case BaseExceptionGroup():
+                causes += cause.exceptions
+        causes += [behind for behind in (cause.__cause__,) if behind is not None]
+    return Outcome.SILENT
