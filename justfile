@@ -24,6 +24,6 @@ test-slow:
 sim-long first="0" seeds="20000":
     python -m node.cli sim --first {{first}} --seeds {{seeds}} --processes 2
 
-# The references of the commands and the HTTP API, after a change of either.
+# The references of commands, settings, HTTP API and metrics, after a change of any of them.
 docs:
-    PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py
+    PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_configuration_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py

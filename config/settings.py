@@ -100,10 +100,13 @@ class Settings(BaseModel):
     learn: bool = False
     """Whether a trained model learns from the consensus between rounds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where a validator scores and an encoder runs a torch module. auto: on a GPU where torch sees one."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important of what is logged."""
     log_format: Literal["console", "json"] = "console"
+    """Of the log on standard error; the files in the data directory are JSON."""
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
     retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)
@@ -126,6 +129,7 @@ class Settings(BaseModel):
     token: str | None = Field(default=None, max_length=500, repr=False)
     """For that API, where it wants one."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
+    """Peers connected at once."""
     standing_validators: int = Field(default=6, ge=1, le=4096)
     """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""
     relay_peers: int = Field(default=4, ge=0, le=64)
