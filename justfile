@@ -4,7 +4,7 @@
 # Format, lint, types, import contracts, the default tests.
 check: static test
 
-# Format, lint, types and import contracts.
+# Format, lint, types, import contracts, and the pages as a web site.
 static:
     .ci/checks
 
@@ -27,3 +27,7 @@ sim-long first="0" seeds="20000":
 # The references of commands, settings, HTTP API and metrics, after a change of any of them.
 docs:
     PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_configuration_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py
+
+# The pages as a web site, in build/site.
+site:
+    python docs/build_site.py
