@@ -4,7 +4,7 @@
 # Format, lint, types, import contracts, the default tests.
 check: static test
 
-# Format, lint, types and import contracts.
+# Format, lint, types, import contracts, and the pages as a web site.
 static:
     .ci/checks
 
@@ -24,6 +24,10 @@ test-slow:
 sim-long first="0" seeds="20000":
     python -m node.cli sim --first {{first}} --seeds {{seeds}} --processes 2
 
-# The references of the commands and the HTTP API, after a change of either.
+# The references of commands, settings, HTTP API and metrics, after a change of any of them.
 docs:
-    PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py
+    PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_configuration_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py
+
+# The pages as a web site, in build/site.
+site:
+    python docs/build_site.py

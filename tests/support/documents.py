@@ -16,7 +16,8 @@ from node.cli import app
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`(deltamesh [^`\n]+)`")
-_COMMAND = re.compile(r"(?:^|[\s/])(deltamesh\s.*)")
+# `sudo -u deltamesh` names a user, not the command.
+_COMMAND = re.compile(r"(?:^|[\s/])(?<!-u )(deltamesh\s.*)")
 
 
 def pages() -> list[Path]:

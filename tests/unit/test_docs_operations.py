@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 import pytest
 
 from config.datadir import DataDir
-from config.settings import Settings
 from node.cli.errors import EXIT_CODE_LINES
 from node.logs import FILE_BYTES_MAX, FILES_KEPT
 from node.network.limits import NetworkLimits
@@ -34,17 +33,6 @@ def test_command_reference__is_what_its_script_writes() -> None:
 def test_exit_codes__are_those_of_the_command_line() -> None:
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", section("Exit codes"), re.MULTILINE)
     assert dict(rows) == {str(code.value): line for code, line in EXIT_CODE_LINES.items()}
-
-
-def test_settings__are_those_of_the_node_with_their_defaults() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section("Settings"), re.MULTILINE))
-    assert list(rows) == list(Settings.model_fields)
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.default, str):
-            assert rows[name] == f"`{field.default}`"
-        elif isinstance(field.default, int):
-            gib = f"{field.default >> 30} GiB"
-            assert rows[name] in (str(field.default), gib), name
 
 
 def test_files__of_the_data_directory_are_all_named() -> None:
