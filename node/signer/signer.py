@@ -27,8 +27,8 @@ from node.signer.errors import SignerClockBehind, SignerError, SignerLocked, Sig
 from node.signer.files import lock_exclusively
 from node.signer.ledger import VoteLedger
 from node.signer.slot import VoteSlot
-from node.signer.watermark import Mark, WatermarkFile
-from protocol.hashing import DIGEST_BYTES, digest
+from node.signer.watermark import Mark, WatermarkFile, signer_owner, watermark_path
+from protocol.hashing import DIGEST_BYTES
 from protocol.signatures import public_key, sign
 
 
@@ -110,7 +110,7 @@ class Signer:
         was seen certified. Raises `SignerLocked`; `SignerRolledBack` and `SignerClockBehind`, which say from
         which `first_round_min` on it opens; `SignerCorrupted`; `SignerError`.
         """
-        owner = digest("signer owner", public_key(seed), network_id)
+        owner = signer_owner(public_key(seed), network_id)
         first_round = max(first_round, 0)
         try:
             lock_descriptor = lock_exclusively(path.with_name(path.name + ".lock"))
@@ -119,7 +119,7 @@ class Signer:
         ledger = None
         try:
             ledger = VoteLedger(path, owner)
-            watermark = WatermarkFile(path.with_name(path.name + ".watermark"), owner)
+            watermark = WatermarkFile(watermark_path(path), owner)
             history = _admit(ledger, watermark.read(), first_round, path)
             signer = cls(path, seed, ledger, watermark, lock_descriptor, first_round, history, at_boundary)
             signer._close_rounds()
