@@ -20,6 +20,8 @@ class Preset:
 
     name: str
     listen: tuple[str, ...]
+    doppelganger_rounds: int
+    """Rounds its nodes watch for another one with their key when they start."""
     parameters: NetworkParameters
 
 
@@ -74,8 +76,8 @@ _TESTNET: Final = NetworkParameters(
 
 PRESETS: Final = MappingProxyType(
     {
-        "localnet": Preset("localnet", ("/ip4/127.0.0.1/tcp/0",), _LOCALNET),
-        "testnet": Preset("testnet", ("/ip4/0.0.0.0/tcp/7700",), _TESTNET),
+        "localnet": Preset("localnet", ("/ip4/127.0.0.1/tcp/0",), 0, _LOCALNET),
+        "testnet": Preset("testnet", ("/ip4/0.0.0.0/tcp/7700",), 2, _TESTNET),
     }
 )
 
@@ -112,4 +114,13 @@ def changed_parameters(parameters: NetworkParameters, changes: Sequence[str]) ->
 
 def listen_default(network: str) -> tuple[str, ...]:
     """Where a node of that network listens unless told; a network of one's own listens as testnet does."""
-    return PRESETS[network if network in PRESETS else "testnet"].listen
+    return _nearest(network).listen
+
+
+def doppelganger_rounds_default(network: str) -> int:
+    """Rounds a node of that network watches for another with its key unless told; none on one machine."""
+    return _nearest(network).doppelganger_rounds
+
+
+def _nearest(network: str) -> Preset:
+    return PRESETS[network if network in PRESETS else "testnet"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from config.addresses import checked_address, checked_api_address, checked_dial_address
 from config.errors import ConfigError
 from config.layers import Layer, environment_layer, file_layer, flag_layer
-from config.presets import listen_default
+from config.presets import doppelganger_rounds_default, listen_default
 from protocol.epochs.horizon import EVIDENCE_EPOCHS
 
 NETWORK_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
@@ -125,6 +125,8 @@ class Settings(BaseModel):
     """Whose HTTP API reading commands ask, instead of this data directory."""
     token: str | None = Field(default=None, max_length=500, repr=False)
     """For that API, where it wants one."""
+    doppelganger_rounds: int = Field(ge=0, le=64)
+    """Rounds a starting node watches for another one with its key before it signs anything."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
     standing_validators: int = Field(default=6, ge=1, le=4096)
     """Validators an encoder keeps connected; those of its shards are dialled when their slot begins."""
@@ -171,7 +173,9 @@ def _build(layers: list[Layer], defaults: dict[str, Any]) -> Settings:
         values |= layer.values
         origins |= layer.origins
     network = values.get("network", "localnet")
-    values.setdefault("listen", listen_default(network if isinstance(network, str) else ""))
+    name = network if isinstance(network, str) else ""
+    values.setdefault("listen", listen_default(name))
+    values.setdefault("doppelganger_rounds", doppelganger_rounds_default(name))
     try:
         settings = Settings(**values)
     except ValidationError as error:

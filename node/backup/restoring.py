@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from config.datadir import DataDir
 from config.errors import os_error_sentence
 from config.genesis import genesis_from_text, load_genesis
 from node.backup.contents import NO_NETWORK, Contents, SignedUpTo
 from node.backup.errors import BackupError, RestoreRefused
+from node.backup.restored import restored_path
 from node.backup.sealed import FILE_BYTES_MAX, Header, Sealed, open_sealed
 from node.keys import NodeKey, write_key
 from node.membership import chain_path, pool_path
@@ -28,13 +28,6 @@ from protocol.genesis import Genesis
 from protocol.gossip_rules import CLOCK_SKEW_MS
 from protocol.hashing import digest
 from protocol.schedule import round_at
-
-RESTORED_FILE_NAME: Final = "restored"
-
-
-def restored_path(directory: DataDir) -> Path:
-    """There from a restore until a watch for another node with the same key is over."""
-    return directory.root / RESTORED_FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
