@@ -57,8 +57,8 @@ class Statements:
         self._counters = counters
         self._hearing = Hearing(epochs)
         self.last_votes = LastVotes()
-        self.on_own: Callable[[Statement[Body]], None] = lambda _: None
-        """Called with what this node's key has signed, and with evidence against it, when others bring it."""
+        self.on_signed: Callable[[Statement[Body]], None] = lambda _: None
+        """Called with what others bring and is signed by its signer, whether it counts or not."""
         self.on_accepted: Callable[[Statement[Body]], None] = lambda _: None
         """Called with every statement that is new and valid."""
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
@@ -73,18 +73,13 @@ class Statements:
         judgement = heard.judgement
         self._counters.add(f"statements.{judgement.verdict.value}")
         if judgement.statement is not None:
-            self._note(judgement.statement)
+            self.last_votes.note(judgement.statement)
+            self.on_signed(judgement.statement)
         if judgement.verdict is Verdict.ACCEPT and judgement.statement is not None:
             self.on_accepted(judgement.statement)
         if heard.evidence is not None:
             self.on_evidence(heard.evidence)
         return judgement
-
-    def _note(self, statement: Statement[Body]) -> None:
-        """Of a statement whose signature was checked, whether it counts or not."""
-        self.last_votes.note(statement)
-        if statement.signer == self._signer.public_key or isinstance(statement.body, Evidence):
-            self.on_own(statement)
 
     async def sign(self, body: B) -> Statement[B]:
         """Sign a body under the one-vote rule. Raises SignerError when the signer refuses."""

@@ -74,7 +74,7 @@ class Doppelganger:
         if self._watching:
             signer.postpone(self._until)
             log.info("doppelganger.watching", until_round=self._until)
-        statements.on_own = self.hear
+        statements.on_signed = self.hear
         host.handle(METHOD, self._answer, request_bytes_max=0, response_bytes_max=VOTE_BYTES_MAX)
 
     def phase(self, otherwise: str) -> str:
@@ -82,7 +82,7 @@ class Doppelganger:
         return WATCHING if self._watching else otherwise
 
     def hear(self, statement: Statement[Body]) -> None:
-        """A statement of one's own key, its signature checked, or evidence against it, from elsewhere."""
+        """A signed statement that others brought: votes of one's own key matter, alone or in evidence."""
         if isinstance(statement.body, Evidence):
             for vote in self._accused_of(statement.body):
                 self._hear_vote(vote)
