@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from node.cli import keys_backup
+from node.cli import keys_backup, keys_rotate
 from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, settings_of
 from node.cli.output import note, print_facts, print_json
 
@@ -38,6 +38,7 @@ def show(home: HomeOption = None, network: NetworkOption = None, json_: JsonOpti
 
 app.command("backup")(keys_backup.backup)
 app.command("restore")(keys_backup.restore)
+app.command("rotate")(keys_rotate.rotate)
 
 
 def _print_key(public_key: bytes, peer_id: str, path: str, json_: bool) -> None:

@@ -175,7 +175,7 @@ class EncoderNode:
             model,
             lambda: self._last_certified,
             None,
-            self._doppelganger.phase,
+            lambda _: self._doppelganger.phase(self._registering.phase),
         )
 
     def _witness(self, statement: Statement[Body]) -> None:
