@@ -102,6 +102,11 @@ class DataDir:
         return self.root / "key"
 
     @property
+    def card(self) -> Path:
+        """The member card, which holds nothing secret."""
+        return self.root / "card.json"
+
+    @property
     def store(self) -> Path:
         """Rounds, reports, certificates, scores and embeddings."""
         return self.root / "store.sqlite"

@@ -12,11 +12,13 @@ from types import MappingProxyType
 from typing import Final
 
 from config.config_file import Value, toml
-from config.settings import KEYS_OUTSIDE_FILE, SECRET_KEYS, Settings
+from config.presets import preset
+from config.settings import KEYS_OF_PRESETS, KEYS_OUTSIDE_FILE, SECRET_KEYS, Settings
 
 UNITS: Final = MappingProxyType(
     {
         "threads": "threads",
+        "doppelganger_rounds": "rounds",
         "retention_rounds": "rounds",
         "retention_epochs": "epochs",
         "score_bytes_max": "bytes",
@@ -77,7 +79,7 @@ def meanings() -> MappingProxyType[str, str]:
 
 def example_file() -> str:
     """A settings file with every setting that it can hold, each commented out, at its default."""
-    defaults = Settings(home=Path("~"), listen=("/ip4/0.0.0.0/tcp/7700",))
+    defaults = Settings(home=Path("~"), **{key: getattr(preset("testnet"), key) for key in KEYS_OF_PRESETS})
     parts = [_EXAMPLE_HEAD]
     for one in described(defaults):
         if one.key in KEYS_OUTSIDE_FILE:

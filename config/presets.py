@@ -20,6 +20,8 @@ class Preset:
 
     name: str
     listen: tuple[str, ...]
+    doppelganger_rounds: int
+    """Rounds its nodes watch for another one with their key when they start."""
     parameters: NetworkParameters
 
 
@@ -74,8 +76,8 @@ _TESTNET: Final = NetworkParameters(
 
 PRESETS: Final = MappingProxyType(
     {
-        "localnet": Preset("localnet", ("/ip4/127.0.0.1/tcp/0",), _LOCALNET),
-        "testnet": Preset("testnet", ("/ip4/0.0.0.0/tcp/7700",), _TESTNET),
+        "localnet": Preset("localnet", ("/ip4/127.0.0.1/tcp/0",), 0, _LOCALNET),
+        "testnet": Preset("testnet", ("/ip4/0.0.0.0/tcp/7700",), 2, _TESTNET),
     }
 )
 
@@ -110,11 +112,6 @@ def changed_parameters(parameters: NetworkParameters, changes: Sequence[str]) ->
         raise ConfigError(f"parameters of the network: {place}") from None
 
 
-def listen_default(network: str) -> tuple[str, ...]:
-    """Where a node of that network listens unless told; a network of one's own listens as testnet does."""
-    return PRESETS[listen_preset(network)].listen
-
-
-def listen_preset(network: str) -> str:
-    """The name of the preset that says so."""
-    return network if network in PRESETS else "testnet"
+def preset_for(network: str) -> Preset:
+    """The preset whose defaults a network's nodes take: its own, or testnet's."""
+    return PRESETS[network if network in PRESETS else "testnet"]

@@ -16,13 +16,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from config.addresses import checked_address, checked_api_address, checked_dial_address
 from config.errors import ConfigError
 from config.layers import Layer, environment_layer, file_layer, flag_layer
-from config.presets import listen_default, listen_preset
+from config.presets import preset_for
 from protocol.epochs.horizon import EVIDENCE_EPOCHS
 
 NETWORK_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 CONFIG_FILE_NAME = "config.toml"
 # They decide where the file lies, so they come from a flag or the environment.
 KEYS_OUTSIDE_FILE = frozenset({"home", "network"})
+KEYS_OF_PRESETS = ("listen", "doppelganger_rounds")
+"""Settings whose defaults the network's preset names."""
 SECRET_KEYS = frozenset({"token"})
 """Settings whose values are never printed."""
 DEFAULT = "default"
@@ -133,6 +135,8 @@ class Settings(BaseModel):
     """Whose HTTP API reading commands ask, instead of this data directory."""
     token: str | None = Field(default=None, max_length=500, repr=False)
     """For that API, where it wants one."""
+    doppelganger_rounds: int = Field(ge=0, le=64)
+    """Rounds a starting node watches for another one with its key before it signs anything."""
     connections_max: int = Field(default=1024, ge=8, le=100_000)
     """Peers connected at once."""
     standing_validators: int = Field(default=6, ge=1, le=4096)
@@ -252,10 +256,11 @@ def _merged(layers: list[Layer], env: Mapping[str, str]) -> tuple[dict[str, Any]
     for layer in reversed(layers):
         values |= layer.values
         origins |= layer.origins
-    if "listen" not in values:
-        network = values.get("network", "localnet")
-        name = network if isinstance(network, str) else ""
-        values["listen"], origins["listen"] = listen_default(name), f"{PRESET} {listen_preset(name)}"
+    network = values.get("network", "localnet")
+    preset = preset_for(network if isinstance(network, str) else "")
+    for key in KEYS_OF_PRESETS:
+        if key not in values:
+            values[key], origins[key] = getattr(preset, key), f"{PRESET} {preset.name}"
     return values, origins
 
 

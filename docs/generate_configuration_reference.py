@@ -14,8 +14,8 @@ from generate_cli_reference import commands
 from pydantic.fields import FieldInfo
 
 from config.layers import ENVIRONMENT_PREFIX
-from config.presets import listen_default
-from config.settings import CONFIG_FILE_NAME, KEYS_OUTSIDE_FILE, Settings
+from config.presets import PRESETS
+from config.settings import CONFIG_FILE_NAME, KEYS_OF_PRESETS, KEYS_OUTSIDE_FILE, Settings
 from node.cli import app
 
 TARGET = Path(__file__).parent / "reference" / "configuration.md"
@@ -151,15 +151,20 @@ def _number(value: Any) -> str:
 def _default(key: str, field: FieldInfo) -> str:
     if key in _DEFAULTS:
         return _DEFAULTS[key]
-    if key == "listen":
-        of_localnet, of_others = listen_default("localnet"), listen_default("")
-        return f"`{of_localnet[0]}` in `localnet`, else `{of_others[0]}`"
+    if key in KEYS_OF_PRESETS:
+        of_localnet, of_others = (_preset_value(name, key) for name in ("localnet", "testnet"))
+        return f"`{of_localnet}` in `localnet`, else `{of_others}`"
     value = field.default
     if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`" if not isinstance(value, int) else _number(value)
+
+
+def _preset_value(name: str, key: str) -> object:
+    value = getattr(PRESETS[name], key)
+    return value[0] if isinstance(value, tuple) else value
 
 
 def _cell(text: str) -> str:

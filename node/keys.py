@@ -67,8 +67,13 @@ def peer_id(public_key: bytes) -> str:
 def create_key(path: Path) -> NodeKey:
     """A new key, written to `path` with mode 0600. Raises PrivateFileError; never overwrites a file."""
     key = NodeKey(secrets.token_bytes(SEED_BYTES))
-    write_once(path, key.seed.hex().encode() + b"\n", _WHAT)
+    write_key(path, key)
     return key
+
+
+def write_key(path: Path, key: NodeKey) -> None:
+    """Write a key to `path` with mode 0600. Raises PrivateFileError; never overwrites a file."""
+    write_once(path, key.seed.hex().encode() + b"\n", _WHAT)
 
 
 def load_key(path: Path) -> NodeKey:

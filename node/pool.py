@@ -103,6 +103,11 @@ class Pool:
         """Number of items."""
         return len(self._items)
 
+    @property
+    def items(self) -> tuple[bytes, ...]:
+        """The items in their order."""
+        return self._items
+
     def item(self, index: int) -> PoolItem:
         """Item `index` with its proof. Raises MerkleError outside the pool."""
         proof = self._tree.proof(index)

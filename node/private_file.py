@@ -30,6 +30,13 @@ def write_once(path: Path, data: bytes, what: str) -> None:
         raise PrivateFileError(os_error_sentence(f"write {what}", path, error)) from None
 
 
+def touch_private(path: Path) -> None:
+    """Leave an empty file with mode 0600; one that is there stays. Raises PrivateFileError."""
+    if path.exists():
+        return
+    write_once(path, b"", "a mark")
+
+
 def read_private(path: Path, what: str, *, size_bytes_max: int, when_missing: str) -> bytes:
     """The bytes of a file only this user may read. Raises PrivateFileError. `when_missing`: next step."""
     try:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import trio
 
 from node.clock import now_ms
+from node.last_votes import LastVotes
 from node.network.counters import Counters
 from node.signer import Signer, VoteSlot
 from protocol.epochs.known import Epochs
@@ -55,6 +56,9 @@ class Statements:
         self._signer = signer
         self._counters = counters
         self._hearing = Hearing(epochs)
+        self.last_votes = LastVotes()
+        self.on_signed: Callable[[Statement[Body]], None] = lambda _: None
+        """Called with what others bring and is signed by its signer, whether it counts or not."""
         self.on_accepted: Callable[[Statement[Body]], None] = lambda _: None
         """Called with every statement that is new and valid."""
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
@@ -68,6 +72,9 @@ class Statements:
         heard = self._hearing.hear(data, now_ms(), topic)
         judgement = heard.judgement
         self._counters.add(f"statements.{judgement.verdict.value}")
+        if judgement.statement is not None:
+            self.last_votes.note(judgement.statement)
+            self.on_signed(judgement.statement)
         if judgement.verdict is Verdict.ACCEPT and judgement.statement is not None:
             self.on_accepted(judgement.statement)
         if heard.evidence is not None:

@@ -69,6 +69,8 @@ _CODES: Final = {
     ("node.signer.errors", "SignerLocked"): ExitCode.NODE_STATE,
     ("node.signer.errors", "OpensLaterError"): ExitCode.NODE_STATE,
     ("node.signer.errors", "SignerError"): ExitCode.STORAGE,
+    ("node.roles.doppelganger", "DoppelgangerFound"): ExitCode.NODE_STATE,
+    ("node.backup.errors", "RestoreRefused"): ExitCode.NODE_STATE,
     ("node.store.errors", "StoreError"): ExitCode.STORAGE,
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,

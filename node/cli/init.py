@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from protocol.genesis import Genesis
     from protocol.modalities import Modality
 
-CARD_FILE_NAME = "card.json"
 STAKE_DEFAULT = 100
 CHAIN_LENGTH_DEFAULT = 65_536
 """Shard-rounds a validator's hash chain covers unless told: 45 days of slots of a minute."""
@@ -100,7 +99,7 @@ def init(
         print_json(document)
     elif "card" in document:
         # The card alone goes to standard output, so that it can be piped to a file or a colleague.
-        say((directory.root / CARD_FILE_NAME).read_text(encoding="utf-8").rstrip("\n"))
+        say(directory.card.read_text(encoding="utf-8").rstrip("\n"))
 
 
 def _prepare(
@@ -116,7 +115,7 @@ def _prepare(
     from node.member_card import MemberCard, card_to_text, load_card
     from node.membership import ensure_key, pool_path, prepare_encoder, prepare_validator
 
-    path = directory.root / CARD_FILE_NAME
+    path = directory.card
     before = load_card(path) if path.exists() else None
     if role is None and before is None:
         raise CommandError(
@@ -217,12 +216,12 @@ def _say_what_next(directory: DataDir, card: MemberCard) -> None:
             )
     place = f"--home {directory.root.parent} --network {directory.root.name}"
     if card.signature:
-        note(f"Hand the card below ({directory.root / CARD_FILE_NAME}) to a validator, who gives it stake:")
+        note(f"Hand the card below ({directory.card}) to a validator, who gives it stake:")
         note("  deltamesh stake transfer --to FILE --amount N")
         note("and start this node, which takes part as soon as it has some:")
         note(f"  deltamesh run {card.role} {place}")
         return
-    note(f"Hand the card below ({directory.root / CARD_FILE_NAME}) to whoever assembles the genesis:")
+    note(f"Hand the card below ({directory.card}) to whoever assembles the genesis:")
     note("  deltamesh genesis create --card FILE... --to genesis.json")
     note("and with the genesis file they send back:")
     note(f"  deltamesh init --genesis genesis.json {place}")

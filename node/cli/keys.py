@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from node.cli import keys_backup, keys_rotate
 from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, settings_of
 from node.cli.output import note, print_facts, print_json
 
@@ -33,6 +34,11 @@ def show(home: HomeOption = None, network: NetworkOption = None, json_: JsonOpti
     directory = existing_directory(settings_of(home, network))
     key = load_key(directory.key)
     _print_key(key.public_key, key.peer_id, str(directory.key), json_)
+
+
+app.command("backup")(keys_backup.backup)
+app.command("restore")(keys_backup.restore)
+app.command("rotate")(keys_rotate.rotate)
 
 
 def _print_key(public_key: bytes, peer_id: str, path: str, json_: bool) -> None:

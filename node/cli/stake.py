@@ -77,9 +77,9 @@ def transfer(
             "stake.moved, or take it back with --undo",
             ExitCode.NODE_STATE,
         )
-    newest = _newest_epoch(directory, genesis)
+    newest = newest_epoch(directory, genesis)
     key, cards = _recipient(to, genesis, newest)
-    reason = _refusal(newest, load_key(directory.key).public_key, key, amount, cards)
+    reason = refusal(newest, load_key(directory.key).public_key, key, amount, cards)
     if reason is not None:
         raise CommandError(f"the network would not take it up: {reason}", ExitCode.BAD_INPUT)
     write_wish(directory, StakeWish(genesis.network_id, key, amount, cards, ()))
@@ -87,7 +87,8 @@ def transfer(
     note("Keep the validator running until its log says stake.moved: the stake is on its way then.")
 
 
-def _newest_epoch(directory: DataDir, genesis: Genesis) -> Epoch:
+def newest_epoch(directory: DataDir, genesis: Genesis) -> Epoch:
+    """The newest epoch a validator's store knows, genesis' where it has none. Raises StoreError."""
     from node.epochs.history import ReadEpochs
     from protocol.epochs.view import Epoch
 
@@ -118,8 +119,8 @@ def _recipient(to: str, genesis: Genesis, newest: Epoch) -> tuple[bytes, tuple[S
     return card.member.public_key, (signed_card(card, genesis),)
 
 
-def _refusal(newest: Epoch, me: bytes, to: bytes, amount: int, cards: tuple[SignedCard, ...]) -> str | None:
-    """As the rules say it, but for a second transfer in one epoch, which waits by itself."""
+def refusal(newest: Epoch, me: bytes, to: bytes, amount: int, cards: tuple[SignedCard, ...]) -> str | None:
+    """Why no record takes a transfer up; not for a second one in one epoch, which waits by itself."""
     from protocol.epochs.stakes import transfer_fault, transfer_refusal
     from protocol.messages import StakeTransfer
     from protocol.schedule import first_place

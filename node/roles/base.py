@@ -123,6 +123,7 @@ async def report_status(
     model: str | None,
     last_certified: Callable[[], int | None],
     api: ApiState | None = None,
+    phase_of: Callable[[str], str] = str,
 ) -> None:
     """Rewrite the status file every second, and tell the API."""
     path = node.directory.root / STATUS_FILE_NAME
@@ -158,7 +159,7 @@ async def report_status(
             peers=peers,
             round=round_at(node.genesis, clock_ms),
             last_certified_round=newest,
-            phase="running" if role == "encoder" else standing_of(epochs.newest, node.me).value,
+            phase=phase_of("running" if role == "encoder" else standing_of(epochs.newest, node.me).value),
             model=model,
             counters=dict(host.counters),
             api=None if api is None else api.address,

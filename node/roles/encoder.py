@@ -25,6 +25,7 @@ from node.pairs import Pairs
 from node.relays import Relays
 from node.roles.answering import WAVES_WAITING_MAX, Answering
 from node.roles.base import Node, join_gossip, report_status
+from node.roles.doppelganger import Doppelganger
 from node.roles.gathering import Gathering, open_pairs
 from node.roles.learning import Learning, LearnStep
 from node.roles.published import offer_best_reveal
@@ -121,6 +122,7 @@ class EncoderNode:
         metrics.queues.watch("waves", self._answering.waiting, WAVES_WAITING_MAX)
         self._exchange = StreamExchange(host, BlobCache(None), admit=partial(is_member_of_late, epochs))
         self._statements = Statements(epochs, signer, host.counters)
+        self._doppelganger = Doppelganger(node, epochs, host, signer, self._statements)
         role = Role(
             keep=self._keep,
             publish=self._publish,
@@ -148,6 +150,7 @@ class EncoderNode:
         """Join the network and start the node's tasks."""
         start = self._nursery.start_soon
         start(self._driver.run)
+        start(self._doppelganger.run)
         start(self._follower.run)
         start(self._registering.run)
         for task in (self._gathering, self._refitting, self._learning):
@@ -163,7 +166,17 @@ class EncoderNode:
         start(Relays(self._host, is_encoder, settings.relay_peers, lambda: links.standing).run)
         model = settings.model
         start(mend_signer, node, self._signer, lambda: self._last_certified)
-        start(report_status, node, self._epochs, self._host, "encoder", model, lambda: self._last_certified)
+        start(
+            report_status,
+            node,
+            self._epochs,
+            self._host,
+            "encoder",
+            model,
+            lambda: self._last_certified,
+            None,
+            lambda _: self._doppelganger.phase(self._registering.phase),
+        )
 
     def _witness(self, statement: Statement[Body]) -> None:
         body = statement.body

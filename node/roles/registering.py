@@ -19,6 +19,8 @@ from protocol.schedule import ShardRound, round_at, shard_round
 from protocol.verdict import Verdict
 
 LEAVING_FILE_NAME = "leaving"
+RUNNING, REGISTERING, LEAVING, LEFT = "running", "registering", "leaving", "left"
+"""Phases of an encoder's status: a member, not yet one, one that was told to leave, and has left."""
 LOOK_EVERY_S = 2.0
 TRIES_AT_A_TIME = 1 << 14
 """Nonces tried before the epoch is looked at again."""
@@ -64,6 +66,16 @@ class Registering:
             state.public_key == self._node.me and not state.stake
             for state in self._epochs.newest.table.encoders
         )
+
+    @property
+    def phase(self) -> str:
+        """What the status says of this encoder's membership."""
+        if self.is_convicted:
+            return "convicted"
+        leaving = is_leaving(self._node.directory)
+        if self.is_member:
+            return LEAVING if leaving else RUNNING
+        return LEFT if leaving else REGISTERING
 
     async def run(self) -> None:
         """Register whenever this node is no member and was not told to leave; never returns."""

@@ -32,6 +32,7 @@ from node.pool import Pool
 from node.relays import Relays
 from node.roles.audience import Audience
 from node.roles.base import Node, join_gossip, report_status
+from node.roles.doppelganger import Doppelganger
 from node.roles.peer_records import PeerRecords
 from node.roles.recorder import Recorder
 from node.roles.signing import mend_signer, open_signer
@@ -151,6 +152,7 @@ class Validator:
         self._desk = EpochDesk(epochs, store, self._learnt)
         exchange = StreamExchange(host, BlobCache(store.blobs), admit=partial(is_member_of_late, epochs))
         self._statements = Statements(epochs, signer, host.counters)
+        self._doppelganger = Doppelganger(node, epochs, host, signer, self._statements)
         role = Role(
             keep=recorder.keep,
             publish=api.metrics.rounds.observed(self._publish),
@@ -179,6 +181,7 @@ class Validator:
         start(self._recorder.run)
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)
+        start(self._doppelganger.run)
         start(self._follower.run)
         start(self._catch_up.run)
         start(self._slots)
@@ -196,6 +199,7 @@ class Validator:
             None,
             self._last_certified,
             self._api,
+            self._doppelganger.phase,
         )
 
     def _witness(self, statement: Statement[Body]) -> None:
@@ -233,8 +237,9 @@ class Validator:
         while True:
             self._next_round = round_
             await sleep_until_ms(slot_start_ms(self._genesis, round_))
-            for shard in range(self._genesis.parameters.shards_per_round):
-                self._open(shard_round(self._genesis, round_, shard))
+            if round_ >= self._signer.first_round:
+                for shard in range(self._genesis.parameters.shards_per_round):
+                    self._open(shard_round(self._genesis, round_, shard))
             self._next_round = round_ + 1
             slot = shard_round(self._genesis, round_, 0)
             if round_ >= self._signer.first_round and is_scheduled(self._genesis, slot):

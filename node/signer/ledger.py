@@ -143,6 +143,17 @@ class VoteLedger:
             recorded()
         self.mark = mark
 
+    def has(self, slot: VoteSlot, digest: bytes) -> bool:
+        """Whether this very vote is here. Raises `SignerError`."""
+        try:
+            row = self._connection.execute(
+                "SELECT 1 FROM votes WHERE (kind, round, shard, wave, epoch, digest) = (?, ?, ?, ?, ?, ?)",
+                (slot.kind, slot.round, slot.shard, slot.wave, slot.epoch, digest),
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        return row is not None
+
     def _insert(self, slot: VoteSlot, digest: bytes) -> Mark:
         held = self._connection.execute(
             "SELECT count(*) FROM votes WHERE round = ?", (slot.round,)

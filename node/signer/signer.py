@@ -27,8 +27,8 @@ from node.signer.errors import SignerClockBehind, SignerError, SignerLocked, Sig
 from node.signer.files import lock_exclusively
 from node.signer.ledger import VoteLedger
 from node.signer.slot import VoteSlot
-from node.signer.watermark import Mark, WatermarkFile
-from protocol.hashing import DIGEST_BYTES, digest
+from node.signer.watermark import Mark, WatermarkFile, signer_owner, watermark_path
+from protocol.hashing import DIGEST_BYTES
 from protocol.signatures import public_key, sign
 
 
@@ -93,6 +93,8 @@ class Signer:
         self._process = os.getpid()
         self._published: Mark | None = None
         self._usable = True
+        self._forbidden = False
+        self._postponed_to = 0
 
     @classmethod
     def open(
@@ -110,7 +112,7 @@ class Signer:
         was seen certified. Raises `SignerLocked`; `SignerRolledBack` and `SignerClockBehind`, which say from
         which `first_round_min` on it opens; `SignerCorrupted`; `SignerError`.
         """
-        owner = digest("signer owner", public_key(seed), network_id)
+        owner = signer_owner(public_key(seed), network_id)
         first_round = max(first_round, 0)
         try:
             lock_descriptor = lock_exclusively(path.with_name(path.name + ".lock"))
@@ -119,7 +121,7 @@ class Signer:
         ledger = None
         try:
             ledger = VoteLedger(path, owner)
-            watermark = WatermarkFile(path.with_name(path.name + ".watermark"), owner)
+            watermark = WatermarkFile(watermark_path(path), owner)
             history = _admit(ledger, watermark.read(), first_round, path)
             signer = cls(path, seed, ledger, watermark, lock_descriptor, first_round, history, at_boundary)
             signer._close_rounds()
@@ -135,7 +137,23 @@ class Signer:
     def has_failed(self) -> bool:
         """Whether a write has failed since it was opened, so that it signs no votes until it is reopened."""
         with self._mutex:
-            return self._lock_descriptor >= 0 and not self._usable
+            return self._lock_descriptor >= 0 and not self._usable and not self._forbidden
+
+    def postpone(self, first_round: int) -> None:
+        """Cast no new vote before this round either; never takes back what was postponed further."""
+        with self._mutex:
+            self._postponed_to = max(first_round, self._postponed_to)
+            self.first_round = max(self.first_round, self._postponed_to)
+
+    def forbid(self) -> None:
+        """Sign no vote any more, until another process opens the signer: somebody else uses the key."""
+        with self._mutex:
+            self._forbidden = True
+
+    def has_signed(self, slot: VoteSlot, digest: bytes) -> bool:
+        """Whether this vote is in the records. Raises SignerError when they cannot be read."""
+        with self._mutex:
+            return self._ledger.has(slot, digest)
 
     def reopen(self, first_round: int) -> None:
         """After a failure: read both records again, as a new process would, and vote from `first_round` on.
@@ -151,7 +169,7 @@ class Signer:
             try:
                 self._ledger = VoteLedger(self._path, self._watermark.owner)
                 self.history = _admit(self._ledger, self._watermark.read(), first_round, self._path)
-                self.first_round = first_round
+                self.first_round = max(first_round, self._postponed_to)
                 self._close_rounds()
             except BaseException as error:
                 self._ledger.close()
@@ -233,6 +251,8 @@ class Signer:
             raise SignerLocked(
                 "this process is a copy (fork) of the one that holds the signer: only that one may sign"
             )
+        if self._forbidden:
+            raise SignerError("another node signs with this key: this one votes no more")
         if not self._usable:
             raise SignerError(
                 f"the signer of {self._path} is closed or has failed to write: "

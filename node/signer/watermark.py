@@ -33,6 +33,16 @@ class Mark:
     closed_round: int
 
 
+def signer_owner(public_key: bytes, network_id: bytes) -> bytes:
+    """Whose records these are [32]: one key in one network."""
+    return digest("signer owner", public_key, network_id)
+
+
+def watermark_path(database: Path) -> Path:
+    """Where the watermark of a signer's database lies."""
+    return database.with_name(database.name + ".watermark")
+
+
 class WatermarkFile:
     """The watermark of one key in one network."""
 

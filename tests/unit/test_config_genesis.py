@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from config.errors import ConfigError
 from config.genesis import GenesisFileError, genesis_from_text, genesis_to_text, load_genesis, save_genesis
-from config.presets import PRESETS, listen_default, preset
+from config.presets import PRESETS, preset, preset_for
 from protocol.genesis import EncoderMember, Genesis, GenesisContent, NetworkParameters, ValidatorMember
 from protocol.signatures import public_key
 
@@ -179,7 +179,7 @@ def test_directory_or_binary_in_place_of_the_file__is_one_sentence(tmp_path: Pat
 def test_preset__makes_a_network_whose_genesis_reads_back(name: str) -> None:
     content = msgspec.structs.replace(network().content, parameters=preset(name).parameters)
     assert genesis_from_text(genesis_to_text(Genesis(content))).parameters == preset(name).parameters
-    assert listen_default(name) == preset(name).listen
+    assert preset_for(name) is preset(name)
 
 
 def test_unknown_preset__is_refused_with_the_nearest_one() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from config.settings import Settings, load_settings
+from config.settings import KEYS_OF_PRESETS, Settings, load_settings
 
 PEER = "12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7"
 
@@ -60,7 +60,8 @@ def test_defaults__are_those_of_localnet_when_nothing_is_set(tmp_path: Path) -> 
     assert settings.directory == tmp_path / "deltamesh" / "localnet"
     assert settings.listen == ("/ip4/127.0.0.1/tcp/0",)
     origins = {key: settings.origin(key) for key in Settings.model_fields}
-    assert origins == dict.fromkeys(Settings.model_fields, "default") | {"listen": "preset localnet"}
+    of_preset = dict.fromkeys(KEYS_OF_PRESETS, "preset localnet")
+    assert origins == dict.fromkeys(Settings.model_fields, "default") | of_preset
     assert not any(settings.is_given(key) for key in Settings.model_fields)
     assert (settings.retention_rounds, settings.threads, settings.device) == (64, 1, "auto")
 
