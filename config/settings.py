@@ -103,7 +103,8 @@ class Settings(BaseModel):
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """Of standard error; auto: for people on a terminal, JSON elsewhere."""
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
     retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from typer.core import TyperGroup
 
 from node.cli import (
     bench,
+    completion,
     embed,
     embeddings,
     encoder,
@@ -18,6 +20,7 @@ from node.cli import (
     init,
     keys,
     leave,
+    logs,
     models,
     plan,
     rounds,
@@ -36,6 +39,7 @@ from node.cli.errors import EXIT_CODE_LINES, explain
 from node.cli.output import note
 
 _EPILOG = "Exit codes: " + ", ".join(f"{code.value} {line}" for code, line in EXIT_CODE_LINES.items()) + "."
+
 
 # Wrong usage (the base of BadParameter), a closed pipe and a wish to leave.
 _FOR_THE_FRAMEWORK = (typer.Exit, typer.Abort, BrokenPipeError, *typer.BadParameter.__bases__)
@@ -85,6 +89,7 @@ app.add_typer(stake.app, name="stake")
 app.command("submit")(submit.submit)
 app.command("embed")(embed.embed)
 app.command("status")(status.status)
+app.command("logs")(logs.logs)
 app.command("peers")(status.peers)
 app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)
@@ -99,9 +104,15 @@ app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
 app.add_typer(models.app, name="models")
 app.add_typer(encoder.app, name="encoder")
+app.command("completion")(completion.completion)
 app.command("version")(version.version)
 
 
 def main() -> None:
     """The entry point `deltamesh`."""
+    if completion.VARIABLE in os.environ:
+        # The framework does so itself only where it also adds options of its own.
+        from typer.completion import completion_init
+
+        completion_init()
     app(prog_name="deltamesh")
