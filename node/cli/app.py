@@ -22,6 +22,7 @@ from node.cli import (
     leave,
     logs,
     models,
+    peers,
     plan,
     rounds,
     run,
@@ -90,7 +91,7 @@ app.command("submit")(submit.submit)
 app.command("embed")(embed.embed)
 app.command("status")(status.status)
 app.command("logs")(logs.logs)
-app.command("peers")(status.peers)
+app.add_typer(peers.app, name="peers")
 app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)
 app.add_typer(epochs.app, name="epochs")
@@ -112,7 +113,7 @@ def main() -> None:
     """The entry point `deltamesh`."""
     if completion.VARIABLE in os.environ:
         # The framework does so itself only where it also adds options of its own.
-        from typer.completion import completion_init
+        from typer._completion_classes import completion_init
 
         completion_init()
     app(prog_name="deltamesh")

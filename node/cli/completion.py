@@ -37,7 +37,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Whose script.", meta
     zsh: `deltamesh completion zsh > "${fpath[1]}/_deltamesh"`,
     fish: `deltamesh completion fish > ~/.config/fish/completions/deltamesh.fish`.
     """
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     say(get_completion_script(prog_name=_PROGRAM, complete_var=VARIABLE, shell=shell.value))
     if sys.stdout.isatty():
