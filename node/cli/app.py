@@ -33,6 +33,7 @@ from node.cli import (
     submit,
     testnet,
     token,
+    top,
     verify,
     version,
 )
@@ -91,6 +92,7 @@ app.command("submit")(submit.submit)
 app.command("embed")(embed.embed)
 app.command("status")(status.status)
 app.command("logs")(logs.logs)
+app.command("top")(top.top)
 app.add_typer(peers.app, name="peers")
 app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
-from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
-from libp2p.rcmgr import Direction
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
@@ -24,6 +22,8 @@ from node.network.guard import guarded
 from node.network.identity import key_pair, parse_address, peer_id, public_key
 from node.network.limits import NetworkLimits, Share, full_share
 from node.network.maintain import Maintainer
+from node.network.peer_info import PeerInfo as PeerInfo
+from node.network.peer_info import peer_infos
 from node.network.pubsub import HardenedPubsub, Validator
 from node.network.reputation import Reputation
 from node.network.requests import Handler, Requests
@@ -35,16 +35,6 @@ from node.network.yamux import muxer
 COST_VIOLATION = 100.0
 CLOSE_S = 3.0
 """Time for goodbyes when the host closes."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerInfo:
-    """One connected peer. `since_ms` is on the clock of `trio.current_time`, in milliseconds."""
-
-    public_key: bytes
-    address: str
-    outbound: bool
-    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +118,7 @@ class Host(INotifee):
 
     def peers(self) -> tuple[PeerInfo, ...]:
         """Every connected peer, by key."""
-        infos = []
-        for peer, connections in self._swarm.connections.items():
-            key = public_key(peer)
-            live = [connection for connection in connections if not connection.is_closed]
-            if key is None or not live:
-                continue
-            addresses = live[0].get_transport_addresses()
-            outbound = isinstance(live[0], SwarmConn) and live[0].direction == Direction.OUTBOUND
-            since_ms = int(self._since_s.get(key, 0.0) * 1000)
-            infos.append(PeerInfo(key, str(addresses[0]) if addresses else "", outbound, since_ms))
-        return tuple(sorted(infos, key=lambda info: info.public_key))
+        return peer_infos(self._swarm, self._since_s)
 
     def is_connected(self, key: bytes) -> bool:
         """Whether at least one connection to this peer is open."""

@@ -139,6 +139,7 @@ async def report_status(
                 outbound=peer.outbound,
                 since_ms=clock_ms - (monotonic_ms - peer.since_ms),
                 penalty=host.penalty(peer.public_key),
+                round_trip_ms=peer.round_trip_ms,
             )
             for peer in host.peers()
         )
