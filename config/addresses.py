@@ -54,6 +54,13 @@ def checked_address(text: str, *, peer_id_required: bool = False) -> str:
     return text
 
 
+def plain_ip(text: str) -> str:
+    """An IP address as there is one way to write it, IPv4 inside IPv6 as IPv4. Raises ValueError."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
 def checked_api_address(text: str) -> str:
     """`off`, or the host:port itself when an HTTP API can listen there. Raises ValueError."""
     if text == "off":

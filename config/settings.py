@@ -112,8 +112,8 @@ class Settings(BaseModel):
     """Threads of the scoring process, or of the encoder's model."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important of what is logged."""
-    log_format: Literal["console", "json"] = "console"
-    """Of the log on standard error; the files in the data directory are JSON."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """Of standard error: lines for people, JSON, or auto, which is for people on a terminal and JSON elsewhere."""
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
     retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)

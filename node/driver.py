@@ -215,6 +215,11 @@ class Driver:
                 await self._handle(*self._own.popleft())
 
     async def _handle(self, at: ShardRound, event: ev.Event) -> None:
+        # On every line that is logged for it, also by the tasks it starts.
+        with structlog.contextvars.bound_contextvars(round=at.round, shard=at.shard):
+            await self._have_handled(at, event)
+
+    async def _have_handled(self, at: ShardRound, event: ev.Event) -> None:
         for machine in self._machines.get(at, ()):
             try:
                 await self._carry_out(at, machine.handle(event, now_ms()))
@@ -331,7 +336,9 @@ class Driver:
             data = await self._exchange.fetch(name, size_bytes, others)
             await self._role.keep(data, at.round, purpose)
         except FetchError as error:
-            log.info("blob.unavailable", round=at.round, digest=name.hex()[:8], reason=str(error))
+            log.info(
+                "blob.unavailable", round=at.round, shard=at.shard, digest=name.hex()[:8], reason=str(error)
+            )
             await self.tell(at, ev.Unavailable(name, tuple(sources)))
         except StoreError as error:
             # Our own disk is nobody's fault: neither a dispute of the report nor a missing reveal.
@@ -344,7 +351,7 @@ class Driver:
             answers = await self._role.encode(at, wave, views)
         except Exception:
             # A model is anybody's code; without an answer this round is over for us.
-            log.exception("model.failed", round=at.round, wave=wave)
+            log.exception("model.failed", round=at.round, shard=at.shard, wave=wave)
             answers = b""
         await self.tell(at, ev.Encoded(wave, answers))
 
@@ -378,5 +385,5 @@ class Driver:
             log.warning("epoch.unchecked", epoch=epoch, reason=str(error))
 
     def _no_scores(self, at: ShardRound, error: ScoringUnavailable) -> ev.ScoringFailed:
-        log.error("scoring.failed", round=at.round, reason=str(error))
+        log.error("scoring.failed", round=at.round, shard=at.shard, reason=str(error))
         return ev.ScoringFailed(str(error))

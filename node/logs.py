@@ -18,7 +18,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069
 """What ends a line, moves the cursor, changes colours or the direction of writing."""
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text of strangers on one line, without what steers a terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -26,14 +27,16 @@ def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.t
     """Values as text without control characters; the lines of a traceback set off from those of the log."""
     for key, value in event.items():
         if key in ("exception", "stack"):
-            event[key] = "\n".join(f"    {_escaped(line)}" for line in str(value).split("\n"))
+            event[key] = "\n".join(f"    {escaped(line)}" for line in str(value).split("\n"))
         elif not isinstance(value, int | float | None):
-            event[key] = _escaped(value if isinstance(value, str) else repr(value))
+            event[key] = escaped(value if isinstance(value, str) else repr(value))
     return event
 
 
 def set_up_logging(directory: Path, level: str, format_: str, *, rotates: bool = True) -> None:
-    """Log to standard error in `format_` (console, json) and to `<directory>/node.log` as JSON.
+    """Log to standard error in `format_` (auto, console, json) and to `<directory>/node.log` as JSON.
+
+    `auto` is for people where standard error is a terminal, and JSON elsewhere.
 
     A log line is one line, whatever peers put into its values. A process beside the node does not rotate the
     file: it goes on in the new one when the node has.
@@ -68,7 +71,8 @@ def set_up_logging(directory: Path, level: str, format_: str, *, rotates: bool =
     for handler in root.handlers[:]:
         root.removeHandler(handler)
         handler.close()
-    terminal = (logging.StreamHandler(sys.stderr), as_json if format_ == "json" else [_plain, to_read])
+    for_people = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
+    terminal = (logging.StreamHandler(sys.stderr), [_plain, to_read] if for_people else as_json)
     for handler, renderers in ((file, as_json), terminal):
         handler.setFormatter(
             structlog.stdlib.ProcessorFormatter(

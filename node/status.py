@@ -37,6 +37,8 @@ class PeerStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since_ms: int
     """Unix time of the connection."""
     penalty: float
+    round_trip_ms: float | None = None
+    """Of the last ping; None before the first was answered."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from typer.core import TyperGroup
 
 from node.cli import (
     bench,
+    completion,
     config,
     doctor,
     embed,
@@ -20,7 +22,9 @@ from node.cli import (
     init,
     keys,
     leave,
+    logs,
     models,
+    peers,
     plan,
     rounds,
     run,
@@ -31,6 +35,7 @@ from node.cli import (
     submit,
     testnet,
     token,
+    top,
     verify,
     version,
 )
@@ -38,6 +43,7 @@ from node.cli.errors import EXIT_CODE_LINES, explain
 from node.cli.output import note
 
 _EPILOG = "Exit codes: " + ", ".join(f"{code.value} {line}" for code, line in EXIT_CODE_LINES.items()) + "."
+
 
 # Wrong usage (the base of BadParameter), a closed pipe and a wish to leave.
 _FOR_THE_FRAMEWORK = (typer.Exit, typer.Abort, BrokenPipeError, *typer.BadParameter.__bases__)
@@ -89,7 +95,9 @@ app.add_typer(stake.app, name="stake")
 app.command("submit")(submit.submit)
 app.command("embed")(embed.embed)
 app.command("status")(status.status)
-app.command("peers")(status.peers)
+app.command("logs")(logs.logs)
+app.command("top")(top.top)
+app.add_typer(peers.app, name="peers")
 app.add_typer(rounds.app, name="rounds")
 app.command("scores")(scores.scores)
 app.add_typer(epochs.app, name="epochs")
@@ -103,9 +111,15 @@ app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
 app.add_typer(models.app, name="models")
 app.add_typer(encoder.app, name="encoder")
+app.command("completion")(completion.completion)
 app.command("version")(version.version)
 
 
 def main() -> None:
     """The entry point `deltamesh`."""
+    if completion.VARIABLE in os.environ:
+        # The framework does so itself only where it also adds options of its own.
+        from typer._completion_classes import completion_init
+
+        completion_init()
     app(prog_name="deltamesh")

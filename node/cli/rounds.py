@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli import rounds_watch
 from node.cli.options import HomeOption, JsonOption, NetworkOption, is_for_subcommand
 from node.cli.output import counted, moment, note, print_json, print_table, say, short_key
 from node.cli.sources import TokenOption, UrlOption, opened_source
@@ -96,6 +97,9 @@ def show(
     else:
         for one in details:
             print_round(one, genesis)
+
+
+app.command("watch")(rounds_watch.watch)
 
 
 @app.command("export")

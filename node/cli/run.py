@@ -31,7 +31,7 @@ LogLevelOption = Annotated[
     str | None, typer.Option("--log-level", help="debug, info, warning or error.", metavar="LEVEL")
 ]
 LogFormatOption = Annotated[
-    str | None, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
+    str | None, typer.Option("--log-format", help="auto, console or json.", metavar="FORMAT")
 ]
 
 

@@ -1,4 +1,4 @@
-"""`deltamesh status` and `deltamesh peers`: what the running node says about itself."""
+"""`deltamesh status`: what the running node says about itself."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 from node.cli.errors import CommandError, ExitCode
 from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, settings_of
 from node.cli.output import (
-    counted,
     moment,
     now_ms,
     print_facts,
     print_json,
-    print_table,
-    say,
-    short_key,
     span,
 )
 from node.cli.sources import TokenOption, UrlOption, asking
@@ -35,56 +31,16 @@ def status(
     """Print what the node is doing. Exit code 4 when it is not running."""
     import msgspec
 
-    directory, found, alive = _last_status(settings_of(home, network, url=url, token=token))
+    directory, found, alive = last_status(settings_of(home, network, url=url, token=token))
     if json_:
         print_json({"state": alive.value, **(msgspec.to_builtins(found) if found else {})})
     elif found is not None:
         _print_status(found, alive)
-    _insist_on_running(directory, found, alive)
+    insist_on_running(directory, found, alive)
 
 
-def peers(
-    home: HomeOption = None,
-    network: NetworkOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Print the peers the node is connected to. Exit code 4 when it is not running."""
-    import msgspec
-
-    from node.status import Liveness
-
-    directory, found, alive = _last_status(settings_of(home, network, url=url, token=token))
-    # Peers of the past are connected to nobody: they are not shown.
-    connected = found.peers if found is not None and alive is not Liveness.STOPPED else ()
-    if json_:
-        print_json(msgspec.to_builtins(connected))
-    elif connected:
-        rows = [
-            [
-                short_key(peer.public_key),
-                peer.role,
-                "out" if peer.outbound else "in",
-                span(now_ms() - peer.since_ms),
-                f"{peer.penalty:g}",
-                peer.address,
-            ]
-            for peer in connected
-        ]
-        print_table(
-            counted(len(connected), "peer"),
-            ["peer", "role", "direction", "connected for", "penalty", "address"],
-            rows,
-            right=frozenset({"connected for", "penalty"}),
-        )
-    elif alive is not Liveness.STOPPED:
-        say("No peers yet: check --bootstrap, or wait for others to dial this node.")
-    _insist_on_running(directory, found, alive)
-
-
-def _last_status(settings: Settings) -> tuple[DataDir | None, NodeStatus | None, Liveness]:
-    """The directory is None where the node was asked over HTTP: one that answers runs."""
+def last_status(settings: Settings) -> tuple[DataDir | None, NodeStatus | None, Liveness]:
+    """The last word of a node; no directory where it was asked over HTTP: one that answers runs."""
     from node.status import STATUS_FILE_NAME, Liveness, liveness, read_status
 
     if settings.url:
@@ -126,7 +82,8 @@ def _role_prepared(directory: DataDir) -> str:
     return "validator" if is_prepared_validator(directory) else "encoder"
 
 
-def _insist_on_running(directory: DataDir | None, found: NodeStatus | None, alive: Liveness) -> None:
+def insist_on_running(directory: DataDir | None, found: NodeStatus | None, alive: Liveness) -> None:
+    """Raises CommandError with what to do about a node that does not run, or says nothing."""
     from node.status import STALE_MS, Liveness
 
     if directory is None:

@@ -76,6 +76,10 @@ class AsyncClient:
         """The validator at a glance."""
         return await self._ask(calls.status())
 
+    async def metrics(self) -> bytes:
+        """The page Prometheus reads."""
+        return await self._ask(calls.metrics())
+
     async def genesis(self) -> bytes:
         """Canonical genesis, as the server says; its digest is the network id."""
         return await self._ask(calls.genesis())

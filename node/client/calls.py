@@ -32,6 +32,11 @@ def status() -> Call[answers.Status]:
     return _get("/v1/status", answers.Status)
 
 
+def metrics() -> Call[bytes]:
+    """The page Prometheus reads."""
+    return Call("GET", "/metrics", raw, bytes_max=DOCUMENT_BYTES_MAX)
+
+
 def genesis() -> Call[bytes]:
     """Canonical genesis."""
     return _raw("/v1/genesis", GENESIS_BYTES_MAX)

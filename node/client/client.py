@@ -75,6 +75,10 @@ class Client:
         """The validator at a glance."""
         return self._ask(calls.status())
 
+    def metrics(self) -> bytes:
+        """The page Prometheus reads."""
+        return self._ask(calls.metrics())
+
     def genesis(self) -> bytes:
         """Canonical genesis, as the server says; its digest is the network id."""
         return self._ask(calls.genesis())

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 
 import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
-from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
-from libp2p.rcmgr import Direction
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from node.network import patches
 from node.network.counters import Counters
+from node.network.denied import Denied
+from node.network.dial_reason import dial_reason
 from node.network.errors import DialError, ListenError, MessageTooLarge
 from node.network.gossipsub import HardenedGossipSub
 from node.network.guard import guarded
 from node.network.identity import key_pair, parse_address, peer_id, public_key
 from node.network.limits import NetworkLimits, Share, full_share
 from node.network.maintain import Maintainer
+from node.network.peer_info import PeerInfo as PeerInfo
+from node.network.peer_info import peer_infos
 from node.network.pubsub import HardenedPubsub, Validator
 from node.network.reputation import Reputation
 from node.network.requests import Handler, Requests
@@ -33,16 +35,6 @@ from node.network.yamux import muxer
 COST_VIOLATION = 100.0
 CLOSE_S = 3.0
 """Time for goodbyes when the host closes."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerInfo:
-    """One connected peer. `since_ms` is on the clock of `trio.current_time`, in milliseconds."""
-
-    public_key: bytes
-    address: str
-    outbound: bool
-    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +75,7 @@ class Host(INotifee):
         self.counters = Counters()
         self._nursery = nursery
         self._reputation = Reputation(limits)
+        self._denied = Denied()
         self._windows = WindowBudget(limits, share)
         self._admit = admit
         self._on_peer: list[OnPeer] = []
@@ -97,12 +90,18 @@ class Host(INotifee):
             self._refuse,
             self.counters,
         )
-        self._swarm = HardenedSwarm(own, upgrader, limits, self.counters)
+        self._swarm = HardenedSwarm(own, upgrader, limits, self.counters, self._denied)
         self._swarm.peerstore.add_key_pair(own, keys)
         self._libp2p = QuietHost(self._swarm, [Multiaddr(address) for address in announce] or None)
         self._router = HardenedGossipSub(limits, self.counters)
         self._pubsub = HardenedPubsub(
-            self._libp2p, self._router, limits, self.counters, self._penalise_quietly, self._deliver
+            self._libp2p,
+            self._router,
+            limits,
+            self.counters,
+            self._penalise_quietly,
+            self._deliver,
+            self.is_banned,
         )
         self._requests = Requests(
             self._libp2p, limits, self.counters, self._penalise_quietly, self.spawn, share
@@ -119,17 +118,7 @@ class Host(INotifee):
 
     def peers(self) -> tuple[PeerInfo, ...]:
         """Every connected peer, by key."""
-        infos = []
-        for peer, connections in self._swarm.connections.items():
-            key = public_key(peer)
-            live = [connection for connection in connections if not connection.is_closed]
-            if key is None or not live:
-                continue
-            addresses = live[0].get_transport_addresses()
-            outbound = isinstance(live[0], SwarmConn) and live[0].direction == Direction.OUTBOUND
-            since_ms = int(self._since_s.get(key, 0.0) * 1000)
-            infos.append(PeerInfo(key, str(addresses[0]) if addresses else "", outbound, since_ms))
-        return tuple(sorted(infos, key=lambda info: info.public_key))
+        return peer_infos(self._swarm, self._since_s)
 
     def is_connected(self, key: bytes) -> bool:
         """Whether at least one connection to this peer is open."""
@@ -148,6 +137,8 @@ class Host(INotifee):
             raise DialError(address, "it is this node itself")
         if self.is_banned(key):
             raise DialError(address, "its key is banned here")
+        if self._denied.has_address(parsed):
+            raise DialError(address, "its IP address is banned here")
         lock = self._dials.setdefault(key, trio.Lock())
         try:
             async with lock:
@@ -167,7 +158,7 @@ class Host(INotifee):
                 await self._swarm._dial_addr_single_attempt(parsed, peer_id(key))
                 return
             except Exception as error:
-                raise DialError(address, _dial_reason(error)) from error
+                raise DialError(address, dial_reason(error)) from error
         raise DialError(address, f"no answer within {self.limits.dial_s:g} s")
 
     def maintain(self, addresses: Iterable[str]) -> None:
@@ -186,7 +177,15 @@ class Host(INotifee):
 
     def is_banned(self, key: bytes) -> bool:
         """Whether connections with this key are refused now."""
-        return self._reputation.is_banned(key, trio.current_time())
+        return self._denied.has_key(key) or self._reputation.is_banned(key, trio.current_time())
+
+    def deny(self, keys: frozenset[bytes], addresses: frozenset[str]) -> None:
+        """Refuse these keys and IP addresses from now on, and no others that were denied before.
+
+        Connections with them are closed; penalties and the bans that follow from them are another matter.
+        """
+        self._denied.set(keys, addresses)
+        self.spawn(self._swarm.close_denied, "deny")
 
     def ban(self, key: bytes, seconds: float) -> None:
         """Close connections with this key and refuse new ones for a while."""
@@ -294,6 +293,8 @@ class Host(INotifee):
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """A connection was registered."""
+        if self._denied.has_connection(conn):
+            self.spawn(self._swarm.close_denied, "deny")  # dialled by a name, which led to a denied address
         key = public_key(conn.muxed_conn.peer_id)
         if key is not None and key not in self._since_s:
             self._since_s[key] = trio.current_time()
@@ -327,26 +328,6 @@ class Host(INotifee):
                 callback(event)
             except Exception as error:
                 guarded(self.counters, "on_peer", error)
-
-
-def _causes(error: BaseException) -> list[str]:
-    """The error and everything behind it, outermost first."""
-    found = [f"{type(error).__name__}: {error}"]
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            found += _causes(part)
-    behind = error.__cause__ or error.__context__
-    return found + _causes(behind) if behind is not None else found
-
-
-def _dial_reason(error: BaseException) -> str:
-    causes = _causes(error)
-    text = " / ".join(causes)
-    if "PeerIDMismatchesPubkey" in text or "Peer ID mismatch" in text:
-        return "the node that answers there has another key than the address says"
-    if "ConnectionRefusedError" in text:
-        return "connection refused; is the node running, on this port?"
-    return causes[-1][:300]
 
 
 @asynccontextmanager

@@ -119,6 +119,7 @@ class HardenedPubsub(Pubsub):
         counters: Counters,
         penalise: Penalise,
         deliver: Deliver,
+        is_banned: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         # The message id stays the default (author and sequence number): a custom one breaks IHAVE, whose ids
         # are looked up in a cache that is keyed by the default. Equal contents are recognised by the
@@ -131,6 +132,7 @@ class HardenedPubsub(Pubsub):
         self._counters = counters
         self._penalise = penalise
         self._deliver = deliver
+        self._is_banned = is_banned
         self._buckets: dict[ID, _Buckets] = {}
         self._readers: dict[ID, int] = {}
         self.verdicts: dict[str, Validator] = {}
@@ -266,7 +268,10 @@ class HardenedPubsub(Pubsub):
         topic = msg.topicIDs[0] if len(msg.topicIDs) == 1 else ""
         validator = self.verdicts.get(topic)
         message_id = self._msg_id_constructor(msg)
-        if validator is None:
+        if self._is_banned(key):
+            # Read before its connection was closed.
+            self._counters.add("gossip.dropped.banned")
+        elif validator is None:
             self._counters.add("gossip.dropped.unknown_topic")
         elif self.seen_messages.has(message_id):
             self._counters.add("gossip.dropped.duplicate")

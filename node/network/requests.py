@@ -25,8 +25,9 @@ from node.network.identity import peer_id, public_key
 from node.network.limits import NetworkLimits, Share, full_share
 from node.network.rate import TokenBucket
 from node.network.yamux_stream import BoundedStream
+from protocol.versions import RPC_PROTOCOL
 
-PROTOCOL = TProtocol("/deltamesh/rpc/1")
+PROTOCOL = TProtocol(RPC_PROTOCOL)
 COST_BAD_FRAME = 25.0
 
 Handler = Callable[[bytes, bytes], Awaitable[bytes]]

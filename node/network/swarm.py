@@ -25,6 +25,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
 from node.network.counters import Counters
+from node.network.denied import Denied
 from node.network.guard import guard_tasks, guarded
 from node.network.identity import key_pair, public_key, security
 from node.network.limits import NetworkLimits, Share, full_share
@@ -90,7 +91,12 @@ class HardenedSwarm(Swarm):
     """
 
     def __init__(
-        self, peer_id: ID, upgrader: TransportUpgrader, limits: NetworkLimits, counters: Counters
+        self,
+        peer_id: ID,
+        upgrader: TransportUpgrader,
+        limits: NetworkLimits,
+        counters: Counters,
+        denied: Denied,
     ) -> None:
         super().__init__(
             peer_id,
@@ -111,6 +117,7 @@ class HardenedSwarm(Swarm):
         self.auto_connector = NoAutoConnector(self)
         self._limits = limits
         self._counters = counters
+        self._denied = denied
         self._handshakes: dict[str, int] = {}
         self._failures: dict[str, TokenBucket] = {}
         self._turned_away = 0
@@ -127,6 +134,12 @@ class HardenedSwarm(Swarm):
         """
         async with trio.open_nursery() as nursery:
             for connection in self.get_connections(peer_id):
+                nursery.start_soon(self._close_connection_async, connection)
+
+    async def close_denied(self) -> None:
+        """Close the connections there are with denied peers."""
+        async with trio.open_nursery() as nursery:
+            for connection in self._denied.connections_of(self):
                 nursery.start_soon(self._close_connection_async, connection)
 
     async def close_all(self) -> None:
@@ -161,6 +174,10 @@ class HardenedSwarm(Swarm):
         # the connection.
         remote = read_write_closer.get_remote_address()
         address = remote[0] if remote is not None else ""
+        if self._denied.has_ip(address):
+            self._counters.add("rejected.address")
+            await read_write_closer.close()
+            return
         here = self._handshakes.get(address, 0)
         if (
             here >= self._limits.handshakes_per_address_max

@@ -173,6 +173,11 @@ class BoundedYamux(Yamux):
                 if trio.current_time() - self._heard_at_s > self.limits.silence_s:
                     raise MuxedConnUnavailable("nothing heard")
 
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Of the last ping that was answered; None before the first."""
+        return self._rtt * 1000 if self._rtt else None
+
     # Streams.
 
     async def open_stream(self) -> YamuxStream:

@@ -25,7 +25,7 @@ PAIRS_MAX: Final = 4_096
 BYTES_MAX: Final = 128 << 20
 """Items and vectors together: 4,096 texts take 18 MB, the largest images and sounds leave room for 1,900."""
 _APPLICATION_ID: Final = 0x646D7072
-_VERSION: Final = 1
+VERSION: Final = 1
 _TABLE: Final = """
 CREATE TABLE pairs (
     item_id BLOB NOT NULL PRIMARY KEY,
@@ -201,11 +201,11 @@ def _prepare(connection: sqlite3.Connection, access: Access, path: Path) -> None
     tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
     if tables and application != _APPLICATION_ID:
         raise StoreCorrupted(f"cannot use {path}: it is the database of another program; move it away")
-    if version > _VERSION:
+    if version > VERSION:
         raise StoreTooNew(f"cannot use {path}: newer software wrote it; install that, or move the file away")
     if not tables and access is Access.READ_WRITE:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_TABLE)
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")

@@ -51,7 +51,7 @@ class Answering:
         began_ms = now_ms()
         waiting = self.waiting()
         if waiting >= WAVES_WAITING_MAX:
-            log.warning("wave.refused", round=at.round, wave=wave, waiting=waiting)
+            log.warning("wave.refused", round=at.round, shard=at.shard, wave=wave, waiting=waiting)
             self.on_unanswered("refused")
             return b""
         asked: tuple[View, ...] = tuple(view.decode() if self._is_text else view for view in views)
@@ -60,7 +60,9 @@ class Answering:
             await self._model.acquire()
         if wait.cancelled_caught:
             # Embedding for nobody would make it miss the next round too.
-            log.warning("wave.skipped", round=at.round, wave=wave, waited_ms=now_ms() - began_ms)
+            log.warning(
+                "wave.skipped", round=at.round, shard=at.shard, wave=wave, waited_ms=now_ms() - began_ms
+            )
             self.on_unanswered("skipped")
             return b""
         try:
@@ -73,7 +75,7 @@ class Answering:
                 abandon_on_cancel=True,  # type: ignore[call-arg]  # newer than the stubs libp2p installs
             )
         except EncoderError as error:
-            log.warning("wave.unanswered", round=at.round, wave=wave, reason=str(error))
+            log.warning("wave.unanswered", round=at.round, shard=at.shard, wave=wave, reason=str(error))
             self.on_unanswered("failed")
             return b""
         finally:
@@ -88,6 +90,7 @@ class Answering:
         log.info(
             "wave.encoded",
             round=at.round,
+            shard=at.shard,
             wave=wave,
             views=len(asked),
             withheld=withheld,

@@ -22,6 +22,7 @@ from node.driver import STATEMENT_METHOD, Driver
 from node.epochs.admission import is_validator_of_late
 from node.keys import NodeKey
 from node.network.host import Host, PeerConnected, PeerEvent
+from node.roles.banning import Banning
 from node.roles.standing import standing_of
 from node.statements import Handed, Statements
 from node.status import STATUS_FILE_NAME, NodeStatus, PeerStatus, StatusError, write_status
@@ -63,6 +64,9 @@ async def join_gossip(
     node: Node, host: Host, driver: Driver, statements: Statements, nursery: trio.Nursery, *, votes: bool
 ) -> AddressBook:
     """Subscribe to the network's topics and answer statements handed over streams; who knows addresses."""
+    banning = Banning(node.directory, host)
+    banning.start()
+    nursery.start_soon(banning.run)
     topics = Topic(node.genesis.network_id)
     handed = Handed()
     host.prefer(partial(is_validator_of_late, statements.epochs), host.limits.degree if votes else 0)
@@ -139,6 +143,7 @@ async def report_status(
                 outbound=peer.outbound,
                 since_ms=clock_ms - (monotonic_ms - peer.since_ms),
                 penalty=host.penalty(peer.public_key),
+                round_trip_ms=peer.round_trip_ms,
             )
             for peer in host.peers()
         )

@@ -79,7 +79,7 @@ class Gathering:
             try:
                 await self._gather(at)
             except StoreError as error:
-                log.warning("pairs.unkept", round=at.round, reason=str(error))
+                log.warning("pairs.unkept", round=at.round, shard=at.shard, reason=str(error))
 
     async def _catch_up(self) -> None:
         """Hear of this and the last epoch's rounds: of older ones nobody tells who was in their shards."""

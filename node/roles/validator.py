@@ -255,7 +255,10 @@ class Validator:
         epoch = self._epochs.find(at.epoch)
         if epoch is None:
             log.warning(
-                "round.not_opened", round=at.round, reason=f"the record of epoch {at.epoch} is missing"
+                "round.not_opened",
+                round=at.round,
+                shard=at.shard,
+                reason=f"the record of epoch {at.epoch} is missing",
             )
             self._driver.open(at, machines)
             return
@@ -291,16 +294,19 @@ class Validator:
         try:
             await self._deal_if_possible(at)
         except StoreError as error:
-            log.warning("round.not_dealt", round=at.round, reason=str(error))
+            log.warning("round.not_dealt", round=at.round, shard=at.shard, reason=str(error))
 
     async def _deal_if_possible(self, at: ShardRound) -> None:
         if at.round < self._signer.first_round:
-            log.info("round.not_dealt", round=at.round, reason="the signer may not vote in it yet")
+            log.info(
+                "round.not_dealt", round=at.round, shard=at.shard, reason="the signer may not vote in it yet"
+            )
             return
         if not is_scheduled(self._genesis, at):
             log.error(
                 "round.not_dealt",
                 round=at.round,
+                shard=at.shard,
                 reason="the chain of mask secrets is spent: a new genesis is needed",
             )
             return
@@ -310,16 +316,22 @@ class Validator:
             log.error(
                 "round.not_dealt",
                 round=at.round,
+                shard=at.shard,
                 reason="the pool of challenge items is spent: a new genesis with more --data is needed",
             )
             return
         mismatch = card_mismatch(self._prepared, epoch.validators[self._node.me])
         if mismatch is not None:
             # Dealing would convict it of a wrong preimage.
-            log.error("round.not_dealt", round=at.round, reason=mismatch)
+            log.error("round.not_dealt", round=at.round, shard=at.shard, reason=mismatch)
             return
         if not await self._audience.gathers(epoch, at):
-            log.info("round.not_dealt", round=at.round, reason="too few validators or encoders are connected")
+            log.info(
+                "round.not_dealt",
+                round=at.round,
+                shard=at.shard,
+                reason="too few validators or encoders are connected",
+            )
             return
         scored = tuple(self._pool.item(index) for index in indices)
         pending = await trio.to_thread.run_sync(self._submissions.pending)

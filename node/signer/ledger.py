@@ -20,7 +20,7 @@ VOTES_PER_ROUND_MAX = 4_096
 """So the database holds at most 1,024 x 4,096 votes of about 200 bytes; a real round takes a handful."""
 
 _APPLICATION_ID = 0x646D7367  # `dmsg`
-_VERSION = 1
+VERSION = 1
 _BUSY_TIMEOUT_S = 5.0
 
 _SCHEMA = (
@@ -181,20 +181,20 @@ class VoteLedger:
     def _create(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
-        if (application, version) == (_APPLICATION_ID, _VERSION):
+        if (application, version) == (_APPLICATION_ID, VERSION):
             if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check failed")
             return
         if self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise SignerCorrupted(
-                f"{self._path} is not a signer's database of version {_VERSION} (it is {version}): "
+                f"{self._path} is not a signer's database of version {VERSION} (it is {version}): "
                 "install the software that wrote it, or give this node a data directory of its own"
             )
         with self._transaction():
             for statement in _SCHEMA:
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")
             self._connection.execute("INSERT INTO mark VALUES (1, ?, 0, ?, -1)", (self._owner, self._owner))
 
     def _load(self) -> Mark:

@@ -12,7 +12,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.logs import FILE_NAME, _escaped, set_up_logging
+from node.logs import FILE_NAME, escaped, set_up_logging
 
 FORGED = "gone\n2031-01-01T00:00:00Z [error    ] funds.moved\r\x1b[2J\x1b[31mred\x9b0m\u2028\u202eevil"
 
@@ -55,10 +55,10 @@ def test_peer_string__stays_one_line_without_control_characters(
 @given(st.text())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_escaped_text__has_no_line_end_and_keeps_every_letter(text: str) -> None:
-    escaped = _escaped(text)
-    assert len(escaped.splitlines()) <= 1
-    assert _escaped(escaped) == escaped
-    assert escaped.startswith(text[:1] if text[:1].isalnum() else "")
+    line = escaped(text)
+    assert len(line.splitlines()) <= 1
+    assert escaped(line) == line
+    assert line.startswith(text[:1] if text[:1].isalnum() else "")
 
 
 def test_traceback__is_told_apart_from_log_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,7 @@ class Peer(Answer):
     outbound: bool
     since_ms: int = Field(description="When the connection was made.")
     penalty: float
+    round_trip_ms: float | None = Field(description="Of the last ping; null before the first was answered.")
 
 
 class PeerPage(Answer):

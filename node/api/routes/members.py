@@ -65,6 +65,7 @@ def list_peers(service: ServiceOf, limit: Limit = PAGE_MAX, after: After = None)
                     outbound=peers[key].outbound,
                     since_ms=peers[key].since_ms,
                     penalty=peers[key].penalty,
+                    round_trip_ms=peers[key].round_trip_ms,
                 )
                 for key in page
             ),
