@@ -113,7 +113,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important of what is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
-    """Of standard error: lines for people, JSON, or auto, which is for people on a terminal and JSON elsewhere."""
+    """Of standard error; auto: lines for people on a terminal, JSON elsewhere. The files are JSON."""
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
     retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)
