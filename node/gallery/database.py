@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from node.gallery.errors import DamagedGalleryError, GalleryError, GalleryStorageError, translated
 from node.gallery.limits import FILE_BYTES_MAX
 from node.gallery.schema import APPLICATION_ID, MIGRATIONS
+from node.store.migrating import migrate
 from node.store.transaction import transaction
 
 PAGE_BYTES: Final = 32 << 10
@@ -178,21 +179,9 @@ def _migrate(connection: sqlite3.Connection, path: Path, size_bytes_max: int, wr
         connection.execute("PRAGMA synchronous = NORMAL")
         page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
         connection.execute(f"PRAGMA max_page_count = {max(1, size_bytes_max // page_bytes)}")
-    for step in range(version, len(MIGRATIONS)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another opener may have taken the step while we waited for the lock.
-            if int(connection.execute("PRAGMA user_version").fetchone()[0]) == step:
-                for statement in MIGRATIONS[step]:
-                    connection.execute(statement)
-                if step == 0:
-                    connection.execute(
-                        "INSERT INTO gallery VALUES (1, ?, NULL, NULL, 0)", (secrets.token_bytes(16),)
-                    )
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {step + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    migrate(connection, path, MIGRATIONS, APPLICATION_ID, _named)
+
+
+def _named(connection: sqlite3.Connection) -> None:
+    """What tells a new gallery from all others."""
+    connection.execute("INSERT INTO gallery VALUES (1, ?, NULL, NULL, 0)", (secrets.token_bytes(16),))

@@ -1,4 +1,4 @@
-"""Why a dial failed, out of the nest of errors the library raises, in words for a person."""
+"""Why a dial or a stream failed, out of the nest of errors the library raises, in words for a person."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def dial_reason(error: BaseException) -> str:
     if "ConnectionRefusedError" in text:
         return "connection refused; is the node running, on this port?"
     return causes[-1][:300]
+
+
+def speaks_no(protocol: str, error: BaseException) -> bool:
+    """Whether a stream failed because the peer answered that it does not have the protocol."""
+    return any("not supported" in cause and protocol in cause for cause in _causes(error))

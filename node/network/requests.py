@@ -18,6 +18,7 @@ from libp2p.network.stream.exceptions import StreamError, StreamReset
 from libp2p.network.stream.net_stream import NetStream
 
 from node.network.counters import Counters
+from node.network.dial_reason import speaks_no
 from node.network.errors import RequestDenied, RequestError, RequestRefused
 from node.network.frames import REASON_BYTES_MAX, FrameError, FrameReader, Status, encode_header
 from node.network.guard import guarded
@@ -28,6 +29,10 @@ from node.network.yamux_stream import BoundedStream
 from protocol.versions import RPC_PROTOCOL
 
 PROTOCOL = TProtocol(RPC_PROTOCOL)
+ANOTHER_VERSION = (
+    f"the peer does not speak {RPC_PROTOCOL}: one of the two runs another major version; compare "
+    "`deltamesh version` on both and update the older"
+)
 COST_BAD_FRAME = 25.0
 
 Handler = Callable[[bytes, bytes], Awaitable[bytes]]
@@ -178,7 +183,7 @@ class Requests:
             await _muxed(stream).grow_window()
             opening.stream = (stream, FrameReader(stream))
         except Exception as error:
-            opening.reason = type(error).__name__
+            opening.reason = ANOTHER_VERSION if speaks_no(RPC_PROTOCOL, error) else type(error).__name__
         finally:
             opening.done.set()
         if opening.abandoned and opening.stream is not None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from node.store.database import BUSY_TIMEOUT_MS, Access
 from node.store.errors import StoreCorrupted, StoreError, StoreTooNew, translated
+from node.store.migrating import migrate
 from node.store.transaction import transaction
 from protocol.items import item_id
 from protocol.report import DIMENSIONS, VECTOR_BYTES
@@ -25,7 +26,6 @@ PAIRS_MAX: Final = 4_096
 BYTES_MAX: Final = 128 << 20
 """Items and vectors together: 4,096 texts take 18 MB, the largest images and sounds leave room for 1,900."""
 _APPLICATION_ID: Final = 0x646D7072
-VERSION: Final = 1
 _TABLE: Final = """
 CREATE TABLE pairs (
     item_id BLOB NOT NULL PRIMARY KEY,
@@ -36,6 +36,8 @@ CREATE TABLE pairs (
     vector BLOB NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((_TABLE,),)
+"""Step i takes a file of version i to version i + 1. A step is never edited once released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +203,7 @@ def _prepare(connection: sqlite3.Connection, access: Access, path: Path) -> None
     tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
     if tables and application != _APPLICATION_ID:
         raise StoreCorrupted(f"cannot use {path}: it is the database of another program; move it away")
-    if version > VERSION:
+    if version > len(MIGRATIONS):
         raise StoreTooNew(f"cannot use {path}: newer software wrote it; install that, or move the file away")
-    if not tables and access is Access.READ_WRITE:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_TABLE)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
+    if access is Access.READ_WRITE:
+        migrate(connection, path, MIGRATIONS, _APPLICATION_ID)

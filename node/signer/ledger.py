@@ -20,10 +20,10 @@ VOTES_PER_ROUND_MAX = 4_096
 """So the database holds at most 1,024 x 4,096 votes of about 200 bytes; a real round takes a handful."""
 
 _APPLICATION_ID = 0x646D7367  # `dmsg`
-VERSION = 1
+
 _BUSY_TIMEOUT_S = 5.0
 
-_SCHEMA = (
+_INITIAL = (
     """CREATE TABLE votes (
         kind TEXT NOT NULL,
         round INTEGER NOT NULL,
@@ -44,6 +44,9 @@ _SCHEMA = (
         closed_round INTEGER NOT NULL
     )""",
 )
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL,)
+"""Step i takes a database of version i to version i + 1. A step is never edited once released."""
 
 
 class VoteLedger:
@@ -181,21 +184,33 @@ class VoteLedger:
     def _create(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
-        if (application, version) == (_APPLICATION_ID, VERSION):
+        if (application, version) == (_APPLICATION_ID, len(MIGRATIONS)):
             if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check failed")
             return
-        if self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if application != _APPLICATION_ID and (tables or version or application):
             raise SignerCorrupted(
-                f"{self._path} is not a signer's database of version {VERSION} (it is {version}): "
-                "install the software that wrote it, or give this node a data directory of its own"
+                f"{self._path} is not a signer's database but another program's: give this node a data "
+                "directory of its own"
             )
+        if version > len(MIGRATIONS):
+            raise SignerError(
+                f"{self._path} has version {version} and this software knows up to {len(MIGRATIONS)}: "
+                "install the newer software again; never put an older copy of this file in its place"
+            )
+        # No copy is kept, as of other databases: one put back later would have forgotten votes. All steps
+        # are one transaction instead.
         with self._transaction():
-            for statement in _SCHEMA:
-                self._connection.execute(statement)
+            for statements in MIGRATIONS[version:]:
+                for statement in statements:
+                    self._connection.execute(statement)
+            if version == 0:
+                self._connection.execute(
+                    "INSERT INTO mark VALUES (1, ?, 0, ?, -1)", (self._owner, self._owner)
+                )
             self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._connection.execute(f"PRAGMA user_version = {VERSION}")
-            self._connection.execute("INSERT INTO mark VALUES (1, ?, 0, ?, -1)", (self._owner, self._owner))
+            self._connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def _load(self) -> Mark:
         owner, votes, chain, closed_round = self._connection.execute(

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from node.store.errors import StoreCorrupted, StoreError, StoreTooNew, translated
 from node.store.limits import StoreLimits
+from node.store.migrating import migrate
 from node.store.schema import APPLICATION_ID, MIGRATIONS
 from node.store.transaction import transaction
 
@@ -155,17 +156,4 @@ def _migrate(connection: sqlite3.Connection, access: Access, path: Path) -> None
             f"cannot read {path}: its schema is version {version}, older than {len(MIGRATIONS)}; "
             "start the node once to bring it up to date"
         )
-    for step in range(version, len(MIGRATIONS)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another opener may have taken the step while we waited for the lock.
-            if int(connection.execute("PRAGMA user_version").fetchone()[0]) == step:
-                for statement in MIGRATIONS[step]:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {step + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    migrate(connection, path, MIGRATIONS, APPLICATION_ID)

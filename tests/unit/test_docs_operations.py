@@ -66,7 +66,7 @@ def test_index__leads_to_every_page() -> None:
     assert pages - linked == {"index.md", "adr/template.md"}
 
 
-@pytest.mark.parametrize("name", ["round", "scale", "testnet"])
+@pytest.mark.parametrize("name", ["round", "scale", "testnet", "top"])
 def test_pictures__are_whole_and_load_nothing_from_elsewhere(name: str) -> None:
     text = read(f"docs/images/{name}.svg")
     assert ElementTree.fromstring(text).tag.endswith("svg")

@@ -19,9 +19,9 @@ from tests.support.cli import ROOT, deltamesh
 def test_schemas__are_those_of_the_code() -> None:
     assert {
         "store": len(store_schema.MIGRATIONS),
-        "signer": ledger.VERSION,
+        "signer": len(ledger.MIGRATIONS),
         "gallery": len(gallery_schema.MIGRATIONS),
-        "pairs": pairs.VERSION,
+        "pairs": len(pairs.MIGRATIONS),
         "bundle": bundle.VERSION,
     } == SCHEMAS
 
