@@ -10,15 +10,16 @@ import typer
 from node.cli.errors import CommandError, ExitCode
 from node.cli.options import HomeOption
 from node.cli.output import note, now_ms
+from node.cli.testnet_prepare import fail, join, prepare
 
 app = typer.Typer(help="A network of real processes on this machine.", no_args_is_help=True)
 
 CHEATS_DEFAULT = ("forged-inverse", "copycat", "replay", "zero", "random", "constant", "late")
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `up` a subcommand."""
+app.command("prepare")(prepare)
+app.command("join")(join)
+app.command("fail")(fail)
 
 
 @app.command("up")

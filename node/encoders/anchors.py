@@ -58,7 +58,7 @@ def anchor_texts() -> list[str]:
 def anchors_digest() -> bytes:
     """Digest of the sources the anchors are read from: cheap, for naming what was fitted on them."""
     hasher = blake3(repr((ANCHORS_MAX, ANCHOR_WORDS_MIN, _CHUNKS_WORDS)).encode())
-    for path in _sources():
+    for path in anchor_sources():
         hasher.update(blake3(path.read_bytes()).digest())
     return hasher.digest()
 
@@ -83,13 +83,14 @@ def _anchors() -> tuple[str, ...]:
 
 
 def _docstrings() -> Iterator[str]:
-    for path in _sources():
+    for path in anchor_sources():
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, _DOCUMENTED):
                 yield ast.get_docstring(node) or ""
 
 
-def _sources() -> Iterator[Path]:
+def anchor_sources() -> Iterator[Path]:
+    """The files the anchors are read from."""
     for name in _MODULES:
         found = importlib.util.find_spec(name)
         # Some distributions split modules off (turtle goes with Tk): the rest is enough.
