@@ -1,0 +1,172 @@
+"""The network of docker-compose.yml, for real: its image is built, its containers started, hurt and scaled."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+
+from tests.support.compose import (
+    IMAGE,
+    Compose,
+    build_image,
+    docker,
+    engine_answers,
+    log_errors,
+    status_in,
+    wait_for,
+)
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1_500)]
+
+VALIDATORS = tuple(f"validator-{number}" for number in range(1, 5))
+ROUNDS_S = 240
+"""For what takes some rounds of 12 s, on a machine that has other things to do."""
+WEIGHT_OF_A_CHEATER_MAX = 0.01
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Compose]:
+    """4 validators, 4 honest encoders, 2 cheaters; gone afterwards, whatever happened."""
+    if not engine_answers():
+        pytest.skip("no container engine answers `docker info`: start one, or leave the mark `docker` out")
+    image = os.environ.get("DELTAMESH_IMAGE") or IMAGE
+    if "DELTAMESH_IMAGE" not in os.environ:
+        build_image(image)
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = int(probe.getsockname()[1])
+    compose = Compose(
+        f"deltamesh-test-{uuid4().hex[:8]}",
+        image,
+        port,
+        {"ENCODERS": "4", "CHEATERS": "2", "PREPARED_ENCODERS": "6"},
+        ("cheaters",),
+    )
+    try:
+        compose.run("up", "--detach", "--no-build")
+        yield compose
+    finally:
+        compose.down()
+
+
+def weights(network: Compose) -> dict[str, float]:
+    """Weight of each encoder in the newest rounds, by key."""
+    document = network.get("/v1/encoders") or {"encoders": []}
+    return {one["public_key"]: one["weight"] for one in document["encoders"]}
+
+
+def keys(network: Compose, service: str) -> list[str]:
+    """Keys of the running nodes of a service."""
+
+    def look() -> list[str] | None:
+        found = [status_in(container) for container in network.containers(service)]
+        return [one["public_key"] for one in found if one] if all(found) else None
+
+    return wait_for(f"every {service} runs", look, ROUNDS_S)
+
+
+def test_network__certifies_three_rounds_as_its_api_tells(network: Compose) -> None:
+    found = wait_for(
+        "three certified rounds",
+        lambda: known if len(known := network.rounds("certified")) >= 3 else None,
+        ROUNDS_S,
+    )
+    document = network.get(f"/v1/rounds/{found[0]}")
+    assert document["state"] == "certified"
+    with urllib.request.urlopen(network.api + "/", timeout=10) as page:
+        assert page.headers["content-type"].startswith("text/html")
+        assert b"<html" in page.read().lower()
+
+
+def test_cheaters__have_no_weight_and_the_honest_share_it(network: Compose) -> None:
+    cheaters, honest = keys(network, "cheater"), keys(network, "encoder")
+    assert len(set(cheaters)) == 2
+    assert len(set(honest)) == 4
+
+    def look() -> dict[str, float] | None:
+        found = weights(network)
+        return found if sum(found.get(key, 0) for key in honest) > 0.9 else None
+
+    found = wait_for("the honest have the weight", look, ROUNDS_S)
+    assert max(found[key] for key in cheaters) <= WEIGHT_OF_A_CHEATER_MAX
+
+
+def test_containers__run_as_nobody_with_a_read_only_root_and_no_capabilities(network: Compose) -> None:
+    running = [one for one in network.containers() if one["State"]["Running"]]
+    assert len(running) == 4 + 4 + 2
+    for container in running:
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert "no-new-privileges:true" in host["SecurityOpt"]
+        assert host["Memory"] > 0
+        assert host["PidsLimit"] > 0
+        assert all(one["Type"] == "volume" for one in container["Mounts"])
+        said = docker("exec", container["Id"], "sh", "-c", "id -u; touch /etc/x 2>&1; cat /proc/1/status")
+        assert said.startswith("10001\n")
+        assert "Read-only file system" in said
+        assert "CapEff:\t0000000000000000" in said
+    published = [
+        (ports[0]["HostIp"], inner)
+        for one in running
+        for inner, ports in one["NetworkSettings"]["Ports"].items()
+        if ports
+    ]
+    assert published == [("127.0.0.1", "7780/tcp")]
+
+
+def test_node__killed_comes_back_and_certifies_with_the_others(network: Compose) -> None:
+    (before,) = network.containers("validator-2")
+    # The lock names the process; `docker kill` would count as a wish of the user's, and nothing restart.
+    docker("exec", before["Id"], "sh", "-c", 'kill -9 "$(cat /data/localnet/lock)"')
+
+    def back() -> int | None:
+        (container,) = network.containers("validator-2")
+        if container["RestartCount"] < 1:
+            return None
+        status = status_in(container)
+        return None if status is None else int(status["round"])
+
+    since = wait_for("the node runs again", back, ROUNDS_S)
+
+    def certifies() -> bool | None:
+        status = status_in(before)
+        last = None if status is None else status["last_certified_round"]
+        return True if last is not None and last > since else None
+
+    assert wait_for("it knows a later round certified", certifies, ROUNDS_S)
+
+
+def test_encoders__scaled_up_take_homes_of_their_own_and_the_network_stays_the_same(network: Compose) -> None:
+    network_id = network.get("/v1/status")["network_id"]
+    network.environment = {**network.environment, "ENCODERS": "6"}
+    network.run("up", "--detach", "--no-build", "--no-recreate", "--scale", "encoder=6")
+    found = keys(network, "encoder")
+    assert len(set(found)) == 6
+    wait_for("all six have weight", lambda: _all_weigh(network, found), ROUNDS_S)
+    assert network.get("/v1/status")["network_id"] == network_id
+    (genesis,) = network.containers("genesis")
+    assert genesis["State"]["ExitCode"] == 0
+
+
+def test_logs__tell_of_no_error(network: Compose) -> None:
+    found = {one["Name"]: lines for one in network.containers() if (lines := log_errors(one))}
+    assert not found, found
+
+
+def _all_weigh(network: Compose, members: list[str]) -> bool | None:
+    found = weights(network)
+    return True if all(found.get(key, 0) > 0 for key in members) else None
+
+
+def test_validators__stop_by_themselves_within_the_grace_period(network: Compose) -> None:
+    network.run("stop", *VALIDATORS)
+    for name in VALIDATORS:
+        (container,) = network.containers(name)
+        # 137 would tell of a node that the engine had to kill.
+        assert container["State"]["ExitCode"] == 0, name
