@@ -1,4 +1,4 @@
-"""The network of docker-compose.yml, for real: its image is built, its containers started, hurt and scaled."""
+"""The network of docker-compose.yml, for real: image built, containers started, hurt and scaled."""
 
 from __future__ import annotations
 

@@ -221,3 +221,7 @@ def log_errors(container: Mapping[str, Any]) -> list[str]:
         elif line.startswith(("Traceback", "error:")):
             found.append(line)
     return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"built {IMAGE} in {build_image():.0f} s\n")
