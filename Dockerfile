@@ -1,4 +1,4 @@
-# One image for every role: `docker build -t deltamesh .` makes the CPU build; docs/docker.md tells the others.
+# One image for every role: `docker build --tag deltamesh:local .` makes the CPU build; docs/docker.md tells the others.
 # A tag with a digest pins the base: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.11-slim
 

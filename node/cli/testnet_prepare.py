@@ -143,7 +143,8 @@ def join(
 
 def fail(
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="What to run, such as `run validator`.")
+        list[str],
+        typer.Argument(metavar="COMMAND...", help="What to run, after `--`: such as `run validator`."),
     ],
     every_s: Annotated[
         float, typer.Option("--every-s", min=1, max=86_400, help="Seconds between failures, on average.")

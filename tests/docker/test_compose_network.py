@@ -76,8 +76,8 @@ def test_network__certifies_three_rounds_as_its_api_tells(network: Compose) -> N
         lambda: known if len(known := network.rounds("certified")) >= 3 else None,
         ROUNDS_S,
     )
-    document = network.get(f"/v1/rounds/{found[0]}")
-    assert document["state"] == "certified"
+    (shard,) = network.get(f"/v1/rounds/{found[0]}")["shards"]
+    assert shard["state"] == "certified"
     with urllib.request.urlopen(network.api + "/", timeout=10) as page:
         assert page.headers["content-type"].startswith("text/html")
         assert b"<html" in page.read().lower()

@@ -1,0 +1,48 @@
+"""A node that a timer kills, pauses and restarts: it comes back, and nothing of it is left at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.testnet.failing import FailingNode
+
+NODE = """
+import os, sys, time
+with open(sys.argv[1], "a") as file:
+    file.write(f"{os.getpid()}\\n")
+time.sleep(60)
+"""
+
+
+def test_failing__starts_the_node_again_and_leaves_nothing_running(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        if len(told) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    node = FailingNode([sys.executable, "-S", "-c", NODE, str(starts)], 0.15, 3, tell)
+    before = signal.getsignal(signal.SIGTERM)
+    assert node.run() == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert {word for line in told for word in ("killed", "paused", "stopped") if word in line} == {
+        "killed",
+        "paused",
+        "stopped",
+    }
+    pids = [int(line) for line in starts.read_text().split()]
+    assert len(set(pids)) >= 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_failing__a_node_that_ends_by_itself_is_an_error(status: int) -> None:
+    node = FailingNode([sys.executable, "-S", "-c", f"raise SystemExit({status})"], 0.2, 1)
+    assert node.run() == (status or 1)
