@@ -31,3 +31,7 @@ docs:
 # The pages as a web site, in build/site.
 site:
     python docs/build_site.py
+
+# The pictures that are drawn from the code and the figures beside the pages; a test holds them to that.
+images:
+    PYTHONPATH=. python docs/draw_round.py && PYTHONPATH=. python docs/draw_architecture.py && PYTHONPATH=. python docs/draw_trust.py && PYTHONPATH=. python docs/draw_adversaries.py && PYTHONPATH=. python docs/draw_ranking.py && PYTHONPATH=. python docs/draw_drift.py docs/drift.json && PYTHONPATH=. python docs/draw_masks.py

@@ -1,0 +1,276 @@
+"""The Python of docs/protocol.md: a second implementation, executed and held against the vectors.
+
+Nothing of it comes from the packages: what it computes follows from the text, `blake3` and `pynacl`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import protocol
+from node.bundle import Bundle
+from protocol.bending import ProbeSigns
+from protocol.codec import Record
+from protocol.epochs.inputs import INPUTS_BYTES_MAX
+from protocol.epochs.outcome import RoundOutcome
+from protocol.epochs.record import RECORD_BYTES_MAX, TABLE_BYTES_MAX
+from protocol.genesis import GENESIS_BYTES_MAX, WAVE_BYTES_MAX, NetworkParameters
+from protocol.messages import KINDS
+from protocol.statement import ENVELOPE_BYTES_MAX, Envelope
+from tests.support.certificate_vectors import document
+from tests.support.documents import ROOT, read
+from tests.support.page_code import Block, executed_blocks, run_all
+
+PAGE = "docs/protocol.md"
+BLOCKS = executed_blocks(PAGE)
+VECTORS = ROOT / "tests" / "vectors"
+REFUSAL = ValueError
+"""What the page raises for whatever does not hold."""
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@cache
+def _names() -> dict[str, Any]:
+    return run_all(BLOCKS)
+
+
+@pytest.fixture
+def page() -> Any:
+    """What the blocks define."""
+    return SimpleNamespace(**_names())
+
+
+def vector(name: str) -> Any:
+    return json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def raw(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def test_blocks__need_no_package_of_the_project() -> None:
+    assert len(BLOCKS) > 8
+    assert set().union(*(block.imported for block in BLOCKS)) == {"blake3", "json", "nacl"}
+
+
+def _wrong() -> Iterator[tuple[int, Block]]:
+    return ((place, wrong) for place, block in enumerate(BLOCKS) for wrong in block.with_one_digit_wrong())
+
+
+def test_blocks__fail_wherever_one_digit_of_a_hex_number_is_wrong() -> None:
+    tried = 0
+    names: dict[str, Any] = {}
+    wrong: dict[int, list[Block]] = {}
+    for place, block in _wrong():
+        wrong.setdefault(place, []).append(block)
+    for place, block in enumerate(BLOCKS):
+        for changed in wrong.get(place, ()):
+            with pytest.raises((AssertionError, ValueError)):
+                changed.run(dict(names))
+            tried += 1
+        block.run(names)
+    assert tried >= 12
+
+
+def test_encoding__of_the_page_reads_and_writes_every_vector(page: Any) -> None:
+    for row in vector("messages"):
+        assert page.pack(page.unpack(raw(row["envelope"]))).hex() == row["envelope"]
+    for data in (
+        b"\xcc\x05",
+        b"\x05\x00",
+        b"\xc0",
+        b"\xff",
+        b"\xdc\x00\x00",
+        b"\x91" * 9 + b"\x01",
+        b"\xa1\xff",
+    ):
+        with pytest.raises(REFUSAL):
+            page.unpack(data)
+
+
+def test_digests_and_draws__of_the_page_are_those_of_the_vectors(page: Any) -> None:
+    hashing = vector("hashing")
+    for row in hashing["digest"]:
+        assert page.digest(row["domain"], *map(raw, row["parts"])).hex() == row["digest"]
+    for row in hashing["stream"]:
+        stream = page.Stream(raw(row["key"]), row["domain"])
+        assert [stream.below(limit) for limit in row["limits"]] == row["below"]
+    for row in vector("chain"):
+        assert page.link(raw(row["preimage"]), row["depth"]).hex() == row["tip"]
+
+
+def test_statements__of_every_kind_are_verified_by_the_page(page: Any) -> None:
+    for row in vector("messages"):
+        network_id, envelope = raw(row["network_id"]), raw(row["envelope"])
+        kind, signer, _, name = page.read(envelope, network_id)
+        assert (kind, signer.hex(), name.hex()) == (row["kind"], row["signer"], row["digest"])
+        for wrong in (envelope[:-1] + bytes([envelope[-1] ^ 1]), envelope + b"\x00"):
+            with pytest.raises(REFUSAL):
+                page.read(wrong, network_id)
+        with pytest.raises(REFUSAL):
+            page.read(envelope, bytes(32))
+
+
+def test_merkle_proofs__are_verified_by_the_page(page: Any) -> None:
+    for row in vector("merkle"):
+        root, index, count = raw(row["root"]), row["index"], len(row["leaves"])
+        leaf, proof = raw(row["leaves"][index]), [raw(sibling) for sibling in row["proof"]]
+        assert page.verify_merkle(root, leaf, index, count, proof)
+        assert not page.verify_merkle(root, leaf + b"x", index, count, proof)
+        assert not page.verify_merkle(root, leaf, index, count + 1, proof)
+        assert not page.verify_merkle(root, leaf, index, count, [*proof, bytes(32)])
+
+
+def test_schedule__of_the_page_is_that_of_the_vectors(page: Any) -> None:
+    sampling = vector("sampling")
+    stakes = [(raw(key), stake) for key, stake in sampling["stakes"]]
+    for row in sampling["draws"]:
+        seed, place = raw(row["seed"]), (row["round"], row["shard"])
+        assert page.draw_dealer(seed, *place, stakes).hex() == row["dealer"]
+        assert [key.hex() for key in page.draw_shard(seed, *place, stakes, row["size"])] == row["members"]
+    genesis = vector("schedule")
+    network_id = raw(genesis["network_id"])
+    assert page.digest("genesis", raw(genesis["genesis"])) == network_id
+
+
+def test_masks_and_batches__of_the_page_are_those_of_the_vectors(page: Any) -> None:
+    for row in vector("masks"):
+        count = len(row["item"].split(" "))
+        drawn = page.masks_of(raw(row["secret"]), row["item"].encode(), count, len(row["masks"]))
+        told = [[unit for span in mask["spans"] for unit in range(*span)] for mask in row["masks"]]
+        assert [sorted(mask) for mask in drawn] == told
+    batch = vector("batch")
+    scored, served = ([text.encode() for text in batch[name]] for name in ("scored", "served"))
+    items, sealed = page.plan(raw(batch["secret"]), scored, served, batch["masks_per_item"])
+    assert [item.decode() for item in items] == batch["items"]
+    assert [page.content(data).hex() for data in sealed] == batch["sealed_digests"]
+    for row in vector("sealing"):
+        key = page.digest("wave key", raw(row["secret"]), page.uint(row["wave"]))
+        assert key.hex() == row["key"]
+        assert page.seal(key, raw(row["data"])).hex() == row["ciphertext"]
+
+
+def test_commitments__of_the_page_are_those_of_the_vectors(page: Any) -> None:
+    for row in vector("commitments"):
+        place = [row[name] for name in ("epoch", "round", "shard", "wave")]
+        parts = [raw(row[name]) for name in ("lock", "salt", "answers")]
+        made = page.commitment(raw(row["network"]), raw(row["encoder"]), place, *parts)
+        assert made.hex() == row["commitment"]
+
+
+def test_first_record__of_the_page_is_that_of_the_vectors(page: Any) -> None:
+    epochs = vector("epochs")
+    genesis = raw(epochs["genesis"])
+    network_id = page.digest("genesis", genesis)
+    first = page.first_record(network_id, genesis)
+    assert page.digest("epoch-record", network_id, first).hex() == epochs["first_digest"]
+    for row in epochs["epochs"]:
+        assert page.digest("epoch-record", network_id, raw(row["record"])).hex() == row["digest"]
+
+
+def test_certificate__vector_follows_from_its_seeds() -> None:
+    assert vector("certificate") == document()
+
+
+@pytest.mark.parametrize(
+    "changed", ["network_id", "genesis", "header", "certificate", "item", "vector", "index", "proof", "chain"]
+)
+def test_certificate__is_refused_by_the_page_with_one_part_changed(page: Any, changed: str) -> None:
+    told = dict(page.told, index=1)
+    assert page.verify_item(**told) == [4, 25, 0]
+    match told[changed]:
+        case bytes() as data:
+            told[changed] = data[:-1] + bytes([data[-1] ^ 1])
+        case int() as index:
+            told[changed] = index - 1
+        case list() as parts:
+            told[changed] = parts[:-1]
+    with pytest.raises(REFUSAL):
+        page.verify_item(**told)
+
+
+def test_certificate__is_refused_by_the_page_below_two_thirds_of_the_stake(page: Any) -> None:
+    at, report, votes = page.unpack(page.told["certificate"])
+    for fewer in (votes[:1], votes[:1] * 3, votes[::-1]):
+        with pytest.raises(REFUSAL):
+            page.verify_item(**{**page.told, "certificate": page.pack([at, report, fewer])}, index=1)
+
+
+def test_domains__of_the_page_are_those_of_the_code() -> None:
+    table = re.search(r"^### Domains\n(.*?)^A stream's", read(PAGE), re.DOTALL | re.MULTILINE)
+    assert table is not None
+    told = re.findall(r"^\| `([^`]+)` \|", table[1], re.MULTILINE)
+    assert len(set(told)) == len(told)
+    assert set(told) == _domains()
+
+
+def _domains() -> set[str]:
+    """What the protocol calls `digest` with; `planning` draws for itself alone."""
+    found = set()
+    for path in sorted((ROOT / "protocol").rglob("*.py")):
+        if path.parent.name != "planning":
+            found |= set(_called_with(path))
+    return found
+
+
+def _called_with(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+            continue
+        first = node.args[0]
+        if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+            continue
+        if node.func.id == "digest":
+            yield first.value
+        elif node.func.id == "_stream" and path.name == "sampling.py":
+            yield f"sampling {first.value}"
+
+
+def test_limits__of_what_is_decoded_are_those_of_the_code() -> None:
+    text = read(PAGE)
+    mib = [size >> 20 for size in (RECORD_BYTES_MAX, TABLE_BYTES_MAX, INPUTS_BYTES_MAX)]
+    for row in (
+        f"| envelope, certificate | {ENVELOPE_BYTES_MAX >> 10} KiB |",
+        f"| genesis | {GENESIS_BYTES_MAX >> 20} MiB |",
+        "| record of an epoch, its encoders' table, its inputs | {} MiB, {} MiB, {} MiB |".format(*mib),
+        f"| ciphertext of a wave | {WAVE_BYTES_MAX >> 20} MiB |",
+    ):
+        assert row in text
+
+
+def test_records__of_the_page_have_the_fields_of_the_code() -> None:
+    section = re.search(r"^### Records\n(.*?)^## ", read(PAGE), re.DOTALL | re.MULTILINE)
+    assert section is not None
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section[1], re.MULTILINE)
+    told = {name: tuple(re.findall(r"`(\w+)`", fields)) for name, fields in rows}
+    assert told == {record.__name__: record.__struct_fields__ for record in _records()}
+
+
+def _records() -> list[type[Record]]:
+    """All that crosses a wire or names itself by a digest, but for what has tables of its own."""
+    for module in pkgutil.walk_packages(protocol.__path__, "protocol."):
+        importlib.import_module(module.name)
+    elsewhere = {Envelope, NetworkParameters, RoundOutcome, ProbeSigns, *KINDS}
+    found = [one for one in _subclasses(Record) if one.__module__.startswith("protocol.")]
+    return [one for one in [*found, Bundle] if one not in elsewhere and not one.__name__.startswith("_")]
+
+
+def _subclasses(kind: type[Record]) -> Iterator[type[Record]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
