@@ -11,7 +11,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, answer_rows
+from node.encoders.encoder import DIMENSIONS, made_answers
 
 LIFT_DOMAIN: Final = b"deltamesh shared space lift 1"
 RIDGE_STRENGTH: Final = 2.0
@@ -47,11 +47,13 @@ class AffineMap:
     matrix: NDArray[np.float32]  # [d, DIMENSIONS]
     target_mean: NDArray[np.float32]  # [DIMENSIONS]
 
-    def apply(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[n, d] -> [n, DIMENSIONS] at unit norm."""
-        return answer_rows(
-            np.asarray((native - self.source_mean) @ self.matrix + self.target_mean, np.float32)
-        )
+    def apply(
+        self, native: NDArray[np.float32], into: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """[n, d] -> [n, DIMENSIONS] at unit norm; written to `into` where it is given."""
+        rows = np.matmul(native - self.source_mean, self.matrix, out=into, dtype=np.float32)
+        rows += self.target_mean
+        return made_answers(rows)
 
 
 @cache

@@ -21,7 +21,7 @@ from node.encoders.encoder import (
     EncoderError,
     NativeEncoder,
     View,
-    answer_rows,
+    made_answers,
     views_at_once,
 )
 from node.encoders.models import own_model
@@ -52,7 +52,12 @@ class LiftedEncoder:
 
     def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 at unit norm; cosines are those of the native space."""
-        return answer_rows(self.native.embed(views) @ lift(self.native.dimensions))
+        rows: NDArray[np.float32] = self.native.embed(views) @ lift(self.native.dimensions)
+        return made_answers(rows)
+
+    def encode_into(self, views: Sequence[View], rows: NDArray[np.float32]) -> None:
+        """Write them to float32 [n, DIMENSIONS]."""
+        made_answers(np.matmul(self.native.embed(views), lift(self.native.dimensions), out=rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,10 @@ class AlignedEncoder:
     def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
         """[n, DIMENSIONS] float32 at unit norm."""
         return self.map.apply(self.native.embed(views))
+
+    def encode_into(self, views: Sequence[View], rows: NDArray[np.float32]) -> None:
+        """Write them to float32 [n, DIMENSIONS]."""
+        self.map.apply(self.native.embed(views), rows)
 
 
 def load_encoder(

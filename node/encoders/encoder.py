@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ VIEWS_AT_ONCE: Final = 64
 def views_at_once(model: object) -> int:
     """Most views in one call: what a model spread over servers or cards says, else VIEWS_AT_ONCE."""
     return int(getattr(model, "views_at_once", VIEWS_AT_ONCE))
+
+
+@runtime_checkable
+class WritingEncoder(Encoder, Protocol):
+    """One that writes its answers where they are wanted, which spares a copy of them all."""
+
+    def encode_into(self, views: Sequence[View], rows: NDArray[np.float32]) -> None:
+        """Write what `encode` returns to `rows`, float32 [n, DIMENSIONS], of as many views."""
 
 
 class NativeEncoder(Protocol):
@@ -80,6 +88,16 @@ def answer_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
     No view is empty by protocol; this keeps one odd view from costing an encoder its whole answer.
     """
-    answers = unit_rows(rows)
-    answers[~answers.any(axis=1), 0] = 1.0
-    return answers
+    return made_answers(np.array(rows, dtype=np.float32))
+
+
+def made_answers(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same where they lie, float32 [n, d]: what they were is gone, and nothing is copied."""
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))  # [n]
+    # Infinite is the norm of numbers too large to be squared. A norm of NaN stays: it says no answer.
+    odd = (norms <= NORM_MIN) | np.isinf(norms)
+    if odd.any():
+        rows[odd], norms[odd] = 0.0, 1.0
+        rows[odd, 0] = 1.0
+    rows /= norms[:, None]
+    return rows

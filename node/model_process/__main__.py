@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, EncoderError, views_at_once
+from node.encoders.encoder import EncoderError, View, WritingEncoder, views_at_once
 from node.model_process.pace import Pace
 from node.model_process.slab import Slab
 from node.model_process.wire import (
@@ -87,17 +90,22 @@ def _answer(
             if batch_began_s - began_s > within_s:
                 return Response(error=_too_slow(done, len(views), batch_began_s - began_s, within_s))
             batch = views[done : done + pace.views]
-            answers = encoder.encode(batch)
-            if answers.shape != (len(batch), DIMENSIONS):  # one row would be taken for every view's
-                raise EncoderError(
-                    f"{encoder.name} returned rows of shape {answers.shape} for {len(batch)} views"
-                )
-            rows[done : done + len(batch)] = answers
+            _encode_into(encoder, batch, rows[done : done + len(batch)])
             done += len(batch)
             pace.took(len(batch), monotonic() - batch_began_s)
     except Exception as error:
         return Response(error=_told(error))
     return Response(rows=done)
+
+
+def _encode_into(encoder: Encoder, batch: Sequence[View], rows: NDArray[np.float32]) -> None:
+    if isinstance(encoder, WritingEncoder):
+        encoder.encode_into(batch, rows)
+        return
+    answers = encoder.encode(batch)
+    if answers.shape != rows.shape:  # one row would be taken for every view's
+        raise EncoderError(f"{encoder.name} returned rows of shape {answers.shape} for {len(batch)} views")
+    rows[:] = answers
 
 
 def _refitter(encoder: Encoder, setup: Setup) -> Refitter | None:

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from node.encoders.alignment import Alignment, fit, lift
 from node.encoders.alignment_store import store_map, stored_map
 from node.encoders.anchors import ANCHORS_MAX, ANCHORS_MIN, anchor_texts
-from node.encoders.encoder import DIMENSIONS, EncoderError, answer_rows, unit_rows
+from node.encoders.catalogue import load_encoder
+from node.encoders.encoder import (
+    DIMENSIONS,
+    EncoderError,
+    WritingEncoder,
+    answer_rows,
+    made_answers,
+    unit_rows,
+)
 
 _LIFT_CORNER = [
     [0.012939592823386192, 0.0017987728351727128, -0.0025366456247866154],
@@ -80,6 +88,29 @@ def test_fit__refuses_rows_that_do_not_pair() -> None:
     source, target = _pairs(5)
     with pytest.raises(ValueError, match="pairs"):
         fit(source[:-1], target, Alignment.RIDGE)
+
+
+def test_made_answers__are_unit_where_they_lie_and_nan_where_nothing_was_said() -> None:
+    rows = np.random.default_rng(3).normal(size=(6, DIMENSIONS)).astype(np.float32)
+    rows[1], rows[2, 5], rows[3], rows[4] = 0.0, np.nan, 1e30, 1e-20
+    expected = rows[[0, 5]] / np.linalg.norm(rows[[0, 5]], axis=1, keepdims=True)
+    made = made_answers(rows)
+    assert made is rows
+    np.testing.assert_allclose(made[[0, 5]], expected, atol=1e-6)
+    assert np.isnan(made[2]).all()
+    assert (made[[1, 3, 4]] == np.eye(1, DIMENSIONS, dtype=np.float32)).all()
+
+
+def test_encode_into__writes_what_encode_returns_for_reference_and_aligned() -> None:
+    for name in ("wordllama-256", "ngram"):
+        encoder = load_encoder(name, "wordllama-256")
+        assert isinstance(encoder, WritingEncoder)
+        views = ["winter rain", "a tin roof", "the number of items"]
+        rows = np.full((3, DIMENSIONS), 7, np.float32)
+        encoder.encode_into(views, rows)
+        np.testing.assert_array_equal(rows, encoder.encode(views))
+        with pytest.raises(ValueError):
+            encoder.encode_into(views, np.zeros((1, DIMENSIONS), np.float32))
 
 
 def test_answer_rows__never_sends_a_row_without_direction() -> None:
