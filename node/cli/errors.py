@@ -71,6 +71,7 @@ _CODES: Final = {
     ("node.signer.errors", "SignerError"): ExitCode.STORAGE,
     ("node.store.errors", "StoreError"): ExitCode.STORAGE,
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
+    ("node.api.server", "ListenError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,
     ("node.space", "SpaceError"): ExitCode.BAD_INPUT,
     ("node.gallery.errors", "GalleryError"): ExitCode.BAD_INPUT,
