@@ -5,8 +5,8 @@
 Starts a network of real processes and a client, a process of its own at the lowest priority, which holds
 1,000 listeners to events and sends 200 requests a second, all to one validator. Blocks of rounds with and
 without it alternate; the round in which it is switched is left out. Prints the medians of certificate
-latency, and the processor time that the validator's node takes. The client needs processor time too: where it
-has no core of its own, part of what it slows is its own doing.
+latency, and the processor time that the validator's node and the process of its API take. The client needs
+processor time too: where it has no core of its own, part of what it slows is its own doing.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Block:
     failed: int = 0
     cpu_share: float = 0.0
     """Of one core, by the validator's node."""
+    api_cpu_share: float = 0.0
+    """And by the process of its API."""
+    api_resident_bytes: int = 0
+    """Of that process, when the block ends."""
     client: dict[str, Any] | None = None
 
 
@@ -105,6 +109,12 @@ def _cpu_s(pid: int) -> float:
     return float(times.user + times.system)
 
 
+def api_of(pid: int) -> int:
+    """The process that serves a validator's API."""
+    children = psutil.Process(pid).children()
+    return next(child.pid for child in children if "node.api_process" in child.cmdline())
+
+
 def wait_for_round(plan: TestnetPlan, number: int) -> None:
     """Until this round begins."""
     while round_at(plan.genesis, now_ms()) < number:
@@ -128,6 +138,7 @@ def measure(
     """All blocks, in turn."""
     first_certified(plan, watcher)
     pid = fleet.pid(plan.validators[0].name)
+    api = api_of(pid)
     blocks: list[Block] = []
     each = min(options.block, options.rounds)
     for index in range(2 * -(-options.rounds // each)):
@@ -136,9 +147,12 @@ def measure(
         if block.loaded:
             client.tell("on")
         wait_for_round(plan, block.first)
-        began_s, cpu_s = time.monotonic(), _cpu_s(pid)
+        began_s, cpu_s, api_cpu_s = time.monotonic(), _cpu_s(pid), _cpu_s(api)
         wait_for_round(plan, block.first + each)
-        block.cpu_share = round((_cpu_s(pid) - cpu_s) / (time.monotonic() - began_s), 3)
+        took_s = time.monotonic() - began_s
+        block.cpu_share = round((_cpu_s(pid) - cpu_s) / took_s, 3)
+        block.api_cpu_share = round((_cpu_s(api) - api_cpu_s) / took_s, 3)
+        block.api_resident_bytes = psutil.Process(api).memory_info().rss
         if block.loaded:
             client.tell("off")
             block.client = client.told()
@@ -170,6 +184,8 @@ def summary(blocks: list[Block]) -> dict[str, Any]:
             "median_ms": statistics.median(latencies) if latencies else None,
             "quartiles_ms": statistics.quantiles(latencies, n=4) if len(latencies) > 1 else None,
             "validator_cpu_share": statistics.mean(block.cpu_share for block in those),
+            "api_cpu_share": statistics.mean(block.api_cpu_share for block in those),
+            "api_resident_bytes": max(block.api_resident_bytes for block in those),
         }
     if found["without"]["rounds"] and found["with"]["rounds"]:
         found["ratio"] = round(found["with"]["median_ms"] / found["without"]["median_ms"], 3)

@@ -30,8 +30,12 @@ STOP_WITHIN_S: Final = 2
 log = structlog.get_logger(__name__)
 
 
+class ListenError(ConfigError):
+    """The API cannot listen where it is to."""
+
+
 def bind(api: str) -> socket.socket:
-    """A listening socket at `host:port`; port 0 lets the system choose. Raises ConfigError."""
+    """A listening socket at `host:port`; port 0 lets the system choose. Raises ListenError."""
     host, _, port = api.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -42,7 +46,7 @@ def bind(api: str) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigError(
+        raise ListenError(
             f"the HTTP API cannot listen on {api} ({error.strerror or error}): another node or program may "
             "be there; choose another place with --api host:port, or leave the API out with --api off"
         ) from None

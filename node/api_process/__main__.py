@@ -30,10 +30,12 @@ NICENESS: Final = 5
 """A round goes before a request."""
 SWITCH_S: Final = 0.0005
 """How long one thread may keep the others from the interpreter: the loop goes on while others read."""
+LOOK_EVERY_S: Final = 1.0
+"""While it starts it reads nothing: whether the node is there it sees by its number."""
 OK: Final = 0
 FAILED: Final = 1
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("node.api_process")
 
 
 class Heard:
@@ -80,18 +82,23 @@ def main() -> None:
         return
     os.nice(NICENESS)
     sys.setswitchinterval(SWITCH_S)
-    code = serve(decode(first, Setup, size_bytes_max=FRAME_BYTES_MAX), source, sink)
+    setup = decode(first, Setup, size_bytes_max=FRAME_BYTES_MAX)
+    # As Python's values: a path of JSON is not among what the settings take.
+    settings = Settings.model_validate(msgspec.json.decode(setup.settings))
+    directory = DataDir.open(settings.home, settings.network)
+    set_up_logging(directory.logs, settings.log_level, settings.log_format, rotates=False)
+    try:
+        code = serve(setup, settings, directory, source, sink)
+    except Exception:  # the node starts another, and its log says what became of this one
+        log.exception("api.failed")
+        code = FAILED
     logging.shutdown()
     # A read that is still at work in a thread keeps nobody waiting.
     os._exit(code)
 
 
-def serve(setup: Setup, source: BinaryIO, sink: BinaryIO) -> int:
-    """Serve what a setup says; the exit code."""
-    # As Python's values: a path of JSON is not among what the settings take.
-    settings = Settings.model_validate(msgspec.json.decode(setup.settings))
-    directory = DataDir.open(settings.home, settings.network)
-    set_up_logging(directory.logs, settings.log_level, settings.log_format, rotates=False)
+def serve(setup: Setup, settings: Settings, directory: DataDir, source: BinaryIO, sink: BinaryIO) -> int:
+    """Serve what a setup says until the node says to stop; the exit code."""
     heard = Heard(sink, setup)
     events = EventHub(setup.last_id)
     events.take(setup.first.events)
@@ -108,7 +115,9 @@ def serve(setup: Setup, source: BinaryIO, sink: BinaryIO) -> int:
             beat=lambda: heard.say(Word.ALIVE),
         )
         server.start()
-        server.started.wait()
+        while not server.started.wait(LOOK_EVERY_S):
+            if os.getppid() != setup.node_pid:
+                os._exit(FAILED)
         if server.fault is not None:
             return FAILED
         heard.say(Word.READY)

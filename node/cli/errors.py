@@ -73,6 +73,7 @@ _CODES: Final = {
     ("node.backup.errors", "RestoreRefused"): ExitCode.NODE_STATE,
     ("node.store.errors", "StoreError"): ExitCode.STORAGE,
     ("node.network.errors", "NetworkError"): ExitCode.NETWORK,
+    ("node.api.server", "ListenError"): ExitCode.NETWORK,
     ("node.bundle", "BundleError"): ExitCode.BAD_INPUT,
     ("node.space", "SpaceError"): ExitCode.BAD_INPUT,
     ("node.gallery.errors", "GalleryError"): ExitCode.BAD_INPUT,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
@@ -63,6 +64,21 @@ async def test_certified_rounds__show_in_the_metrics_of_both_roles(
         )
         validators = [await scraped(api_of(network, name)) for name in names]
         encoders = [await scraped(address) for address in addresses]
+        assert_no_faults(network)
+
+        # Killed, the processes that serve come back on their addresses, and no round has waited for them.
+        served = {one for one in psutil.Process().children() if "node.api_process" in one.cmdline()}
+        assert len(served) == len(names)
+        for one in served:
+            one.kill()
+        before = len(network.certified(names[0]))
+        await network.until(
+            lambda: len(network.certified(names[0])) > before, PATIENCE_S, "the network goes on certifying"
+        )
+        for name in names:
+            assert (
+                shown(await scraped(api_of(network, name)), "deltamesh_rounds_total", state="certified") >= 2
+            )
         assert_no_faults(network)
     for text in validators:
         assert shown(text, "deltamesh_rounds_total", state="certified") >= 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import trio
 
 from config.datadir import DataDir
@@ -152,6 +153,7 @@ async def api_process(root: Path) -> AsyncIterator[Rig]:
 
 async def _be_a_node(root: Path) -> None:
     """Say the process and its address, and go on until killed."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     async with api_process(root) as rig:
         assert (await rig.get("/healthz"))[0] == 200
         host, port = rig.place

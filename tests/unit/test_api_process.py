@@ -122,8 +122,6 @@ async def test_process__that_hangs_is_ended_and_another_serves(
     monkeypatch.setattr(client, "SILENT_MAX_S", 4.0)
     async with api_process(tmp_path) as rig:
         assert (await rig.get("/v1/genesis"))[0] == 200
-        # It is read once a process says that it is ready: the first is given this limit, the next is not.
-        monkeypatch.undo()
         hanging = await rig.pid()
         Process(hanging).suspend()
         assert (await rig.get("/v1/genesis"))[0] == 200

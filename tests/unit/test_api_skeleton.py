@@ -18,6 +18,7 @@ from node.api.app import make_app
 from node.api.errors import ErrorBody
 from node.api.events import EventHub
 from node.api.server import bind
+from node.cli.errors import ExitCode, known_exit_code
 from node.clock import now_ms
 from node.status import STALE_MS, PeerStatus
 from tests.support.api import api_over, service_over, status_of
@@ -89,8 +90,9 @@ def test_server__whose_app_cannot_be_made_says_so() -> None:
 
 
 def test_bind__to_a_taken_port_names_the_option() -> None:
-    with bind("127.0.0.1:0") as taken, pytest.raises(ConfigError, match="--api off"):
+    with bind("127.0.0.1:0") as taken, pytest.raises(ConfigError, match="--api off") as refused:
         bind(f"127.0.0.1:{taken.getsockname()[1]}")
+    assert known_exit_code(refused.value) is ExitCode.NETWORK
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_logs_and_bans__have_the_sizes_told() -> None:
 def test_log_events__named_by_the_page_are_logged_by_the_node() -> None:
     source = "\n".join(path.read_text() for path in sorted((ROOT / "node").rglob("*.py")))
     steps = set(re.findall(r'^    \w+ = "(\w+)"$', read("protocol/rounds/effects.py"), re.MULTILINE))
-    named = re.findall(r"`((?:node|round|peer|scoring|signer)\.\w+)`", section("Log events worth knowing"))
+    named = re.findall(
+        r"`((?:node|round|peer|scoring|signer|api)\.\w+)`", section("Log events worth knowing")
+    )
     assert len(named) > 10
     for event in named:
         kind, _, step = event.partition(".")
