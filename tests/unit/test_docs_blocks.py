@@ -1,4 +1,4 @@
-"""What the pages show as code is code: Python compiles and, where marked, runs; shell, TOML, JSON are read."""
+"""What pages show as code is code: Python compiles and, where marked, runs; shell, TOML, JSON are read."""
 
 from __future__ import annotations
 
