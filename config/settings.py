@@ -100,13 +100,13 @@ class Settings(BaseModel):
     learn: bool = False
     """Whether a trained model learns from the consensus between rounds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where a validator scores and an encoder runs a torch module. auto: on a GPU where torch sees one."""
+    """Where a validator scores; auto: on a GPU where there is one."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least important of what is logged."""
+    """The least that is logged."""
     log_format: Literal["console", "json"] = "console"
-    """Of the log on standard error; the files in the data directory are JSON."""
+    """What standard error gets: lines for people, or JSON."""
     retention_rounds: int = Field(default=64, ge=1, le=1_000_000)
     """Rounds whose reveals are kept; reports and certificates stay."""
     retention_epochs: int = Field(default=64, ge=EVIDENCE_EPOCHS, le=1_000_000)
