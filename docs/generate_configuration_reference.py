@@ -14,8 +14,7 @@ from generate_cli_reference import commands
 from pydantic.fields import FieldInfo
 
 from config.layers import ENVIRONMENT_PREFIX
-from config.presets import listen_default
-from config.settings import CONFIG_FILE_NAME, KEYS_OUTSIDE_FILE, Settings
+from config.settings import CONFIG_FILE_NAME, KEYS_OUTSIDE_FILE, Settings, load_settings
 from node.cli import app
 
 TARGET = Path(__file__).parent / "reference" / "configuration.md"
@@ -42,6 +41,7 @@ _DEFAULTS = {"home": "`$XDG_DATA_HOME/deltamesh`, else `~/.local/share/deltamesh
 # Commands whose flags of these names mean something of their own, not the setting of a node.
 _OTHERS = frozenset({"bench", "encoder", "gallery", "models", "plan", "sim", "testnet"})
 _EVERYWHERE = frozenset({"home", "network", "url", "token"})
+_NETWORKS = ("localnet", "testnet")
 _TYPES = {str: "text", int: "whole number", bool: "true or false", Path: "path"}
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -151,14 +151,20 @@ def _number(value: Any) -> str:
 def _default(key: str, field: FieldInfo) -> str:
     if key in _DEFAULTS:
         return _DEFAULTS[key]
-    if key == "listen":
-        of_localnet, of_others = listen_default("localnet"), listen_default("")
-        return f"`{of_localnet[0]}` in `localnet`, else `{of_others[0]}`"
-    value = field.default
+    if field.is_required():
+        # The preset's: what a node of that network gets when nobody says anything.
+        here, elsewhere = (getattr(load_settings({"network": name, "home": "/"}, {}), key) for name in _NETWORKS)
+        return f"{_shown(here)} in `{_NETWORKS[0]}`, else {_shown(elsewhere)}"
+    return _shown(field.default)
+
+
+def _shown(value: Any) -> str:
     if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
     return f"`{value}`" if not isinstance(value, int) else _number(value)
 
 
