@@ -107,7 +107,7 @@ class Settings(BaseModel):
     learn: bool = False
     """Whether a trained model learns from the consensus between rounds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where a validator scores and an encoder runs a torch module. auto: on a GPU where torch sees one."""
+    """Where a validator scores; auto: on a GPU where there is one."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the scoring process, or of the encoder's model."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

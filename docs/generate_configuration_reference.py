@@ -14,8 +14,7 @@ from generate_cli_reference import commands
 from pydantic.fields import FieldInfo
 
 from config.layers import ENVIRONMENT_PREFIX
-from config.presets import PRESETS
-from config.settings import CONFIG_FILE_NAME, KEYS_OF_PRESETS, KEYS_OUTSIDE_FILE, Settings
+from config.settings import CONFIG_FILE_NAME, KEYS_OUTSIDE_FILE, Settings, load_settings
 from node.cli import app
 
 TARGET = Path(__file__).parent / "reference" / "configuration.md"
@@ -42,6 +41,7 @@ _DEFAULTS = {"home": "`$XDG_DATA_HOME/deltamesh`, else `~/.local/share/deltamesh
 # Commands whose flags of these names mean something of their own, not the setting of a node.
 _OTHERS = frozenset({"bench", "encoder", "gallery", "models", "plan", "sim", "testnet"})
 _EVERYWHERE = frozenset({"home", "network", "url", "token"})
+_NETWORKS = ("localnet", "testnet")
 _TYPES = {str: "text", int: "whole number", bool: "true or false", Path: "path"}
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -151,20 +151,21 @@ def _number(value: Any) -> str:
 def _default(key: str, field: FieldInfo) -> str:
     if key in _DEFAULTS:
         return _DEFAULTS[key]
-    if key in KEYS_OF_PRESETS:
-        of_localnet, of_others = (_preset_value(name, key) for name in ("localnet", "testnet"))
-        return f"`{of_localnet}` in `localnet`, else `{of_others}`"
-    value = field.default
+    if field.is_required():
+        # The preset's: what a node of that network gets when nobody says anything.
+        here, elsewhere = (getattr(load_settings({"network": name, "home": "/"}, {}), key) for name in _NETWORKS)
+        return f"{_shown(here)} in `{_NETWORKS[0]}`, else {_shown(elsewhere)}"
+    return _shown(field.default)
+
+
+def _shown(value: Any) -> str:
     if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
     return f"`{value}`" if not isinstance(value, int) else _number(value)
-
-
-def _preset_value(name: str, key: str) -> object:
-    value = getattr(PRESETS[name], key)
-    return value[0] if isinstance(value, tuple) else value
 
 
 def _cell(text: str) -> str:

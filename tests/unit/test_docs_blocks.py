@@ -1,4 +1,4 @@
-"""What the pages show as code is code: Python compiles, and runs where marked; shell, TOML, JSON are read."""
+"""What pages show as code is code: Python compiles and, where marked, runs; shell, TOML, JSON are read."""
 
 from __future__ import annotations
 
@@ -80,3 +80,26 @@ def test_marked_blocks__run(page: str) -> None:
         encode = names["encode"]
         assert callable(encode)
         assert len(encode(["the boats stay", "in the harbour"])) == 2
+
+
+_FILE = re.compile(
+    r"`(?:python(?:3)? )?((?:node|protocol|scoring|config|tests|docs|benchmarks|\.ci)/[\w./@-]+)[`: ]"
+)
+_MODULE = re.compile(r"python -m ((?:benchmarks|node)[\w.]+)")
+
+
+def missing_in(text: str, folder: Path) -> list[str]:
+    """Files and modules that a page names and that are not in the repository."""
+    modules = [name.replace(".", "/") for name in _MODULE.findall(text)]
+    made = [name for name in modules if not any((folder / f"{name}{end}").exists() for end in (".py", ""))]
+    return made + [name for name in _FILE.findall(text) if not (folder / name.rstrip(".")).exists()]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files__that_a_page_names_are_there(page: Path) -> None:
+    assert missing_in(page.read_text(encoding="utf-8"), ROOT) == []
+
+
+def test_files__that_are_not_there_are_found() -> None:
+    text = "`node/gone.py` and `python benchmarks/gone.py --x`, python -m benchmarks.gone, `node/run.py`"
+    assert missing_in(text, ROOT) == ["benchmarks/gone", "node/gone.py", "benchmarks/gone.py"]
