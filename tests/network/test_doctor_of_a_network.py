@@ -28,11 +28,14 @@ async def doctored(network: LocalNetwork, name: str) -> dict[str, Examined]:
 
 
 async def test_doctor__finds_nothing_wrong_with_running_nodes_and_then_who_is_gone(tmp_path: Path) -> None:
-    async with local_network(tmp_path, validators=2, encoders=1) as network:
+    async with local_network(tmp_path, validators=2, encoders=3) as network:
         for node in network.nodes.values():
             save_genesis(node.directory.genesis, network.genesis)
-        statuses = lambda: [network.status(name) for name in network.nodes]  # noqa: E731
-        await network.until(lambda: all(one and one.peers for one in statuses()), 60, "everyone has a peer")
+        await network.until(
+            lambda: all((said := network.status(name)) and said.peers for name in network.nodes),
+            60,
+            "everyone has a peer",
+        )
         for name in ("validator-0", "encoder-0"):
             found = await doctored(network, name)
             wrong = [
