@@ -15,7 +15,7 @@ from node.doctor.subject import Reach, subject_of
 from tests.support.local_network import LocalNetwork, local_network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(200)]
-NAMES = ("peers", "clock", "running", "membership", "directory", "secrets", "store")
+NAMES = ("peers", "reachable", "clock", "running", "membership", "directory", "secrets", "store")
 
 
 async def doctored(network: LocalNetwork, name: str) -> dict[str, Examined]:
@@ -44,6 +44,8 @@ async def test_doctor__finds_nothing_wrong_with_running_nodes_and_then_who_is_go
             assert wrong == [], wrong
             dialled = 1 if name == "validator-0" else 2
             assert found["peers"].findings[0].seen.startswith(f"{dialled} of {dialled} peers answer")
+            said = found["reachable"].findings[0].seen
+            assert said.startswith("1 of 1 peers" if name == "validator-0" else "it need not be"), said
             # The nodes themselves tell the time: a clock of this machine is that of this machine.
             assert any("give or take" in one.seen for one in found["clock"].findings)
         await network.stop("validator-1")

@@ -10,16 +10,19 @@ import trio
 
 from config.datadir import DataDir
 from config.genesis import save_genesis
+from node import dial_back
 from node.clock import now_ms
 from node.clock_telling import ANSWER_BYTES, METHOD, clock_told, tell_clock
+from node.dial_back import ASKERS_MAX, TRIES_AT_ONCE, DialBack, Reached, reached_by
 from node.doctor import visiting
 from node.doctor.checks.network import judge_clock, judge_peers
 from node.doctor.finding import Verdict
 from node.doctor.subject import Reach, Role, subject_of
 from node.doctor.visiting import VISITS_MAX, Outcome, addresses_to_visit, visit, why
 from node.keys import create_key, peer_id
+from node.network.errors import RequestError, RequestRefused
 from node.network.host import Host
-from tests.network.peers import hosts
+from tests.network.peers import hosts, pair
 from tests.support.genesis import small_network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.network]
@@ -33,6 +36,10 @@ def tells(host: Host, ahead_ms: int = 0) -> None:
 
     answer = told if ahead_ms else tell_clock
     host.handle(METHOD, answer, request_bytes_max=0, response_bytes_max=ANSWER_BYTES)
+
+
+def dials_back(host: Host) -> None:
+    host.handle(dial_back.METHOD, DialBack(host).answer, request_bytes_max=2, response_bytes_max=1)
 
 
 async def test_clock__is_told_by_those_who_answer_and_the_middle_one_counts() -> None:
@@ -102,6 +109,42 @@ async def test_time__is_eight_bytes_and_nothing_else() -> None:
     assert told is not None
     assert before_ms <= told <= now_ms()
     assert [clock_told(b"\x00" * size) for size in (0, 7, 9)] == [None] * 3
+
+
+async def test_port__is_tried_from_the_other_side_at_the_address_that_asks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as open_:
+        async with hosts(2) as (first, second):
+            dials_back(first)
+            dials_back(second)
+            (through,) = await visit((first.addresses[0],), open_.getsockname()[1])
+            (not_through,) = await visit((second.addresses[0],), nobody)
+            (too_soon,) = await visit((first.addresses[0],), open_.getsockname()[1])
+    assert [one.reached for one in (through, not_through, too_soon)] == [Reached.YES, Reached.NO, None]
+
+
+async def test_port__that_is_none_or_the_systems_is_refused() -> None:
+    async with pair() as (validator, asker):
+        dials_back(validator)
+        for payload in (b"", b"\x00", b"\x00\x16", b"\xff\xff\xff"):
+            with pytest.raises(RequestError):
+                await asker.request(validator.public_key, dial_back.METHOD, payload, timeout_s=5)
+
+
+async def test_dial_back__remembers_a_bounded_number_of_machines() -> None:
+    async with hosts(1) as (host,):
+        back = DialBack(host)
+        for number in range(ASKERS_MAX + 5):
+            back._take_turn(str(number))
+        assert len(back._tried_s) == ASKERS_MAX
+        back._take_turn("0")
+        with pytest.raises(RequestRefused):
+            back._take_turn("0")
+        back._trying = TRIES_AT_ONCE
+        with pytest.raises(RequestRefused):
+            back._take_turn("another")
+    assert reached_by(b"") is reached_by(b"\x02") is None
 
 
 async def test_addresses__are_bootstrap_peers_and_validators_once_each_and_not_itself(
