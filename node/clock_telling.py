@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from node.clock import now_ms
 
-METHOD: Final = "clock"
-ANSWER_BYTES: Final = 8
+METHOD = "clock"
+ANSWER_BYTES = 8
 
 
 async def tell_clock(_: bytes, __: bytes) -> bytes:

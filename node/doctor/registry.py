@@ -66,6 +66,7 @@ CHECKS: Final = (
     Check("model", Group.NODE, "Is what an encoder embeds with there?", membership.check_model, READING_S),
     Check("ports", Group.NETWORK, "Are the ports free, or this node's own?", ports.check),
     Check("peers", Group.NETWORK, "Can the peers be dialled?", network.check_peers, DIALLING_S),
+    Check("reachable", Group.NETWORK, "Can peers connect to this node?", network.check_reachable, DIALLING_S),
     Check("clock", Group.NETWORK, "Does the clock agree with the peers'?", network.check_clock, DIALLING_S),
     Check("running", Group.NETWORK, "Does the node run, and take part?", network.check_running),
 )

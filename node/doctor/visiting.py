@@ -13,7 +13,12 @@ import trio
 
 from config.errors import ConfigError
 from node.clock import now_ms
-from node.clock_telling import ANSWER_BYTES, METHOD, clock_told
+from node.clock_telling import ANSWER_BYTES as CLOCK_BYTES
+from node.clock_telling import METHOD as CLOCK_METHOD
+from node.clock_telling import clock_told
+from node.dial_back import ANSWER_BYTES as REACHED_BYTES
+from node.dial_back import METHOD as DIAL_BACK_METHOD
+from node.dial_back import PORT_BYTES, PORT_MIN, TRY_S, Reached, reached_by
 from node.keys import load_key, peer_id
 from node.membership import address_of_member
 from node.network.errors import DialError, RequestError
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
 VISITS_MAX: Final = 24
 """Peers dialled; of a large network the bootstrap peers and the first validators."""
-ALL_WITHIN_S: Final = 8.0
+ALL_WITHIN_S: Final = 12.0
 DIAL_S: Final = 5.0
 ASK_S: Final = 2.0
 PROBE_S: Final = 2.0
@@ -62,12 +67,23 @@ class Visit:
     """None where it was not told."""
     uncertain_ms: float = 0.0
     """Half the time the question and its answer took."""
+    reached: Reached | None = None
+    """Whether the peer could connect to our port; None where it was not asked, or did not say."""
 
 
 def visit_all(subject: Subject) -> tuple[Visit, ...]:
     """Dial every peer at once, for so long at most; in the order of `addresses_to_visit`."""
     addresses = addresses_to_visit(subject)
-    return trio.run(visit, addresses) if addresses else ()
+    return trio.run(visit, addresses, port_to_reach(subject)) if addresses else ()
+
+
+def port_to_reach(subject: Subject) -> int | None:
+    """The port at which others dial the running node; None where it does not run, or listens nowhere."""
+    running = subject.running()
+    if running is None or not running.addresses:
+        return None
+    ports = [int(address.split("/")[4]) for address in (*subject.settings.announce, *running.addresses)]
+    return next((port for port in ports if port >= PORT_MIN), None)
 
 
 def addresses_to_visit(subject: Subject) -> tuple[str, ...]:
@@ -88,8 +104,8 @@ def addresses_to_visit(subject: Subject) -> tuple[str, ...]:
     return tuple(others)[:VISITS_MAX]
 
 
-async def visit(addresses: tuple[str, ...]) -> tuple[Visit, ...]:
-    """Dial these at once, and ask who answers for the time; in the same order."""
+async def visit(addresses: tuple[str, ...], port: int | None = None) -> tuple[Visit, ...]:
+    """Dial these at once, ask who answers for the time, and to dial back to a port; in the same order."""
     visits = {
         address: Visit(address, Outcome.SILENT, f"no answer within {ALL_WITHIN_S:g} s")
         for address in addresses
@@ -98,7 +114,7 @@ async def visit(addresses: tuple[str, ...]) -> tuple[Visit, ...]:
     async with open_host(secrets.token_bytes(32), [], limits=NetworkLimits(dial_s=DIAL_S)) as host:
 
         async def one(address: str) -> None:
-            visits[address] = await _visit_one(host, address)
+            visits[address] = await _visit_one(host, address, port)
 
         with trio.move_on_after(ALL_WITHIN_S):
             async with trio.open_nursery() as nursery:
@@ -107,7 +123,7 @@ async def visit(addresses: tuple[str, ...]) -> tuple[Visit, ...]:
     return tuple(visits.values())
 
 
-async def _visit_one(host: Host, address: str) -> Visit:
+async def _visit_one(host: Host, address: str, port: int | None) -> Visit:
     try:
         key = await host.dial(address)
     except DialError as fault:
@@ -115,15 +131,32 @@ async def _visit_one(host: Host, address: str) -> Visit:
         if "has another key" in reason:
             return Visit(address, Outcome.WRONG_KEY, reason)
         return await why(address, reason)
+    ahead_ms, uncertain_ms = await _ahead(host, key)
+    reached = None if port is None else await _reached(host, key, port)
+    return Visit(address, Outcome.ANSWERS, "", ahead_ms, uncertain_ms, reached)
+
+
+async def _ahead(host: Host, key: bytes) -> tuple[float | None, float]:
+    """How far a peer's clock is ahead of ours, and how far that may be wrong, in milliseconds."""
     asked_ms, asked_s = now_ms(), trio.current_time()
     try:
-        answer = await host.request(key, METHOD, b"", timeout_s=ASK_S, response_bytes_max=ANSWER_BYTES)
-    except RequestError as fault:
-        return Visit(address, Outcome.ANSWERS, str(fault))
+        answer = await host.request(key, CLOCK_METHOD, b"", timeout_s=ASK_S, response_bytes_max=CLOCK_BYTES)
+    except RequestError:
+        return None, 0.0  # it has no room for strangers, or its version is older
     half_ms = (trio.current_time() - asked_s) * 500
     told_ms = clock_told(answer)
-    ahead_ms = None if told_ms is None else told_ms - (asked_ms + half_ms)
-    return Visit(address, Outcome.ANSWERS, "", ahead_ms, half_ms)
+    return None if told_ms is None else told_ms - (asked_ms + half_ms), half_ms
+
+
+async def _reached(host: Host, key: bytes, port: int) -> Reached | None:
+    asked = port.to_bytes(PORT_BYTES, "big")
+    try:
+        answer = await host.request(
+            key, DIAL_BACK_METHOD, asked, timeout_s=TRY_S + ASK_S, response_bytes_max=REACHED_BYTES
+        )
+    except RequestError:
+        return None
+    return reached_by(answer)
 
 
 async def why(address: str, reason: str) -> Visit:

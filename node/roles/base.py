@@ -18,6 +18,9 @@ from node.api.running import ApiState
 from node.clock import now_ms
 from node.clock_telling import ANSWER_BYTES, tell_clock
 from node.clock_telling import METHOD as CLOCK_METHOD
+from node.dial_back import ANSWER_BYTES as REACHED_BYTES
+from node.dial_back import METHOD as DIAL_BACK_METHOD
+from node.dial_back import PORT_BYTES, DialBack
 from node.driver import STATEMENT_METHOD, Driver
 from node.epochs.admission import is_validator_of_late
 from node.keys import NodeKey
@@ -97,6 +100,10 @@ async def join_gossip(
         nursery.start_soon(_drain, channel)
     host.handle(STATEMENT_METHOD, accept, request_bytes_max=ENVELOPE_BYTES_MAX, response_bytes_max=64)
     host.handle(CLOCK_METHOD, tell_clock, request_bytes_max=0, response_bytes_max=ANSWER_BYTES)
+    dial_back = DialBack(host)
+    host.handle(
+        DIAL_BACK_METHOD, dial_back.answer, request_bytes_max=PORT_BYTES, response_bytes_max=REACHED_BYTES
+    )
 
     def on_peer(event: PeerEvent) -> None:
         name = "peer.connected" if isinstance(event, PeerConnected) else "peer.gone"

@@ -229,7 +229,7 @@ def test_running__what_a_killed_node_left_behind_is_a_note(home: Path) -> None:
     the("running", Verdict.NOTE, "not running")
 
 
-@pytest.mark.parametrize("content", [b"{", b"\x00" * 100, b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"{", b"\x00" * 100, b"[" * 100_000], ids=["cut", "zeros", "deep"])
 def test_running__a_damaged_status_is_told_not_raised(home: Path, content: bytes) -> None:
     (validator(home).root / STATUS_FILE_NAME).write_bytes(content)
     the("running", Verdict.WARNING, "is not a node's status")

@@ -25,6 +25,9 @@ COMMANDS = [
         ["genesis", "show"],
         ["keys", "new"],
         ["keys", "show"],
+        ["config", "show"],
+        ["config", "check"],
+        ["doctor"],
         ["run", "validator"],
     ),
     *(

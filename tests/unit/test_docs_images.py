@@ -20,7 +20,7 @@ DRAWN = {
     "draw_adversaries": "adversaries.svg",
 }
 DIAGRAMS = ("architecture.svg", "trust.svg")
-PAINTED_DARK = ("testnet.svg",)
+PAINTED_DARK = ("testnet.svg", "top.svg")
 """A terminal is dark wherever it is read."""
 SVG = "{http://www.w3.org/2000/svg}"
 SHOWN = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")

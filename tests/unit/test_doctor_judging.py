@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from config.settings import Settings, load_settings
+from node.dial_back import Reached
 from node.doctor.checks import disk, gpu, machine, network, ports, software
 from node.doctor.checks.files import Held, Lock, judge_lock
 from node.doctor.finding import Finding, Verdict
@@ -361,16 +362,21 @@ def test_running_node__is_judged_by_what_it_says(
     assert any(words in one.seen for one in found), found
 
 
-def test_running_node__that_nobody_dialled_is_told_how_it_would_be_reached(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("reached", "port", "verdict"),
+    [
+        ([Reached.YES, Reached.NO], 7700, Verdict.OK),
+        ([Reached.NO, None], 7700, Verdict.WARNING),
+        ([None], 7700, Verdict.NOTE),
+        ([], 7700, Verdict.NOTE),
+        ([], None, Verdict.NOTE),
+    ],
+)
+def test_reachable__is_a_node_that_one_peer_got_through_to(
+    reached: list[Reached | None], port: int | None, verdict: Verdict
 ) -> None:
-    monkeypatch.setattr(network, "software_version", lambda: "unknown")
-    given = status()
-    outbound = tuple(msgspec.structs.replace(peer, outbound=True) for peer in given.peers)
-    told = msgspec.structs.replace(given, peers=outbound)
-    found = network.judge_running(told, Liveness.RUNNING, GENESIS, Role.VALIDATOR, 10**9)
-    assert worst(found) is Verdict.NOTE
-    assert any("announce" in one.remedy for one in found)
+    told = [Visit("peer", Outcome.ANSWERS, reached=one) for one in reached]
+    assert worst(network.judge_reachable(told, port)) is verdict
 
 
 def test_clock_skew__borne_by_the_protocol_is_what_the_doctor_judges_by() -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from config.addresses import is_loopback
 from node.clock import now_ms
+from node.dial_back import Reached
 from node.doctor.finding import Finding, error, note, ok, warning
 from node.doctor.subject import Reach, Role, Subject
-from node.doctor.visiting import Outcome, Visit
+from node.doctor.visiting import Outcome, Visit, port_to_reach
 from node.status import STATUS_FILE_NAME, Liveness, NodeStatus, read_status
 from node.version import software_version
 from protocol.genesis import Genesis
@@ -87,6 +87,41 @@ def judge_peers(visits: Sequence[Visit], role: Role) -> list[Finding]:
     return found
 
 
+def check_reachable(subject: Subject) -> list[Finding]:
+    """Have the peers that were dialled dial back."""
+    if subject.reach is Reach.OFFLINE:
+        return [note("reachable", "not tried, as was asked", "", "leave out --offline")]
+    if subject.role is not Role.VALIDATOR and not subject.settings.is_given("listen"):
+        return [ok("reachable", "it need not be: it only dials out, as encoders do")]
+    return judge_reachable(subject.visits(), port_to_reach(subject))
+
+
+def judge_reachable(visits: Sequence[Visit], port: int | None) -> list[Finding]:
+    """Whether one peer at least got through; each tries the address it sees this machine at."""
+    name = "reachable"
+    if port is None:
+        return [note(name, "peers can only try while the node runs and listens")]
+    answers = [visit.reached for visit in visits if visit.reached is not None]
+    if not answers:
+        return [note(name, f"no peer tried to connect to port {port} here")]
+    through = answers.count(Reached.YES)
+    if through:
+        return [ok(name, f"{through} of {len(answers)} peers that tried got through to port {port} here")]
+    return [
+        warning(
+            name,
+            f"{counted_peers(len(answers))} tried to connect to port {port} here, and none got through",
+            "others cannot dial this node, so it has the connections that it opens itself and no others",
+            f"open port {port} in the firewall, forward it in the router; set announce if that port differs",
+        )
+    ]
+
+
+def counted_peers(count: int) -> str:
+    """`one peer`, `3 peers`."""
+    return "one peer" if count == 1 else f"{count} peers"
+
+
 def check_clock(subject: Subject) -> list[Finding]:
     """Against the peers' clocks, and by what the kernel says of this one."""
     visits = subject.visits() if subject.reach is Reach.NETWORK else ()
@@ -121,7 +156,7 @@ def judge_clock(visits: Sequence[Visit], kept: bool | None) -> list[Finding]:
     ahead_ms = median(ahead for ahead, _ in told)
     uncertain_ms = median(uncertain for _, uncertain in told)
     side = "behind" if ahead_ms > 0 else "ahead of"
-    counted = "one peer" if len(told) == 1 else f"{len(told)} peers (in the middle)"
+    counted = counted_peers(len(told)) + (" (in the middle)" if len(told) > 1 else "")
     seen = f"{abs(ahead_ms) / 1_000:.3f} s {side} {counted}, give or take {uncertain_ms / 1_000:.3f} s"
     off_ms = max(0.0, abs(ahead_ms) - uncertain_ms)
     if off_ms > CLOCK_SKEW_MS:
@@ -221,17 +256,6 @@ def _connected(status: NodeStatus, genesis: Genesis) -> list[Finding]:
                 f"connected to {len(reached & known)} of {len(known)} other validators of genesis",
                 "they and this one have less than two thirds of its stake: no round is certified among them",
                 "see `peers` here: who cannot be dialled has to come back, or dial this node",
-            )
-        )
-    inbound = sum(not peer.outbound for peer in status.peers)
-    open_ = [address for address in status.addresses if not is_loopback(address)]
-    if open_ and status.peers and not inbound:
-        found.append(
-            note(
-                name,
-                "every connection was opened by this node, none by a peer",
-                f"perhaps nobody can dial {open_[0]}: a router or firewall may be in between",
-                "forward the port, and set announce to where others dial it (`deltamesh peers`: direction)",
             )
         )
     return found
