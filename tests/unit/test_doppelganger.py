@@ -116,7 +116,7 @@ async def test_vote_of_another_node__is_learnt_by_asking(tmp_path: Path, me: Ide
     async with started(tmp_path, me=me) as node:
         node.answer = said(me, ROUND + 1).data
         message = await node.refuses()
-        assert f"in round {ROUND + 1}" in message
+        assert f"of round {ROUND + 1}" in message
 
 
 @pytest.mark.parametrize("way", ["gossip", "evidence"])
