@@ -117,7 +117,7 @@ class Doppelganger:
         if slot is None or vote.signer != self._node.me:
             return
         kind, at, wave, _ = slot
-        if at.round < self._watched_from:
+        if at.round < max(self._watched_from, self._signer.recorded_from):
             return
         try:
             mine = VoteSlot(kind.value, at.epoch, at.round, at.shard, wave)

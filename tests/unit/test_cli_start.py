@@ -25,6 +25,9 @@ COMMANDS = [
         ["genesis", "show"],
         ["keys", "new"],
         ["keys", "show"],
+        ["keys", "backup"],
+        ["keys", "restore"],
+        ["keys", "rotate"],
         ["run", "validator"],
     ),
     *(
