@@ -9,7 +9,7 @@ from protocol.evidence import vote_slot
 from protocol.messages import Body
 from protocol.statement import Statement
 
-METHOD: Final = "last-vote"
+METHOD = "votes.last"
 SIGNERS_MAX: Final = 8_192
 VOTE_BYTES_MAX: Final = 4 << 10
 """Larger ones are not kept: only locks of large shards are, and who locks also attests."""

@@ -22,7 +22,7 @@ def new(home: HomeOption = None, network: NetworkOption = None, json_: JsonOptio
     with directory.lock():
         key = create_key(directory.key)
     if not json_:
-        note(f"The key is in {directory.key}: back it up, and show it to nobody.")
+        note(f"The key is in {directory.key}: back it up (`deltamesh keys backup`), and show it to nobody.")
     _print_key(key.public_key, key.peer_id, str(directory.key), json_)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -237,6 +238,8 @@ def _passphrase(file: Path | None, *, twice: bool) -> str:
             raise CommandError(
                 f"{file} is not UTF-8 text: write the passphrase on its first line", ExitCode.BAD_INPUT
             ) from None
+    # As it is typed: keyboards compose accents in different ways, and a line may end in a space.
+    typed = unicodedata.normalize("NFC", typed.strip())
     if twice and len(typed) < PASSPHRASE_CHARACTERS_MIN:
         raise CommandError(
             f"a passphrase of {len(typed)} characters is soon guessed, take "

@@ -117,7 +117,7 @@ class Doppelganger:
         if slot is None or vote.signer != self._node.me:
             return
         kind, at, wave, _ = slot
-        if at.round < self._watched_from:
+        if at.round < max(self._watched_from, self._signer.recorded_from):
             return
         try:
             mine = VoteSlot(kind.value, at.epoch, at.round, at.shard, wave)
@@ -130,8 +130,8 @@ class Doppelganger:
         self._signer.forbid()
         log.error("doppelganger.found", round=at.round, shard=at.shard, kind=kind.value)
         self._found = (
-            f"another node signs with the key {self._node.key.fingerprint}: it made a {kind.value} in round "
-            f"{at.round}, which is not in {self._node.directory.signer}; this one has stopped signing. Find "
+            f"another node signs with the key {self._node.key.fingerprint}: its {kind.value} of round "
+            f"{at.round} is not in {self._node.directory.signer}; this one has stopped signing. Find "
             "the other and stop one of them for good (if there is none, this clock is behind: set it right)"
         )
         self._alarm.set()

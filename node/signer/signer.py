@@ -94,6 +94,8 @@ class Signer:
         self._published: Mark | None = None
         self._usable = True
         self._forbidden = False
+        self.recorded_from = 0
+        """Of earlier rounds this process may have voted in some without a record: they were replaced."""
         self._postponed_to = 0
 
     @classmethod
@@ -170,6 +172,8 @@ class Signer:
                 self._ledger = VoteLedger(self._path, self._watermark.owner)
                 self.history = _admit(self._ledger, self._watermark.read(), first_round, self._path)
                 self.first_round = max(first_round, self._postponed_to)
+                if self.history is History.ROLLED_BACK:
+                    self.recorded_from = self.first_round
                 self._close_rounds()
             except BaseException as error:
                 self._ledger.close()

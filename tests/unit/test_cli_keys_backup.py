@@ -235,3 +235,12 @@ def test_outputs_of_json__hold_no_secret(node: DataDir, passphrase: Path, tmp_pa
     done = backed_up(node, tmp_path / "backup", "--passphrase-file", passphrase, "--json")
     assert node.key.read_text().strip() not in json.dumps(done.json)
     assert PASSPHRASE not in done.out + done.err
+
+
+def test_passphrase__is_the_same_however_a_keyboard_writes_it(node: DataDir, tmp_path: Path) -> None:
+    composed, decomposed = "Schl\u00fcssel am Haken", "Schlu\u0308ssel am Haken "
+    assert backed_up(node, tmp_path / "backup", stdin=f"{composed}\n{composed}\n").code == 0
+    ended = deltamesh(
+        *("keys", "restore", tmp_path / "backup", "--home", tmp_path / "new"), stdin=f"{decomposed}\n"
+    )
+    assert ended.code == 0, ended.err

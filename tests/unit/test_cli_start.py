@@ -28,6 +28,9 @@ COMMANDS = [
         ["config", "show"],
         ["config", "check"],
         ["doctor"],
+        ["keys", "backup"],
+        ["keys", "restore"],
+        ["keys", "rotate"],
         ["run", "validator"],
     ),
     *(

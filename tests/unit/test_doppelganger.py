@@ -116,7 +116,7 @@ async def test_vote_of_another_node__is_learnt_by_asking(tmp_path: Path, me: Ide
     async with started(tmp_path, me=me) as node:
         node.answer = said(me, ROUND + 1).data
         message = await node.refuses()
-        assert f"in round {ROUND + 1}" in message
+        assert f"of round {ROUND + 1}" in message
 
 
 @pytest.mark.parametrize("way", ["gossip", "evidence"])
@@ -230,3 +230,16 @@ def test_last_votes__are_bounded() -> None:
         votes.note(cast("Statement[Body]", replace(one, signer=signer)))
     assert votes.of((4).to_bytes(32, "big")) == b""
     assert votes.of((SIGNERS_MAX).to_bytes(32, "big")) == one.data
+
+
+async def test_votes_whose_record_was_replaced_under_the_node__are_no_other_nodes(tmp_path: Path) -> None:
+    async with started(tmp_path, rounds=0) as node:
+        mine = await node.statements.sign(Attestation(shard_round(GENESIS, ROUND + 1, 0), b"m" * 32))
+        (tmp_path / "signer.sqlite").unlink()
+        with pytest.raises(SignerError):
+            node.signer.sign(VoteSlot("report", 0, ROUND + 1, 0), b"1" * 32)
+        node.signer.reopen(ROUND + 4)
+        node.watch.hear(cast("Statement[Body]", mine))
+        await node.goes_on(1)
+        node.watch.hear(cast("Statement[Body]", said(ME, ROUND + 4)))
+        await node.refuses()
