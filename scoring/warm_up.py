@@ -18,7 +18,7 @@ def warm_up(device: str = "cpu") -> None:
     roles = 1 + 2 * _MASKS
     shape = (_ENCODERS, HARDENED.items_min, roles, _DIMENSION)
     numbers = torch.arange(torch.Size(shape).numel(), dtype=torch.float32, device=device)
-    # Encoders agree on every item, each in its own way: where nobody is anybody's peer scoring ends early, and
+    # Encoders agree on every item, each in its own way: where nobody is anybody's peer scoring ends early and
     # half of the kernels would be compiled in the first round.
     agreed = (torch.arange(shape[1] * _DIMENSION, device=device) * 1.7).sin().view(1, shape[1], 1, _DIMENSION)
     slab = torch.nn.functional.normalize(agreed + 0.4 * (numbers * 0.37).sin().view(shape), dim=-1)
