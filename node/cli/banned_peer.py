@@ -54,14 +54,9 @@ def _of_multiaddress(text: str) -> str:
 
 
 def _of_peer_id(text: str) -> str:
-    from libp2p.peer.id import ID
+    from node.network.identity import key_of_peer_id
 
-    from node.network.identity import public_key
-
-    try:
-        key = public_key(ID.from_base58(text))
-    except ValueError:
-        key = None
+    key = key_of_peer_id(text)
     if key is None:
         raise _unknown(text, "its peer id is no Ed25519 key")
     return key.hex()

@@ -49,6 +49,14 @@ def public_key(peer: ID) -> bytes | None:
     return raw[len(_ID_PREFIX) :]
 
 
+def key_of_peer_id(text: str) -> bytes | None:
+    """The raw Ed25519 public key in a written peer id (12D3Koo...), or None for anything else."""
+    try:
+        return public_key(ID.from_base58(text))
+    except ValueError:
+        return None
+
+
 def parse_address(address: str) -> tuple[Multiaddr, bytes]:
     """A dialable multiaddr and the public key it names. Raises DialError saying what is wrong."""
     try:
