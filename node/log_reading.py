@@ -64,10 +64,10 @@ class Choice:
 
 
 def time_of(entry: Mapping[str, Any]) -> int | None:
-    """When an entry was written, Unix milliseconds; None where it does not say."""
+    """When an entry was written, Unix milliseconds; None where it does not say, or no year has the time."""
     try:
         at = datetime.fromisoformat(str(entry.get("timestamp", "")))
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+        return int((at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
     except (ValueError, OverflowError):
         return None
 

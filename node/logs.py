@@ -14,7 +14,7 @@ FILE_NAME = "node.log"
 FILE_BYTES_MAX = 16 << 20
 FILES_KEPT = 4
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What ends a line, moves the cursor, changes colours or the direction of writing."""
 
 

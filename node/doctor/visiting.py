@@ -18,7 +18,8 @@ from node.clock_telling import METHOD as CLOCK_METHOD
 from node.clock_telling import clock_told
 from node.dial_back import ANSWER_BYTES as REACHED_BYTES
 from node.dial_back import METHOD as DIAL_BACK_METHOD
-from node.dial_back import PORT_BYTES, PORT_MIN, TRY_S, Reached, reached_by
+from node.dial_back import PORT_MIN, TRY_S, Reached, reached_by
+from node.dial_back import question as dial_back_question
 from node.keys import load_key, peer_id
 from node.membership import address_of_member
 from node.network.errors import DialError, RequestError
@@ -68,13 +69,17 @@ class Visit:
     uncertain_ms: float = 0.0
     """Half the time the question and its answer took."""
     reached: Reached | None = None
-    """Whether the peer could connect to our port; None where it was not asked, or did not say."""
+    """Whether the peer found our node at our port; None where it was not asked, or did not say."""
 
 
 def visit_all(subject: Subject) -> tuple[Visit, ...]:
     """Dial every peer at once, for so long at most; in the order of `addresses_to_visit`."""
     addresses = addresses_to_visit(subject)
-    return trio.run(visit, addresses, port_to_reach(subject)) if addresses else ()
+    port, running = port_to_reach(subject), subject.running()
+    asked = None
+    if port is not None and running is not None:
+        asked = dial_back_question(port, bytes.fromhex(running.public_key))
+    return trio.run(visit, addresses, asked) if addresses else ()
 
 
 def port_to_reach(subject: Subject) -> int | None:
@@ -104,8 +109,8 @@ def addresses_to_visit(subject: Subject) -> tuple[str, ...]:
     return tuple(others)[:VISITS_MAX]
 
 
-async def visit(addresses: tuple[str, ...], port: int | None = None) -> tuple[Visit, ...]:
-    """Dial these at once, ask who answers for the time, and to dial back to a port; in the same order."""
+async def visit(addresses: tuple[str, ...], dial_back: bytes | None = None) -> tuple[Visit, ...]:
+    """Dial these at once, ask who answers for the time, and this of `dial_back`; in the same order."""
     visits = {
         address: Visit(address, Outcome.SILENT, f"no answer within {ALL_WITHIN_S:g} s")
         for address in addresses
@@ -114,7 +119,7 @@ async def visit(addresses: tuple[str, ...], port: int | None = None) -> tuple[Vi
     async with open_host(secrets.token_bytes(32), [], limits=NetworkLimits(dial_s=DIAL_S)) as host:
 
         async def one(address: str) -> None:
-            visits[address] = await _visit_one(host, address, port)
+            visits[address] = await _visit_one(host, address, dial_back)
 
         with trio.move_on_after(ALL_WITHIN_S):
             async with trio.open_nursery() as nursery:
@@ -123,7 +128,7 @@ async def visit(addresses: tuple[str, ...], port: int | None = None) -> tuple[Vi
     return tuple(visits.values())
 
 
-async def _visit_one(host: Host, address: str, port: int | None) -> Visit:
+async def _visit_one(host: Host, address: str, dial_back: bytes | None) -> Visit:
     try:
         key = await host.dial(address)
     except DialError as fault:
@@ -132,7 +137,7 @@ async def _visit_one(host: Host, address: str, port: int | None) -> Visit:
             return Visit(address, Outcome.WRONG_KEY, reason)
         return await why(address, reason)
     ahead_ms, uncertain_ms = await _ahead(host, key)
-    reached = None if port is None else await _reached(host, key, port)
+    reached = None if dial_back is None else await _reached(host, key, dial_back)
     return Visit(address, Outcome.ANSWERS, "", ahead_ms, uncertain_ms, reached)
 
 
@@ -148,8 +153,7 @@ async def _ahead(host: Host, key: bytes) -> tuple[float | None, float]:
     return None if told_ms is None else told_ms - (asked_ms + half_ms), half_ms
 
 
-async def _reached(host: Host, key: bytes, port: int) -> Reached | None:
-    asked = port.to_bytes(PORT_BYTES, "big")
+async def _reached(host: Host, key: bytes, asked: bytes) -> Reached | None:
     try:
         answer = await host.request(
             key, DIAL_BACK_METHOD, asked, timeout_s=TRY_S + ASK_S, response_bytes_max=REACHED_BYTES

@@ -161,6 +161,20 @@ class Host(INotifee):
                 raise DialError(address, dial_reason(error)) from error
         raise DialError(address, f"no answer within {self.limits.dial_s:g} s")
 
+    async def proves(self, address: str) -> bool:
+        """Whether the key in an address answers there, connected already or not; no connection stays.
+
+        Takes as long as the other end lets it. Raises DialError for what is no address with a key.
+        """
+        parsed, key = parse_address(address)
+        if self._denied.has_address(parsed):
+            return False
+        try:
+            return await self._swarm.proves(parsed, peer_id(key))
+        except Exception as error:
+            guarded(self.counters, "proves", error)
+            return False
+
     def maintain(self, addresses: Iterable[str]) -> None:
         """Keep these peers connected from now on, dialling again when needed. Raises DialError."""
         self._maintainer.add(addresses)

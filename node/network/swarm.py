@@ -19,7 +19,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore, PeerStoreError
 from libp2p.protocol_muxer.exceptions import MultiselectClientError, MultiselectError
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
-from libp2p.transport.exceptions import MuxerUpgradeFailure, SecurityUpgradeFailure
+from libp2p.transport.exceptions import MuxerUpgradeFailure, OpenConnectionError, SecurityUpgradeFailure
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
@@ -60,6 +60,10 @@ class AdmittingUpgrader(TransportUpgrader):
             raise SecurityUpgradeFailure(reason)
         return secured
 
+    async def prove(self, raw_conn: IRawConnection, peer_id: ID) -> None:
+        """Have a peer that was dialled prove its key, welcome or not. Raises SecurityUpgradeFailure."""
+        await super().upgrade_security(raw_conn, True, peer_id)
+
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         """The multiplexed connection. The library ignores the class it was given and builds its own."""
         selector = self.muxer_multistream._selector
@@ -93,7 +97,7 @@ class HardenedSwarm(Swarm):
     def __init__(
         self,
         peer_id: ID,
-        upgrader: TransportUpgrader,
+        upgrader: AdmittingUpgrader,
         limits: NetworkLimits,
         counters: Counters,
         denied: Denied,
@@ -118,6 +122,7 @@ class HardenedSwarm(Swarm):
         self._limits = limits
         self._counters = counters
         self._denied = denied
+        self._upgrader = upgrader
         self._handshakes: dict[str, int] = {}
         self._failures: dict[str, TokenBucket] = {}
         self._turned_away = 0
@@ -154,6 +159,21 @@ class HardenedSwarm(Swarm):
         for listener in self.listeners.values():
             await listener.close()
         self.listeners.clear()
+
+    async def proves(self, address: Multiaddr, peer_id: ID) -> bool:
+        """Whether this key answers at an address: it is dialled, proves it, and is left at once."""
+        try:
+            raw = await TCP().dial(address)
+        except OpenConnectionError:
+            return False
+        try:
+            await self._upgrader.prove(raw, peer_id)
+        except SecurityUpgradeFailure:
+            return False
+        finally:
+            with trio.CancelScope(shield=True):
+                await raw.close()
+        return True
 
     def set_stream_handler(self, stream_handler: StreamHandlerFn) -> None:
         """Install the handler of inbound streams, guarded."""

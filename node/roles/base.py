@@ -20,7 +20,7 @@ from node.clock_telling import ANSWER_BYTES, tell_clock
 from node.clock_telling import METHOD as CLOCK_METHOD
 from node.dial_back import ANSWER_BYTES as REACHED_BYTES
 from node.dial_back import METHOD as DIAL_BACK_METHOD
-from node.dial_back import PORT_BYTES, DialBack
+from node.dial_back import QUESTION_BYTES, DialBack
 from node.driver import STATEMENT_METHOD, Driver
 from node.epochs.admission import is_validator_of_late
 from node.keys import NodeKey
@@ -102,7 +102,7 @@ async def join_gossip(
     host.handle(CLOCK_METHOD, tell_clock, request_bytes_max=0, response_bytes_max=ANSWER_BYTES)
     dial_back = DialBack(host)
     host.handle(
-        DIAL_BACK_METHOD, dial_back.answer, request_bytes_max=PORT_BYTES, response_bytes_max=REACHED_BYTES
+        DIAL_BACK_METHOD, dial_back.answer, request_bytes_max=QUESTION_BYTES, response_bytes_max=REACHED_BYTES
     )
 
     def on_peer(event: PeerEvent) -> None:

@@ -64,6 +64,7 @@ class Doppelganger:
         self._found: str | None = None
         self._alarm = trio.Event()
         self._answered_ms = -1
+        self._asked = 0
         rounds = node.settings.doppelganger_rounds
         if restored_path(node.directory).exists():
             rounds = max(rounds, RESTORED_ROUNDS)
@@ -117,11 +118,11 @@ class Doppelganger:
         if slot is None or vote.signer != self._node.me:
             return
         kind, at, wave, _ = slot
-        if at.round < max(self._watched_from, self._signer.recorded_from):
+        if at.round < self._watched_from:
             return
         try:
             mine = VoteSlot(kind.value, at.epoch, at.round, at.shard, wave)
-            if self._signer.has_signed(mine, vote.digest):
+            if not self._signer.disowns(mine, vote.digest):
                 return
         except SignerError as error:
             # Its records are being mended; the vote is heard again when it is asked for again.
@@ -156,8 +157,11 @@ class Doppelganger:
     async def _ask_all(self) -> None:
         newest = self._epochs.newest
         peers = [peer.public_key for peer in self._host.peers() if peer.public_key in newest.validators]
+        # Not the same ones every time: whose keys sort first would else be all that is ever asked.
+        begin = self._asked % max(len(peers), 1)
+        self._asked += ASKED_MAX
         async with trio.open_nursery() as nursery:
-            for key in peers[:ASKED_MAX]:
+            for key in (*peers[begin:], *peers[:begin])[:ASKED_MAX]:
                 nursery.start_soon(self._ask, key)
 
     async def _ask(self, key: bytes) -> None:

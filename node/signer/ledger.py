@@ -89,6 +89,11 @@ class VoteLedger:
         """Whether no signer was ever opened on this database."""
         return self.mark.votes == 0 and self.mark.closed_round < 0
 
+    @property
+    def kept_from(self) -> int:
+        """The first round whose votes are all here, as far as this history goes; older ones were let go."""
+        return self.mark.closed_round - ROUNDS_KEPT + 1
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -139,7 +144,7 @@ class VoteLedger:
                         "one statement a slot; report this as a bug, a role asked for two"
                     )
                 return
-            first_round = max(first_round, self.mark.closed_round - ROUNDS_KEPT + 1)
+            first_round = max(first_round, self.kept_from)
             if slot.round < first_round:
                 raise TooEarly(slot.round, first_round)
             mark = self._insert(slot, digest)

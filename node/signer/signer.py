@@ -94,8 +94,7 @@ class Signer:
         self._published: Mark | None = None
         self._usable = True
         self._forbidden = False
-        self.recorded_from = 0
-        """Of earlier rounds this process may have voted in some without a record: they were replaced."""
+        self._replaced_before = 0
         self._postponed_to = 0
 
     @classmethod
@@ -152,10 +151,14 @@ class Signer:
         with self._mutex:
             self._forbidden = True
 
-    def has_signed(self, slot: VoteSlot, digest: bytes) -> bool:
-        """Whether this vote is in the records. Raises SignerError when they cannot be read."""
+    def disowns(self, slot: VoteSlot, digest: bytes) -> bool:
+        """Whether this process cannot have signed this vote. Raises SignerError when that cannot be told.
+
+        Votes of rounds whose records were replaced, or are so old that they were let go, may be its own.
+        """
         with self._mutex:
-            return self._ledger.has(slot, digest)
+            recorded_from = max(self._replaced_before, self._ledger.kept_from)
+            return slot.round >= recorded_from and not self._ledger.has(slot, digest)
 
     def reopen(self, first_round: int) -> None:
         """After a failure: read both records again, as a new process would, and vote from `first_round` on.
@@ -173,7 +176,7 @@ class Signer:
                 self.history = _admit(self._ledger, self._watermark.read(), first_round, self._path)
                 self.first_round = max(first_round, self._postponed_to)
                 if self.history is History.ROLLED_BACK:
-                    self.recorded_from = self.first_round
+                    self._replaced_before = self.first_round
                 self._close_rounds()
             except BaseException as error:
                 self._ledger.close()

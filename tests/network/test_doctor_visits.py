@@ -13,7 +13,7 @@ from config.genesis import save_genesis
 from node import dial_back
 from node.clock import now_ms
 from node.clock_telling import ANSWER_BYTES, METHOD, clock_told, tell_clock
-from node.dial_back import ASKERS_MAX, TRIES_AT_ONCE, DialBack, Reached, reached_by
+from node.dial_back import ASKERS_MAX, QUESTION_BYTES, TRIES_AT_ONCE, DialBack, Reached, question, reached_by
 from node.doctor import visiting
 from node.doctor.checks.network import judge_clock, judge_peers
 from node.doctor.finding import Verdict
@@ -39,7 +39,9 @@ def tells(host: Host, ahead_ms: int = 0) -> None:
 
 
 def dials_back(host: Host) -> None:
-    host.handle(dial_back.METHOD, DialBack(host).answer, request_bytes_max=2, response_bytes_max=1)
+    host.handle(
+        dial_back.METHOD, DialBack(host).answer, request_bytes_max=QUESTION_BYTES, response_bytes_max=1
+    )
 
 
 async def test_clock__is_told_by_those_who_answer_and_the_middle_one_counts() -> None:
@@ -111,23 +113,49 @@ async def test_time__is_eight_bytes_and_nothing_else() -> None:
     assert [clock_told(b"\x00" * size) for size in (0, 7, 9)] == [None] * 3
 
 
-async def test_port__is_tried_from_the_other_side_at_the_address_that_asks() -> None:
+async def test_node__is_looked_for_from_the_other_side_at_the_address_that_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dial_back, "TRY_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = closed.getsockname()[1]
-    with socket.create_server(("127.0.0.1", 0)) as open_:
-        async with hosts(2) as (first, second):
-            dials_back(first)
-            dials_back(second)
-            (through,) = await visit((first.addresses[0],), open_.getsockname()[1])
-            (not_through,) = await visit((second.addresses[0],), nobody)
-            (too_soon,) = await visit((first.addresses[0],), open_.getsockname()[1])
+    async with hosts(3) as (first, second, mine):
+        dials_back(first)
+        dials_back(second)
+        here = int(mine.addresses[0].split("/")[4])
+        (through,) = await visit((first.addresses[0],), question(here, mine.public_key))
+        (not_through,) = await visit((second.addresses[0],), question(nobody, mine.public_key))
+        (too_soon,) = await visit((first.addresses[0],), question(here, mine.public_key))
     assert [one.reached for one in (through, not_through, too_soon)] == [Reached.YES, Reached.NO, None]
 
 
-async def test_port__that_is_none_or_the_systems_is_refused() -> None:
+@pytest.mark.parametrize("there", ["nobody", "no node", "another node", "the node"])
+async def test_key__is_proved_by_its_own_node_alone_and_no_connection_stays(there: str) -> None:
+    async def deaf(stream: trio.SocketStream) -> None:
+        await stream.aclose()
+
+    async with hosts(2) as (asked, mine), trio.open_nursery() as nursery:
+        await asked.dial(mine.addresses[0])  # connected already: it is dialled all the same
+        place = mine.addresses[0].partition("/p2p/")[0]
+        if there in ("nobody", "no node"):
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            place = f"/ip4/127.0.0.1/tcp/{listener.socket.getsockname()[1]}"
+            if there == "nobody":
+                await listener.aclose()
+            else:
+                nursery.start_soon(trio.serve_listeners, deaf, [listener])
+        key = ANOTHER if there == "another node" else peer_id(mine.public_key)
+        with trio.fail_after(10):
+            assert await asked.proves(f"{place}/p2p/{key}") is (there == "the node")
+        assert len(asked.peers()) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_question__that_names_no_port_or_the_systems_or_no_key_is_refused() -> None:
     async with pair() as (validator, asker):
         dials_back(validator)
-        for payload in (b"", b"\x00", b"\x00\x16", b"\xff\xff\xff"):
+        key = asker.public_key
+        for payload in (b"", b"\x00", b"\x20\x00", b"\x00\x16" + key, b"\x20\x00" + key + b"\x00"):
             with pytest.raises(RequestError):
                 await asker.request(validator.public_key, dial_back.METHOD, payload, timeout_s=5)
 

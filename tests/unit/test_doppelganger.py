@@ -18,6 +18,7 @@ from node.cli.errors import ExitCode, explain
 from node.keys import NodeKey
 from node.last_votes import METHOD, SIGNERS_MAX, LastVotes
 from node.network.errors import RequestError
+from node.roles import doppelganger
 from node.roles.doppelganger import (
     RESTORED_ROUNDS,
     UNANSWERED_ROUNDS_MAX,
@@ -26,6 +27,7 @@ from node.roles.doppelganger import (
     DoppelgangerFound,
 )
 from node.signer import Signer, SignerError, VoteSlot
+from node.signer.ledger import ROUNDS_KEPT
 from node.statements import Statements
 from protocol.evidence import equivocation
 from protocol.messages import Attestation, Body
@@ -163,6 +165,17 @@ async def test_watch__lasts_its_rounds_and_holds_back_the_signer(tmp_path: Path)
         await node.refuses()
 
 
+async def test_watch__asks_them_all_in_turn_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doppelganger, "ASKED_MAX", 1)
+    async with started(tmp_path) as node:
+        others = [who.key for who in VALIDATORS if who is not ME]
+        node.host.connect(*others)
+        await node.goes_on(1)
+        assert {key for key, _, _ in node.host.requested} == set(others)
+
+
 async def test_watch__waits_for_an_answer_but_not_for_ever(tmp_path: Path) -> None:
     async with started(tmp_path) as node:
         node.reached = False
@@ -230,6 +243,18 @@ def test_last_votes__are_bounded() -> None:
         votes.note(cast("Statement[Body]", replace(one, signer=signer)))
     assert votes.of((4).to_bytes(32, "big")) == b""
     assert votes.of((SIGNERS_MAX).to_bytes(32, "big")) == one.data
+
+
+async def test_own_vote_so_old_that_its_record_was_let_go__stops_nobody(tmp_path: Path) -> None:
+    async with started(tmp_path, rounds=0) as node:
+        old = await node.statements.sign(Attestation(shard_round(GENESIS, ROUND + 1, 0), b"m" * 32))
+        last = ROUND + 1 + ROUNDS_KEPT
+        node.signer.sign(VoteSlot("attestation", 0, last, 0), b"1" * 32)
+        # Whoever kept it, an encoder's peer or a validator that is asked, can show it at any time.
+        node.watch.hear(cast("Statement[Body]", old))
+        await node.goes_on(1)
+        node.watch.hear(cast("Statement[Body]", said(ME, ROUND + 2)))
+        await node.refuses()
 
 
 async def test_votes_whose_record_was_replaced_under_the_node__are_no_other_nodes(tmp_path: Path) -> None:

@@ -163,6 +163,13 @@ def test_time__is_read_as_utc_in_milliseconds() -> None:
     assert time_of({"timestamp": 5}) is None
 
 
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
+def test_time_that_no_year_has__is_none(when: str) -> None:
+    entry = {"timestamp": when, "event": "odd"}
+    assert time_of(entry) is None
+    assert click.unstyle(line_of(entry)).startswith("- ")
+
+
 @pytest.mark.parametrize(("text", "length_ms"), [("90s", 90_000), ("1h30m", 5_400_000), ("2d", 172_800_000)])
 def test_duration__is_what_people_write(text: str, length_ms: int) -> None:
     assert duration_ms(text, "--since") == length_ms
