@@ -27,3 +27,7 @@ sim-long first="0" seeds="20000":
 # The references of the commands and the HTTP API, after a change of either.
 docs:
     PYTHONPATH=. python docs/generate_cli_reference.py && PYTHONPATH=. python docs/generate_api_reference.py && PYTHONPATH=. python docs/write_metrics.py
+
+# The pictures that are drawn from the code and the figures beside the pages; a test holds them to that.
+images:
+    PYTHONPATH=. python docs/draw_round.py && PYTHONPATH=. python docs/draw_architecture.py && PYTHONPATH=. python docs/draw_trust.py && PYTHONPATH=. python docs/draw_adversaries.py && PYTHONPATH=. python docs/draw_ranking.py && PYTHONPATH=. python docs/draw_drift.py docs/drift.json && PYTHONPATH=. python docs/draw_masks.py
