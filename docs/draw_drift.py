@@ -19,6 +19,7 @@ STYLE = """
   text { fill: #1d2430; font: 14px "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif }
   .small { font-size: 12px; fill: #596273 } .strong { font-weight: bold }
   polyline { fill: none; stroke-width: 2 }
+  @media (prefers-color-scheme: dark) { svg { filter: invert(.91) hue-rotate(180deg) } }
 """
 PANELS = (
     ("moved", "How far the consensus has moved: 1 - mean cosine to the first epoch's"),

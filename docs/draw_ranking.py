@@ -43,7 +43,13 @@ def picture() -> str:
     encoders = network["encoders"]
     s = Sketch("Scores of real encoders against their quality", 2 * SIDE + LEFT + GAP + 44, TOP + SIDE + 116)
     s.text(24, 38, f"Scores of {len(encoders)} real encoders against their quality", "title", "start")
-    s.text(24, 62, "Quality: finding the second half of a text by its first, mean reciprocal rank.", "small", "start")
+    s.text(
+        24,
+        62,
+        "Quality: finding the second half of a text by its first, mean reciprocal rank.",
+        "small",
+        "start",
+    )
     for place, (rule, title) in enumerate(PANELS):
         _panel(s, LEFT + place * (SIDE + GAP), rule, title, network)
     for place, (_, words, colour) in enumerate(KINDS):
@@ -61,9 +67,7 @@ def _panel(s: Sketch, left: int, rule: str, title: str, network: dict[str, Any])
     s.text(left, TOP - 14, title, "strong", "start")
     correlation = f"rank correlation {network['correlation'][rule]:+.2f}"
     s.text(left + SIDE - 10, TOP + (24 if rule == "literal" else SIDE - 14), correlation, "strong", "end")
-    s.parts.insert(
-        0, f'<rect class="box" x="{left}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>'
-    )
+    s.parts.insert(0, f'<rect class="box" x="{left}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>')
     for tenths in range(round(right_end * 10) + 1):
         x = left + round(SIDE * tenths / 10 / right_end)
         s.text(x, TOP + SIDE + 18, f"{tenths / 10:.1f}", "small")

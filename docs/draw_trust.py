@@ -144,14 +144,12 @@ def _body(s: Sketch) -> None:
 def _legend(s: Sketch) -> None:
     for x, kind, words in (
         (24, "signed", "signed, Ed25519"),
-        (200, "box", "bound by a digest"),
-        (380, "held", "held by the client"),
+        (180, "box", "bound by a digest"),
+        (340, "held", "held by the client"),
     ):
         s.box(x, 650, 26, 18, kind)
         s.text(x + 36, 664, words, "small", "start")
-    s.text(
-        976, 664, "deltamesh embed --verify goes 1 to 6; deltamesh verify, through all of it", "small", "end"
-    )
+    s.text(976, 664, "deltamesh embed --verify goes 1 to 6, deltamesh verify all of it", "small", "end")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from node.bench.table import Row
+from node.picture_style import DARK_STYLE
+
+if TYPE_CHECKING:
+    from node.bench.table import Row
 
 _CELL_WIDTH: Final = 64
 _CELL_HEIGHT: Final = 22
@@ -32,7 +35,7 @@ def draw_table(rows: Sequence[Row], title: str) -> str:
     width, height = _LEFT + block * len(rules), _TOP + _CELL_HEIGHT * len(attacks) + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{DARK_STYLE}</style>",
         f'<rect class="panel" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="6"/>',
         f'<text class="head" x="14" y="26">{escape(title)}</text>',
     ]

@@ -8,6 +8,7 @@ from typing import Final
 
 from node.bench.quality import CONSENSUS_NAMES
 from node.bench.quality_summary import Summary
+from node.picture_style import DARK_STYLE
 
 _WIDTH: Final = 960
 _LEFT: Final = 210
@@ -37,7 +38,7 @@ def quality_picture(summaries: Sequence[Summary], title: str) -> str:
     height = _TOP + _ROW * len(summaries) + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{DARK_STYLE}</style>",
         f'<rect class="panel" x="1" y="1" width="{_WIDTH - 2}" height="{height - 2}" rx="8"/>',
         f'<text class="strong" x="24" y="34">{escape(title)}</text>',
     ]

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from node.picture_style import DARK_STYLE
+
 _PANEL: Final = (280, 150)
 _COLUMNS: Final = 3
 _MARGIN: Final = (56, 96)
@@ -33,7 +35,7 @@ def draw_waves(panels: Mapping[str, Lines], title: str) -> str:
     height = _MARGIN[1] + rows * (_PANEL[1] + _GAP[1])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{DARK_STYLE}</style>",
         f'<rect class="panel" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="6"/>',
         f'<text class="head" x="20" y="28">{escape(title)}</text>',
     ]

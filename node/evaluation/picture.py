@@ -12,6 +12,7 @@ from typing import Final
 from node.evaluation.map import Map
 from node.evaluation.marks import SHAPES, Mark, marks_of
 from node.evaluation.row_store import Row
+from node.picture_style import DARK_STYLE
 
 _COLUMNS_MAX: Final = 3
 _PLOT: Final = 300
@@ -73,7 +74,7 @@ def draw_maps(rows: Sequence[Row], labels: Sequence[str], title: str) -> str:
     shapes = "".join(f'<path id="{name}" d="{outline}"/>' for name, outline in SHAPES.items())
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style><defs>{shapes}</defs>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{DARK_STYLE}</style><defs>{shapes}</defs>",
         f'<rect class="panel" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="8"/>',
         f'<text class="strong" x="24" y="32">{escape(title)}</text>',
         *legend,

@@ -7,6 +7,8 @@ from html import escape
 from math import ceil, log10
 from typing import Final
 
+from node.picture_style import DARK_STYLE
+
 _WIDTH: Final = 900
 _HEIGHT: Final = 520
 _LEFT: Final = 86
@@ -43,7 +45,7 @@ def draw_plan(
     plot = _Plot(first, max(last, first + 1), max(decades, 3))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{DARK_STYLE}</style>",
         f'<rect class="panel" x="1" y="1" width="{_WIDTH - 2}" height="{_HEIGHT - 2}" rx="8"/>',
         f'<text class="strong" x="24" y="34">{escape(title)}</text>',
         *_legend(quorum / size, bool(drawn)),

@@ -7,6 +7,7 @@ from html import escape
 from math import ceil, floor, log10
 from typing import Final
 
+from node.picture_style import DARK_STYLE
 from node.sim.scale.growth import METRICS, Growth, shown
 from node.sim.scale.meter import Part
 
@@ -39,7 +40,7 @@ def draw_growth(title: str, subtitle: str, growths: Sequence[Growth]) -> str:
     height = _TOP + len(growths) * (_PANEL_HEIGHT + _GAP_Y)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{DARK_STYLE}</style>",
         f'<rect class="panel" x="1" y="1" width="{_WIDTH - 2}" height="{height - 2}" rx="8"/>',
         f'<text class="strong" x="24" y="34">{escape(title)}</text>',
         f'<text class="small" x="24" y="54">{escape(subtitle)}</text>',
