@@ -6,7 +6,9 @@ Nothing of it comes from the packages: what it computes follows from the text, `
 from __future__ import annotations
 
 import ast
+import importlib
 import json
+import pkgutil
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,10 +18,16 @@ from typing import Any
 
 import pytest
 
+import protocol
+from node.bundle import Bundle
+from protocol.bending import ProbeSigns
+from protocol.codec import Record
 from protocol.epochs.inputs import INPUTS_BYTES_MAX
+from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import RECORD_BYTES_MAX, TABLE_BYTES_MAX
-from protocol.genesis import GENESIS_BYTES_MAX, WAVE_BYTES_MAX
-from protocol.statement import ENVELOPE_BYTES_MAX
+from protocol.genesis import GENESIS_BYTES_MAX, WAVE_BYTES_MAX, NetworkParameters
+from protocol.messages import KINDS
+from protocol.statement import ENVELOPE_BYTES_MAX, Envelope
 from tests.support.certificate_vectors import document
 from tests.support.documents import ROOT, read
 from tests.support.page_code import Block, executed_blocks, run_all
@@ -243,3 +251,26 @@ def test_limits__of_what_is_decoded_are_those_of_the_code() -> None:
         f"| ciphertext of a wave | {WAVE_BYTES_MAX >> 20} MiB |",
     ):
         assert row in text
+
+
+def test_records__of_the_page_have_the_fields_of_the_code() -> None:
+    section = re.search(r"^### Records\n(.*?)^## ", read(PAGE), re.DOTALL | re.MULTILINE)
+    assert section is not None
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section[1], re.MULTILINE)
+    told = {name: tuple(re.findall(r"`(\w+)`", fields)) for name, fields in rows}
+    assert told == {record.__name__: record.__struct_fields__ for record in _records()}
+
+
+def _records() -> list[type[Record]]:
+    """All that crosses a wire or names itself by a digest, but for what has tables of its own."""
+    for module in pkgutil.walk_packages(protocol.__path__, "protocol."):
+        importlib.import_module(module.name)
+    elsewhere = {Envelope, NetworkParameters, RoundOutcome, ProbeSigns, *KINDS}
+    found = [one for one in _subclasses(Record) if one.__module__.startswith("protocol.")]
+    return [one for one in [*found, Bundle] if one not in elsewhere and not one.__name__.startswith("_")]
+
+
+def _subclasses(kind: type[Record]) -> Iterator[type[Record]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
