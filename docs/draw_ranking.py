@@ -16,6 +16,8 @@ ROWS = Path(__file__).parent / "quality.json"
 TARGET = Path(__file__).parent / "images" / "ranking.svg"
 NETWORK = "all"
 SIDE, TOP, LEFT, GAP = 400, 112, 76, 90
+HIGHEST = 0.97
+"""How far up a panel the best score lies."""
 KINDS = (
     ("minilm", "MiniLM, seven layers read two ways", "#1b5fb0"),
     ("wordllama", "word vectors", "#2f8f5b"),
@@ -53,7 +55,7 @@ def picture() -> str:
     for place, (rule, title) in enumerate(PANELS):
         _panel(s, LEFT + place * (SIDE + GAP), rule, title, network)
     for place, (_, words, colour) in enumerate(KINDS):
-        x = LEFT + place * 228
+        x = LEFT + (0, 300, 440, 580)[place]
         s.parts.append(f'<circle class="dot" cx="{x}" cy="{s.height - 28}" r="5" fill="{colour}"/>')
         s.text(x + 12, s.height - 24, words, "small", "start")
     return s.svg()
@@ -66,19 +68,19 @@ def _panel(s: Sketch, left: int, rule: str, title: str, network: dict[str, Any])
     right_end = 0.1 * -(-best // 0.1)
     s.text(left, TOP - 14, title, "strong", "start")
     correlation = f"rank correlation {network['correlation'][rule]:+.2f}"
-    s.text(left + SIDE - 10, TOP + (24 if rule == "literal" else SIDE - 14), correlation, "strong", "end")
+    s.text(left + SIDE - 10, TOP + SIDE - 14, correlation, "strong", "end")
     s.parts.insert(0, f'<rect class="box" x="{left}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>')
     for tenths in range(round(right_end * 10) + 1):
         x = left + round(SIDE * tenths / 10 / right_end)
         s.text(x, TOP + SIDE + 18, f"{tenths / 10:.1f}", "small")
     for step in range(5):
-        value = most * step / 4
-        s.text(left - 8, TOP + SIDE - SIDE * step // 4 + 4, f"{value:.2f}", "small", "end")
-    s.text(left + SIDE // 2, TOP + SIDE + 40, "quality", "small")
-    s.text(left, TOP + SIDE + 40, "up: score", "small", "start")
+        y = TOP + SIDE - round(HIGHEST * SIDE * step / 4) + 4
+        s.text(left - 8, y, f"{step / 4:.2f}", "small", "end")
+    s.text(left + SIDE, TOP + SIDE + 40, "right: quality", "small", "end")
+    s.text(left, TOP + SIDE + 40, "up: score over the best", "small", "start")
     for one in encoders:
         x = left + SIDE * one["quality"] / right_end
-        y = TOP + SIDE * (1 - 0.97 * one["score"][rule] / most)
+        y = TOP + SIDE * (1 - HIGHEST * one["score"][rule] / most)
         colour = KINDS[kind_of(one["name"])][2]
         s.parts.append(
             f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}">'

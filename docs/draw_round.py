@@ -71,7 +71,7 @@ class Drawing:
         self._text(LANES["validators"], top + 34, title, "wave")
         self._text(LANES["validators"], top + 54, remark, "small")
         self.y += 4
-        self.arrow("encoders", "dealer", commit)
+        self.arrow("encoders", "dealer", commit, "to two witnesses too")
         self.arrow("dealer", "encoders", lock)
         self.y += 12
 
