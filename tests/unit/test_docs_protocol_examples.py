@@ -143,9 +143,42 @@ def test_schedule__of_the_page_is_that_of_the_vectors(page: Any) -> None:
         seed, place = raw(row["seed"]), (row["round"], row["shard"])
         assert page.draw_dealer(seed, *place, stakes).hex() == row["dealer"]
         assert [key.hex() for key in page.draw_shard(seed, *place, stakes, row["size"])] == row["members"]
-    genesis = vector("schedule")
-    network_id = raw(genesis["network_id"])
-    assert page.digest("genesis", raw(genesis["genesis"])) == network_id
+
+
+def test_every_part_of_a_round__follows_from_genesis_by_the_page(page: Any) -> None:
+    told = vector("schedule")
+    members = page.unpack(raw(told["genesis"]))
+    network_id = page.digest("genesis", raw(told["genesis"]))
+    assert network_id.hex() == told["network_id"]
+    parameters, validators = members[3], sorted(members[4])
+    epoch_rounds, shards, shard_size, scored = parameters[2:6]
+    sampled = [(key, page.sampled_by(stake, 250_000)) for key, stake in members[5]]
+    pools = {validator[0]: validator[4] for validator in validators}
+    pool_seed = page.digest("pool-seed", network_id)
+    wanted = {(row["round"], row["shard"]): row for row in told["shard_rounds"]}
+    dealt: list[bytes] = []
+    for place in range((max(wanted)[0] + 1) * shards):
+        round_, shard = divmod(place, shards)
+        epoch = round_ // epoch_rounds
+        seed = page.digest("epoch-seed", network_id, page.uint(epoch))
+        busy = dealt[len(dealt) - shard :]
+        left = [(one[0], one[1]) for one in validators if one[0] not in busy]
+        dealer = page.draw_dealer(seed, round_, shard, left)
+        row = wanted.get((round_, shard))
+        if row is not None and epoch == row["epoch"] == 0:
+            at = [epoch, round_, shard]
+            encoders = sorted(page.draw_shard(seed, round_, shard, sampled, shard_size))
+            first = page.witnesses(at, encoders[0], dealer, list(pools))
+            block = page.draw_items(pool_seed, dealer, pools[dealer], dealt.count(dealer), scored)
+            assert dealer.hex() == row["dealer"]
+            assert [key.hex() for key in encoders] == row["encoders"]
+            assert [key.hex() for key in first] == row["witnesses_of_first"]
+            assert list(block) == row["indices"]
+            assert page.mask_secret(bytes(32), seed, at).hex() == row["mask_secret_of_zeros"]
+            del wanted[round_, shard]
+        dealt.append(dealer)
+    assert all(row["epoch"] > 0 for row in wanted.values())  # which need the records of their epochs
+    assert len(told["shard_rounds"]) - len(wanted) >= 4
 
 
 def test_masks_and_batches__of_the_page_are_those_of_the_vectors(page: Any) -> None:
