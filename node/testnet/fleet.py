@@ -34,6 +34,8 @@ def command_line(plan: NodePlan) -> list[str]:
         command += ["--metrics", plan.metrics]
     if plan.model is not None:
         command += ["--model", plan.model]
+    if plan.learns:
+        command += ["--learn"]
     if plan.cheat is not None:
         command += ["--cheat", plan.cheat]
     return command
