@@ -27,7 +27,7 @@ from node.roles.learning import LearnStep
 from node.roles.validator import run_validator_node
 from node.status import STATUS_FILE_NAME, NodeStatus, read_status
 from node.store import Access, RoundRecord, Store
-from node.testnet.plan import _free_ports
+from node.testnet.plan import free_ports
 from protocol.genesis import Genesis, NetworkParameters, ValidatorMember
 from protocol.report import DIMENSIONS
 from tests.support.certified_round import bag_of_words, topical_items
@@ -200,7 +200,7 @@ def _prepare(
     directories |= {f"joiner-{n}": DataDir.open(root / f"j{n}", NETWORK) for n in range(joiners)}
     members: dict[str, ValidatorMember] = {}
     flags: dict[str, dict[str, object]] = {}
-    for (name, directory), port in zip(directories.items(), _free_ports(validators + joiners), strict=True):
+    for (name, directory), port in zip(directories.items(), free_ports(validators + joiners), strict=True):
         pool = topical_items(name, ROUNDS_OF_ITEMS * parameters.scored_items // validators)
         member = prepare_validator(
             directory, pool, stake=100, addresses=(), chain_length=parameters.chain_length
