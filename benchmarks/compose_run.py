@@ -62,7 +62,7 @@ def sample(compose: Compose) -> dict[str, int]:
 
 
 def watch(compose: Compose, first: int, minutes: float, settle_minutes: float) -> dict[str, Any]:
-    """Sample until the time is up; what came of it. Rounds count from `first` on: before, nodes were starting."""
+    """Sample until the time is up; what came of it. Rounds count from `first` on: before, nodes start."""
     began_s = time.monotonic()
     memory: dict[str, list[tuple[float, int]]] = defaultdict(list)
     states: dict[int, str] = {}
