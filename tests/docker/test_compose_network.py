@@ -150,7 +150,7 @@ def test_encoders__scaled_up_take_homes_of_their_own_and_the_network_stays_the_s
     network.run("up", "--detach", "--no-build", "--no-recreate", "--scale", "encoder=6")
     found = keys(network, "encoder")
     assert len(set(found)) == 6
-    wait_for("all six have weight", lambda: _all_weigh(network, found), ROUNDS_S)
+    wait_for("the new ones take part in rounds", lambda: _all_weigh(network, found), 2 * ROUNDS_S)
     assert network.get("/v1/status")["network_id"] == network_id
     (genesis,) = network.containers("genesis")
     assert genesis["State"]["ExitCode"] == 0
