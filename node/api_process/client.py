@@ -18,8 +18,8 @@ from node.api_process.wire import SAID_BYTES_MAX, STOP, Said, Word
 from node.pipe_frames import PREFIX
 from protocol.codec import CodecError, decode, encode
 
-START_WITHIN_S: Final = 120.0
-"""Importing takes two seconds of a quiet core."""
+START_WITHIN_S: Final = 600.0
+"""Importing takes two seconds of a quiet core, and many where twenty others want it first."""
 SILENT_MAX_S: Final = 30.0
 """The process says every second that it lives; after so long without a word it hangs and is ended."""
 STOP_WITHIN_S: Final = 3.0

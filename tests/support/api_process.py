@@ -25,7 +25,7 @@ from node.store import Store
 from tests.support.api import NETWORK, status_of
 from tests.support.certified_history import certified_history, record
 
-PATIENCE_S = 60.0
+PATIENCE_S = 110.0
 """Far above what starting takes: who waits so long was forgotten."""
 LOOK_EVERY_S = 0.02
 
