@@ -107,7 +107,7 @@ class Rig:
             yield listening
 
     async def pid(self, other_than: int | None = None) -> int:
-        """Of the process, once one runs."""
+        """Of the process, once one serves."""
         # Nothing tells a test of a process that has begun.
         while (found := self.process.pid) is None or found == other_than:  # noqa: ASYNC110
             await trio.sleep(LOOK_EVERY_S)
