@@ -91,7 +91,7 @@ LABEL org.opencontainers.image.title="deltamesh" \
 USER ${UID}:${UID}
 EXPOSE 7700 7780 7790
 # An encoder that took a prepared home notes it there; every other node's is DELTAMESH_HOME.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=4 \
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=4 \
   CMD deltamesh status --home "$(cat /tmp/deltamesh-home 2>/dev/null || echo "$DELTAMESH_HOME")" >/dev/null
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["deltamesh-entrypoint"]

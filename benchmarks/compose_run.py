@@ -61,8 +61,8 @@ def sample(compose: Compose) -> dict[str, int]:
     return found
 
 
-def watch(compose: Compose, minutes: float, settle_minutes: float) -> dict[str, Any]:
-    """Sample until the time is up; what came of it."""
+def watch(compose: Compose, first: int, minutes: float, settle_minutes: float) -> dict[str, Any]:
+    """Sample until the time is up; what came of it. Rounds count from `first` on: before, nodes start."""
     began_s = time.monotonic()
     memory: dict[str, list[tuple[float, int]]] = defaultdict(list)
     states: dict[int, str] = {}
@@ -70,7 +70,7 @@ def watch(compose: Compose, minutes: float, settle_minutes: float) -> dict[str, 
         for name, size in sample(compose).items():
             memory[name].append((elapsed_s, size))
         document = compose.get("/v1/rounds?limit=100") or {"rounds": []}
-        states |= {one["round"]: one["state"] for one in document["rounds"]}
+        states |= {one["round"]: one["state"] for one in document["rounds"] if one["round"] >= first}
         sys.stderr.write(f"\r{elapsed_s / 60:5.1f} min, {len(states)} rounds known")
         time.sleep(max(0.0, SAMPLE_EVERY_S - (time.monotonic() - began_s - elapsed_s)))
     sys.stderr.write("\n")
@@ -154,9 +154,9 @@ def main() -> None:
     try:
         compose.run("up", "--detach", "--no-build", timeout_s=UP_S)
         up_s = time.monotonic() - began_s
-        wait_for("a certified round", lambda: compose.rounds("certified") or None, UP_S)
+        first = wait_for("a certified round", lambda: compose.rounds("certified") or None, UP_S)[-1]
         first_s = time.monotonic() - began_s
-        run = watch(compose, options.minutes, settle)
+        run = watch(compose, first, options.minutes, settle)
     finally:
         compose.down()
     size = int(docker("image", "inspect", "-f", "{{.Size}}", options.image or IMAGE))

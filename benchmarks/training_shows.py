@@ -32,6 +32,10 @@ from node.training.train import Options, train
 from node.training.training_set import TrainingSet
 
 DIGIT_PIXELS = 32
+DIGIT_LOSSES = {
+    Positives.LABELS: ("triplet=1", "generalized-triplet=1"),
+    Positives.MOVES: ("generalized-triplet=1",),
+}
 GALLERY_EACH = (1, 5, 20)
 """Images of each unseen class in the gallery."""
 DRAWS = 20
@@ -52,18 +56,21 @@ def digits(seed: int, epochs: int) -> dict[str, float]:
     assert data.labels is not None
     classes = np.random.default_rng((seed, 5)).permutation(10)
     seen, unseen = (np.flatnonzero(np.isin(data.labels, part)) for part in (classes[:5], classes[5:]))
-    model = build_model(PatchNet(), seed)
-    mixture = Mixture.parsed(["triplet=1", "generalized-triplet=1"], Constants(margin=0.2))
-    options = Options(mixture, Positives.LABELS, epochs=epochs, rate=0.001, seed=seed, patience_epochs=epochs)
-    with TemporaryDirectory() as folder:
-        train(model, data.part(seen), options, Path(folder))
+    models = {}
+    for source, losses in DIGIT_LOSSES.items():
+        model = models[source] = build_model(PatchNet(), seed)
+        mixture = Mixture.parsed(losses, Constants(margin=0.2))
+        options = Options(mixture, source, epochs=epochs, rate=0.001, seed=seed, patience_epochs=epochs)
+        with TemporaryDirectory() as folder:
+            train(model, data.part(seen), options, Path(folder))
     test, raw = data.part(unseen), raw_rows(data)
     assert test.labels is not None
     spaces = {
         "raw pixels": raw[unseen],
         "PCA, 30": PCA(30, random_state=0).fit(raw[seen]).transform(raw[unseen]),
         "untrained": build_model(PatchNet(), seed).embed(test.items),
-        "triplets": model.embed(test.items),
+        "triplets by labels": models[Positives.LABELS].embed(test.items),
+        "triplets by moves": models[Positives.MOVES].embed(test.items),
     }
     draw = np.random.default_rng((seed, 6))
     found: dict[str, list[float]] = {}

@@ -40,14 +40,18 @@ def _people(s: Sketch) -> None:
 
 def _validator(s: Sketch) -> None:
     s.frame(24, 122, 570, 474, "group", "validator")
-    s.frame(40, 150, 538, 320, "process", "node", "one process, two threads")
-    s.box(250, 164, 312, 44, "box", "", "HTTP API and page: uvicorn, own thread", "reads the store by itself")
-    s.text(56, 236, "one trio loop", "small", "start")
+    s.box(
+        40, 152, 538, 44, "process", "API process", "HTTP and the page, by uvicorn; reads the store by itself"
+    )
+    s.frame(40, 220, 538, 250, "process", "node")
+    s.text(106, 243, "one trio loop", "small", "start")
+    s.arrow((520, 196), (520, 220), both=True)
+    s.text(508, 212, "events and counts up, submissions down", "small", "end")
     s.box(
         56,
-        248,
+        252,
         506,
-        44,
+        42,
         "box",
         "network: py-libp2p behind one object",
         "limits before decoding, bounded queues, bans",
@@ -55,11 +59,11 @@ def _validator(s: Sketch) -> None:
     s.box(56, 318, 150, 56, "box", "gossip rules", "accept, ignore, reject")
     s.box(234, 318, 150, 56, "box", "round machines", "no clock, no I/O")
     s.box(412, 318, 150, 56, "box", "driver", "effects, in order")
-    s.arrow((131, 292), (131, 318))
+    s.arrow((131, 294), (131, 318))
     s.arrow((206, 346), (234, 346))
     s.arrow((384, 340), (412, 340))
     s.arrow((412, 356), (384, 356))
-    s.arrow((487, 318), (487, 292))
+    s.arrow((487, 318), (487, 294))
     s.text(384, 391, "events, effects", "small")
     s.box(56, 412, 150, 44, "held", "signer", "on disk, then signed")
     s.box(234, 412, 150, 44, "held", "store", "SQLite, blobs")
@@ -90,7 +94,7 @@ def _validator(s: Sketch) -> None:
 
 
 def _between(s: Sketch) -> None:
-    s.arrow((309, 76), (309, 98), (406, 98), (406, 164), both=True)
+    s.arrow((309, 76), (309, 98), (406, 98), (406, 152), both=True)
     s.text(418, 112, "JSON, events, proofs, metrics", "small", "start")
     s.arrow((562, 262), (768, 262), both=True)
     s.arrow((562, 280), (768, 280), both=True)

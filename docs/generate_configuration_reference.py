@@ -153,8 +153,9 @@ def _default(key: str, field: FieldInfo) -> str:
         return _DEFAULTS[key]
     if field.is_required():
         # The preset's: what a node of that network gets when nobody says anything.
-        here, elsewhere = (getattr(load_settings({"network": name, "home": "/"}, {}), key) for name in _NETWORKS)
-        return f"{_shown(here)} in `{_NETWORKS[0]}`, else {_shown(elsewhere)}"
+        settings = [load_settings({"network": name, "home": "/"}, {}) for name in _NETWORKS]
+        here, elsewhere = (_shown(getattr(one, key)) for one in settings)
+        return f"{here} in `{_NETWORKS[0]}`, else {elsewhere}"
     return _shown(field.default)
 
 

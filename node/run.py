@@ -23,11 +23,11 @@ from node.logs import set_up_logging
 from node.membership import membership_faults
 from node.memory import give_back_free_memory
 from node.roles.base import Boundary, Node, remove_status
+from node.stopping import STOP_WITHIN_S, first_signal
 
 if TYPE_CHECKING:
     from node.model_process.client import OnAnchors
 
-STOP_WITHIN_S = 8.0
 LEARNT_FOLDER = "learnt"
 """In an encoder's data directory: the weights its model has learnt between rounds."""
 
@@ -149,23 +149,19 @@ def _run(node: Node, role: Callable[[trio.Event], Awaitable[None]]) -> None:
 
 
 async def _until_stopped(role: Callable[[trio.Event], Awaitable[None]]) -> None:
-    """First signal: stop in order within STOP_WITHIN_S. Second: at once."""
+    """First signal: stop in order within STOP_WITHIN_S, or be ended when overdue. Second: at once."""
     stop = trio.Event()
+    token = trio.lowlevel.current_trio_token()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_on_signals, stop, nursery.cancel_scope)
-        await role(stop)
-        nursery.cancel_scope.cancel()
 
-
-async def _on_signals(stop: trio.Event, scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for number in signals:
-            if stop.is_set():
-                log.warning("node.killed", signal=signal.Signals(number).name)
-                os._exit(130)
+        def stopping(number: int) -> None:
             log.info("node.stopping", signal=signal.Signals(number).name)
             stop.set()
-            scope.deadline = trio.current_time() + STOP_WITHIN_S
+            nursery.cancel_scope.deadline = trio.current_time() + STOP_WITHIN_S
+
+        with first_signal(lambda number: token.run_sync_soon(stopping, number)):
+            await role(stop)
+        nursery.cancel_scope.cancel()
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -18,8 +18,8 @@ from node.api_process.wire import SAID_BYTES_MAX, STOP, Said, Word
 from node.pipe_frames import PREFIX
 from protocol.codec import CodecError, decode, encode
 
-START_WITHIN_S: Final = 120.0
-"""Importing takes two seconds of a quiet core."""
+START_WITHIN_S: Final = 600.0
+"""Importing takes two seconds of a quiet core, and many where twenty others want it first."""
 SILENT_MAX_S: Final = 30.0
 """The process says every second that it lives; after so long without a word it hangs and is ended."""
 STOP_WITHIN_S: Final = 3.0
@@ -55,12 +55,12 @@ class ApiProcess:
         self._genesis = genesis
         self._feed = feed
         self._on_submitted = on_submitted
-        self._process: trio.Process | None = None
+        self._pid: int | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the process, while one runs."""
-        return None if self._process is None else self._process.pid
+        """Of the process that serves; None until it has said so."""
+        return self._pid
 
     async def run(self, url: str) -> None:
         """Keep a process serving until cancelled, then stop it in order."""
@@ -78,7 +78,7 @@ class ApiProcess:
     async def _serve(self, url: str) -> str:
         """One process, from its start to its end; why it ended."""
         try:
-            self._process = process = await trio.lowlevel.open_process(
+            process = await trio.lowlevel.open_process(
                 list(COMMAND),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -96,7 +96,7 @@ class ApiProcess:
                 reason = await self._hear(process, url)
                 nursery.cancel_scope.cancel()
         finally:
-            self._process = None
+            self._pid = None
             with trio.CancelScope(shield=True):
                 # Cancelled, the node stops; otherwise the process is dead or hangs.
                 await _end(process, None if reason else pipe)
@@ -124,6 +124,7 @@ class ApiProcess:
             while (word := await words.next(within_s)) is not None:
                 if word is Word.READY:
                     within_s = SILENT_MAX_S
+                    self._pid = process.pid
                     log.info("api.ready", url=url, pid=process.pid)
                 elif word is Word.SUBMITTED:
                     self._on_submitted()

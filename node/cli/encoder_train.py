@@ -55,7 +55,7 @@ def train(
         typer.Option(
             "--positives",
             metavar="FROM",
-            help="labels, masks, windows or gaps. [default: windows of series, else masks]",
+            help="labels, masks, windows, gaps or moves. [default: windows of series, else masks]",
         ),
     ] = None,
     start: Annotated[

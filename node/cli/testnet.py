@@ -39,6 +39,12 @@ def up(
             help="What the honest run, in turn; repeatable. [default: one of each that needs no extra]",
         ),
     ] = None,
+    learn: Annotated[
+        int,
+        typer.Option(
+            "--learn", metavar="N", min=0, help="So many that run a trained: model learn from rounds."
+        ),
+    ] = 0,
     shards: Annotated[
         int, typer.Option("--shards", min=1, help="Shards of each round, each with a dealer of its own.")
     ] = 1,
@@ -123,7 +129,7 @@ def up(
     models = tuple(model or ())
     kind = MODALITIES[modality]
     wanted = Wanted(
-        validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size, kind, observe
+        validators, encoders, cheaters, cheats, data, seed, models, shards, shard_size, kind, observe, learn
     )
     root = directory if directory is not None else _default_root(home)
 

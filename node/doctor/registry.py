@@ -8,7 +8,18 @@ from enum import Enum
 from typing import Final
 
 from node.doctor import packages
-from node.doctor.checks import disk, files, gpu, machine, membership, network, ports, settings, software
+from node.doctor.checks import (
+    disk,
+    files,
+    gpu,
+    machine,
+    membership,
+    network,
+    ports,
+    running,
+    settings,
+    software,
+)
 from node.doctor.finding import Finding
 from node.doctor.subject import Subject
 
@@ -68,5 +79,5 @@ CHECKS: Final = (
     Check("peers", Group.NETWORK, "Can the peers be dialled?", network.check_peers, DIALLING_S),
     Check("reachable", Group.NETWORK, "Can peers connect to this node?", network.check_reachable, DIALLING_S),
     Check("clock", Group.NETWORK, "Does the clock agree with the peers'?", network.check_clock, DIALLING_S),
-    Check("running", Group.NETWORK, "Does the node run, and take part?", network.check_running),
+    Check("running", Group.NETWORK, "Does the node run, and take part?", running.check),
 )

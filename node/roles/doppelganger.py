@@ -65,6 +65,7 @@ class Doppelganger:
         self._alarm = trio.Event()
         self._answered_ms = -1
         self._asked = 0
+        self._asking = False
         rounds = node.settings.doppelganger_rounds
         if restored_path(node.directory).exists():
             rounds = max(rounds, RESTORED_ROUNDS)
@@ -92,18 +93,26 @@ class Doppelganger:
 
     async def run(self) -> None:
         """Ask, and wait; never returns. Raises DoppelgangerFound."""
-        while True:
-            if self._watching:
-                wait_s = ASK_EVERY_S
+        async with trio.open_nursery() as nursery:
+            while self._found is None:
                 self._end_if_due()
-            else:
-                wait_s = max(ASK_EVERY_S, self._genesis.parameters.slot_ms / 1000)
-            with trio.move_on_after(wait_s):
-                await self._alarm.wait()
-            if self._node.settings.doppelganger_rounds or self._watching:
-                await self._ask_all()
-            if self._found is not None:
-                raise DoppelgangerFound(self._found)
+                # Beside this loop: a validator that does not answer must not hold up what is decided here.
+                if not self._asking and (self._watching or self._node.settings.doppelganger_rounds):
+                    self._asking = True
+                    nursery.start_soon(self._ask_all)
+                with trio.move_on_after(self._pause_s()):
+                    await self._alarm.wait()
+            nursery.cancel_scope.cancel()
+        raise DoppelgangerFound(self._found)
+
+    def _pause_s(self) -> float:
+        if not self._watching:
+            return max(ASK_EVERY_S, self._genesis.parameters.slot_ms / 1000)
+        to_decision_s = (self._decision_ms() - now_ms()) / 1000
+        return min(ASK_EVERY_S, to_decision_s) if to_decision_s > 0 else DECIDE_BEFORE_MS / 1000
+
+    def _decision_ms(self) -> int:
+        return slot_start_ms(self._genesis, self._until) - DECIDE_BEFORE_MS
 
     def _accused_of(self, evidence: Evidence) -> list[Statement[Body]]:
         """The votes of one's own key in evidence, their signatures checked: it may be nobody's proof yet."""
@@ -139,7 +148,7 @@ class Doppelganger:
 
     def _end_if_due(self) -> None:
         now = now_ms()
-        if now < slot_start_ms(self._genesis, self._until) - DECIDE_BEFORE_MS - ASK_EVERY_S * 1000:
+        if not self._watching or now < self._decision_ms():
             return
         unanswered = self._answered_ms < slot_start_ms(self._genesis, self._until - 1)
         others = self._epochs.newest.validators.keys() - {self._node.me}
@@ -163,6 +172,7 @@ class Doppelganger:
         async with trio.open_nursery() as nursery:
             for key in (*peers[begin:], *peers[:begin])[:ASKED_MAX]:
                 nursery.start_soon(self._ask, key)
+        self._asking = False
 
     async def _ask(self, key: bytes) -> None:
         try:

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
+from node.stopping import SIGNALS
 from node.testnet.plan import NETWORK, NodePlan
 
-STOP_WITHIN_S = 12.0
+STOP_WITHIN_S = 9.5
+"""A node ends within 9 s, or ends itself."""
 LOG_NAME = "output.log"
 _PR_SET_PDEATHSIG = 1
 
@@ -32,6 +34,8 @@ def command_line(plan: NodePlan) -> list[str]:
         command += ["--metrics", plan.metrics]
     if plan.model is not None:
         command += ["--model", plan.model]
+    if plan.learns:
+        command += ["--learn"]
     if plan.cheat is not None:
         command += ["--cheat", plan.cheat]
     return command
@@ -101,17 +105,44 @@ class Fleet:
         return {name: status for name, status in ended.items() if status is not None}
 
     def stop(self) -> None:
-        """Stop every node: politely, and after STOP_WITHIN_S for good."""
+        """Stop every node: politely, and for good after STOP_WITHIN_S or at a signal meanwhile.
+
+        Raises KeyboardInterrupt for that, once all have ended. In the main thread only.
+        """
+        with self._signals_kill() as was_told:
+            for process in self._processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+            deadline_s = time.monotonic() + STOP_WITHIN_S
+            for process in self._processes.values():
+                try:
+                    process.wait(max(0.0, deadline_s - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        if was_told():
+            raise KeyboardInterrupt
+
+    def kill_all(self) -> None:
+        """End every node at once, without a chance to clean up; their own processes end with their pipes."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        deadline_s = time.monotonic() + STOP_WITHIN_S
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+
+    @contextlib.contextmanager
+    def _signals_kill(self) -> Iterator[Callable[[], bool]]:
+        told: list[int] = []
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            told.append(number)
+            self.kill_all()
+
+        before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+        try:
+            yield lambda: bool(told)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def last_words(self, name: str, lines: int = 5) -> str:
         """The end of a node's output."""

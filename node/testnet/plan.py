@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from config.presets import preset
 from node.clock import now_ms
 from node.encoders.alignment_store import FOLDER_NAME
 from node.encoders.built_in import REFERENCES, encoder_names
+from node.encoders.models import TRAINED
 from node.keys import peer_id
 from node.membership import assemble_genesis, prepare_encoder, prepare_validator
 from node.modalities import load_challenge_items
@@ -55,6 +56,8 @@ class NodePlan:
     """Where a validator's HTTP API listens."""
     metrics: str | None = None
     """Where an encoder serves its metrics; a validator's are in its API."""
+    learns: bool = False
+    """Whether an encoder's model learns between rounds."""
 
     @property
     def directory(self) -> Path:
@@ -95,6 +98,8 @@ class Wanted:
     modality: Modality = TEXT
     observed: bool = False
     """Whether encoders serve metrics."""
+    learners: int = 0
+    """So many of those that run a trained model learn; the others stay as they are."""
 
 
 def plan_testnet(
@@ -144,6 +149,7 @@ def plan_testnet(
             metrics = f"127.0.0.1:{metrics_ports[index]}" if wanted.observed else None
             encoders.append(NodePlan(home.name, "encoder", home, key, None, model, cheat, metrics=metrics))
         quick = {*MODELS, parameters.reference_encoder}
+        encoders = _learning(encoders, wanted.learners)
         for model in sorted({plan.model for plan in encoders if plan.model} - quick):
             progress(f"aligning {model}")
             maps = [plan.directory / FOLDER_NAME for plan in encoders if plan.model == model]
@@ -231,3 +237,15 @@ def free_ports(count: int) -> list[int]:
             probe.bind(("127.0.0.1", 0))
             ports.append(int(probe.getsockname()[1]))
         return ports
+
+
+def _learning(encoders: Sequence[NodePlan], learners: int) -> list[NodePlan]:
+    """The encoders, the first that run a trained model told to learn. Raises ConfigError for too few."""
+    able = [one for one in encoders if one.cheat is None and str(one.model).startswith(TRAINED)]
+    if learners > len(able):
+        raise ConfigError(
+            f"{learners} encoders are to learn and {len(able)} run a model that can: lower --learn, or give "
+            f"--model {TRAINED}FOLDER, made by `deltamesh encoder train`"
+        )
+    chosen = {one.name for one in able[:learners]}
+    return [replace(one, learns=one.name in chosen) for one in encoders]

@@ -147,6 +147,7 @@ class Run:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self._stopping:
+            self.fleet.kill_all()
             raise KeyboardInterrupt
         self._stopping = True
 

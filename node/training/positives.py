@@ -33,6 +33,8 @@ class Positives(Enum):
     """The window beside it in time: things do not change too quickly."""
     GAPS = "gaps"
     """A text without a span of words, and the span that fills the gap."""
+    MOVES = "moves"
+    """An image and itself, each moved a little: every image is a class of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def usable(data: TrainingSet, source: Positives) -> NDArray[np.int64]:
         places = np.flatnonzero(counts[recordings] > 1)
     if source is Positives.GAPS and data.modality != "text":
         raise TrainingError("gaps are of text: take positives from masks instead")
+    if source is Positives.MOVES and data.modality != "image":
+        raise TrainingError("only images are moved: take positives from masks instead")
     if len(places) < 2:
         raise TrainingError(f"no two items have a positive by {source.value}: choose another source")
     return places
@@ -115,6 +119,11 @@ def _by_gaps(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Gener
     return PositivePairs([rest for rest, _ in gaps], [span for _, span in gaps], _all_others(len(places)))
 
 
+def _by_moves(data: TrainingSet, places: NDArray[np.int64], draw: np.random.Generator) -> PositivePairs:
+    anchors, positives = ([_moved(data, place, draw) for place in places] for _ in range(2))
+    return PositivePairs(anchors, positives, _all_others(len(places)))
+
+
 _SOURCES: Final[
     dict[Positives, Callable[[TrainingSet, NDArray[np.int64], np.random.Generator], PositivePairs]]
 ] = {
@@ -122,6 +131,7 @@ _SOURCES: Final[
     Positives.MASKS: _by_masks,
     Positives.WINDOWS: _by_windows,
     Positives.GAPS: _by_gaps,
+    Positives.MOVES: _by_moves,
 }
 
 

@@ -90,10 +90,12 @@ def test_cheaters__have_no_weight_and_the_honest_share_it(network: Compose) -> N
 
     def look() -> dict[str, float] | None:
         found = weights(network)
-        return found if sum(found.get(key, 0) for key in honest) > 0.9 else None
+        # An average over rounds, the first of which went by while encoders loaded their models.
+        return found if all(found.get(key, 0) > 0 for key in honest) else None
 
     found = wait_for("the honest have the weight", look, ROUNDS_S)
     assert max(found[key] for key in cheaters) <= WEIGHT_OF_A_CHEATER_MAX
+    assert sum(found[key] for key in cheaters) < sum(found[key] for key in honest) / 20
 
 
 def test_containers__run_as_nobody_with_a_read_only_root_and_no_capabilities(network: Compose) -> None:
@@ -148,7 +150,7 @@ def test_encoders__scaled_up_take_homes_of_their_own_and_the_network_stays_the_s
     network.run("up", "--detach", "--no-build", "--no-recreate", "--scale", "encoder=6")
     found = keys(network, "encoder")
     assert len(set(found)) == 6
-    wait_for("all six have weight", lambda: _all_weigh(network, found), ROUNDS_S)
+    wait_for("the new ones take part in rounds", lambda: _all_weigh(network, found), 2 * ROUNDS_S)
     assert network.get("/v1/status")["network_id"] == network_id
     (genesis,) = network.containers("genesis")
     assert genesis["State"]["ExitCode"] == 0

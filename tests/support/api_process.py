@@ -25,7 +25,7 @@ from node.store import Store
 from tests.support.api import NETWORK, status_of
 from tests.support.certified_history import certified_history, record
 
-PATIENCE_S = 60.0
+PATIENCE_S = 110.0
 """Far above what starting takes: who waits so long was forgotten."""
 LOOK_EVERY_S = 0.02
 
@@ -107,7 +107,7 @@ class Rig:
             yield listening
 
     async def pid(self, other_than: int | None = None) -> int:
-        """Of the process, once one runs."""
+        """Of the process, once one serves."""
         # Nothing tells a test of a process that has begun.
         while (found := self.process.pid) is None or found == other_than:  # noqa: ASYNC110
             await trio.sleep(LOOK_EVERY_S)

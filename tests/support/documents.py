@@ -67,6 +67,9 @@ def mistake_in(words: list[str]) -> str | None:
         word = words.pop(0)
         if word in ("...", "--help") or word.startswith("["):
             continue
+        if word == "--":
+            given += len(words)
+            break
         if not word.startswith("--"):
             given += 1
             continue

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -119,14 +120,22 @@ async def test_process__that_does_not_read_stops_nobody_and_costs_bounded_memory
 async def test_process__that_hangs_is_ended_and_another_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "SILENT_MAX_S", 4.0)
+    monkeypatch.setattr(client, "SILENT_MAX_S", 8.0)
     async with api_process(tmp_path) as rig:
-        assert (await rig.get("/v1/genesis"))[0] == 200
+        await answered(rig)
         hanging = await rig.pid()
         Process(hanging).suspend()
-        assert (await rig.get("/v1/genesis"))[0] == 200
-        assert await rig.pid() != hanging
+        await rig.pid(other_than=hanging)
+        await answered(rig)
         assert not psutil.pid_exists(hanging)
+
+
+async def answered(rig: Rig) -> None:
+    """Ask until there is an answer: on a busy machine a process may seem to hang that does not."""
+    while True:
+        with suppress(ConnectionError, HTTPException):
+            assert (await rig.get("/v1/genesis"))[0] == 200
+            return
 
 
 @pytest.mark.slow

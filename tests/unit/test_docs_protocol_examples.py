@@ -5,31 +5,16 @@ Nothing of it comes from the packages: what it computes follows from the text, `
 
 from __future__ import annotations
 
-import ast
-import importlib
 import json
-import pkgutil
-import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import protocol
-from node.bundle import Bundle
-from protocol.bending import ProbeSigns
-from protocol.codec import Record
-from protocol.epochs.inputs import INPUTS_BYTES_MAX
-from protocol.epochs.outcome import RoundOutcome
-from protocol.epochs.record import RECORD_BYTES_MAX, TABLE_BYTES_MAX
-from protocol.genesis import GENESIS_BYTES_MAX, WAVE_BYTES_MAX, NetworkParameters
-from protocol.messages import KINDS
-from protocol.statement import ENVELOPE_BYTES_MAX, Envelope
 from tests.support.certificate_vectors import document
-from tests.support.documents import ROOT, read
+from tests.support.documents import ROOT
 from tests.support.page_code import Block, executed_blocks, run_all
 
 PAGE = "docs/protocol.md"
@@ -143,9 +128,42 @@ def test_schedule__of_the_page_is_that_of_the_vectors(page: Any) -> None:
         seed, place = raw(row["seed"]), (row["round"], row["shard"])
         assert page.draw_dealer(seed, *place, stakes).hex() == row["dealer"]
         assert [key.hex() for key in page.draw_shard(seed, *place, stakes, row["size"])] == row["members"]
-    genesis = vector("schedule")
-    network_id = raw(genesis["network_id"])
-    assert page.digest("genesis", raw(genesis["genesis"])) == network_id
+
+
+def test_every_part_of_a_round__follows_from_genesis_by_the_page(page: Any) -> None:
+    told = vector("schedule")
+    members = page.unpack(raw(told["genesis"]))
+    network_id = page.digest("genesis", raw(told["genesis"]))
+    assert network_id.hex() == told["network_id"]
+    parameters, validators = members[3], sorted(members[4])
+    epoch_rounds, shards, shard_size, scored = parameters[2:6]
+    sampled = [(key, page.sampled_by(stake, 250_000)) for key, stake in members[5]]
+    pools = {validator[0]: validator[4] for validator in validators}
+    pool_seed = page.digest("pool-seed", network_id)
+    wanted = {(row["round"], row["shard"]): row for row in told["shard_rounds"]}
+    dealt: list[bytes] = []
+    for place in range((max(wanted)[0] + 1) * shards):
+        round_, shard = divmod(place, shards)
+        epoch = round_ // epoch_rounds
+        seed = page.digest("epoch-seed", network_id, page.uint(epoch))
+        busy = dealt[len(dealt) - shard :]
+        left = [(one[0], one[1]) for one in validators if one[0] not in busy]
+        dealer = page.draw_dealer(seed, round_, shard, left)
+        row = wanted.get((round_, shard))
+        if row is not None and epoch == row["epoch"] == 0:
+            at = [epoch, round_, shard]
+            encoders = sorted(page.draw_shard(seed, round_, shard, sampled, shard_size))
+            first = page.witnesses(at, encoders[0], dealer, list(pools))
+            block = page.draw_items(pool_seed, dealer, pools[dealer], dealt.count(dealer), scored)
+            assert dealer.hex() == row["dealer"]
+            assert [key.hex() for key in encoders] == row["encoders"]
+            assert [key.hex() for key in first] == row["witnesses_of_first"]
+            assert list(block) == row["indices"]
+            assert page.mask_secret(bytes(32), seed, at).hex() == row["mask_secret_of_zeros"]
+            del wanted[round_, shard]
+        dealt.append(dealer)
+    assert all(row["epoch"] > 0 for row in wanted.values())  # which need the records of their epochs
+    assert len(told["shard_rounds"]) - len(wanted) >= 4
 
 
 def test_masks_and_batches__of_the_page_are_those_of_the_vectors(page: Any) -> None:
@@ -209,68 +227,3 @@ def test_certificate__is_refused_by_the_page_below_two_thirds_of_the_stake(page:
     for fewer in (votes[:1], votes[:1] * 3, votes[::-1]):
         with pytest.raises(REFUSAL):
             page.verify_item(**{**page.told, "certificate": page.pack([at, report, fewer])}, index=1)
-
-
-def test_domains__of_the_page_are_those_of_the_code() -> None:
-    table = re.search(r"^### Domains\n(.*?)^A stream's", read(PAGE), re.DOTALL | re.MULTILINE)
-    assert table is not None
-    told = re.findall(r"^\| `([^`]+)` \|", table[1], re.MULTILINE)
-    assert len(set(told)) == len(told)
-    assert set(told) == _domains()
-
-
-def _domains() -> set[str]:
-    """What the protocol calls `digest` with; `planning` draws for itself alone."""
-    found = set()
-    for path in sorted((ROOT / "protocol").rglob("*.py")):
-        if path.parent.name != "planning":
-            found |= set(_called_with(path))
-    return found
-
-
-def _called_with(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
-            continue
-        first = node.args[0]
-        if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
-            continue
-        if node.func.id == "digest":
-            yield first.value
-        elif node.func.id == "_stream" and path.name == "sampling.py":
-            yield f"sampling {first.value}"
-
-
-def test_limits__of_what_is_decoded_are_those_of_the_code() -> None:
-    text = read(PAGE)
-    mib = [size >> 20 for size in (RECORD_BYTES_MAX, TABLE_BYTES_MAX, INPUTS_BYTES_MAX)]
-    for row in (
-        f"| envelope, certificate | {ENVELOPE_BYTES_MAX >> 10} KiB |",
-        f"| genesis | {GENESIS_BYTES_MAX >> 20} MiB |",
-        "| record of an epoch, its encoders' table, its inputs | {} MiB, {} MiB, {} MiB |".format(*mib),
-        f"| ciphertext of a wave | {WAVE_BYTES_MAX >> 20} MiB |",
-    ):
-        assert row in text
-
-
-def test_records__of_the_page_have_the_fields_of_the_code() -> None:
-    section = re.search(r"^### Records\n(.*?)^## ", read(PAGE), re.DOTALL | re.MULTILINE)
-    assert section is not None
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section[1], re.MULTILINE)
-    told = {name: tuple(re.findall(r"`(\w+)`", fields)) for name, fields in rows}
-    assert told == {record.__name__: record.__struct_fields__ for record in _records()}
-
-
-def _records() -> list[type[Record]]:
-    """All that crosses a wire or names itself by a digest, but for what has tables of its own."""
-    for module in pkgutil.walk_packages(protocol.__path__, "protocol."):
-        importlib.import_module(module.name)
-    elsewhere = {Envelope, NetworkParameters, RoundOutcome, ProbeSigns, *KINDS}
-    found = [one for one in _subclasses(Record) if one.__module__.startswith("protocol.")]
-    return [one for one in [*found, Bundle] if one not in elsewhere and not one.__name__.startswith("_")]
-
-
-def _subclasses(kind: type[Record]) -> Iterator[type[Record]]:
-    for one in kind.__subclasses__():
-        yield one
-        yield from _subclasses(one)

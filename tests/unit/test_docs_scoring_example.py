@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
+import torch
 
+from protocol.epochs.learnt import STEPS_PER_UNIT
+from scoring.shaping import shaping_from_moments
 from tests.support.documents import read
 from tests.support.page_code import executed_blocks, run_all
 
@@ -63,6 +69,29 @@ def test_example__shows_what_the_page_says_of_it() -> None:
     closed = {gate for gate in names["hardened"].terms if gate.endswith("_ramp")}
     closed = {gate for gate in closed if float(names["hardened"].terms[gate][place["one forward"]]) == 0.0}
     assert closed == {"innovation_ramp", "leak_ramp"}
+
+
+def test_shaping__of_the_page_is_the_packages() -> None:
+    rows = json.loads(read("tests/vectors/learning.json"))
+    seen = 0
+    for row in rows:
+        told = msgspec.msgpack.decode(bytes.fromhex(row["moments"]))
+        centred, uncentred, products = told
+        group = centred if centred[0] else uncentred
+        if not group[0]:
+            continue
+        seen += 1
+        mean = np.frombuffer(group[1], "<i8") / (group[0] * STEPS_PER_UNIT)
+        size = len(mean)
+        square = np.zeros((size, size))
+        square[np.triu_indices(size)] = np.frombuffer(products, "<i8")
+        square = (square + np.triu(square, 1).T) / (group[0] * STEPS_PER_UNIT**2)
+        expected = shaping_from_moments(torch.from_numpy(mean), torch.from_numpy(square)).transform
+        subtracted, transform = _names()["shaping"](told)
+        assert np.allclose(transform, expected.numpy(), atol=1e-9)
+        assert np.allclose(subtracted, mean if centred[0] else 0.0)
+        assert np.allclose(np.linalg.norm(_names()["published"](mean + 1.0, told)), 1.0)
+    assert seen >= 2
 
 
 def test_example__gives_the_cap_that_the_page_names() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from config.settings import Settings, load_settings
 from node.dial_back import Reached
-from node.doctor.checks import disk, gpu, machine, network, ports, software
+from node.doctor.checks import disk, gpu, machine, network, ports, running, software
 from node.doctor.checks.files import Held, Lock, judge_lock
 from node.doctor.finding import Finding, Verdict
 from node.doctor.subject import Role
@@ -151,6 +152,7 @@ def test_memory__a_shard_over_the_bound_is_told_with_the_bound_it_needs() -> Non
     assert worst(machine.judge_memory(room, tight, Role.ENCODER, genesis)) is Verdict.OK
 
 
+@hypothesis_settings(max_examples=25)
 @given(st.one_of(st.none(), st.integers(0, 1 << 20)), st.one_of(st.none(), st.integers(0, 1 << 20)))
 def test_open_files__more_are_never_judged_worse(soft: int | None, more: int | None) -> None:
     few, many = sorted((soft, more), key=lambda limit: float("inf") if limit is None else limit)
@@ -233,7 +235,7 @@ def test_gpu__is_judged_by_the_device_that_is_set(
 
 
 @pytest.mark.parametrize(
-    ("lock", "running", "stale", "verdict"),
+    ("lock", "at_work", "stale", "verdict"),
     [
         (Lock(Held.NOBODY, None), None, False, Verdict.OK),
         (Lock(Held.NOBODY, 12), None, True, Verdict.NOTE),
@@ -243,9 +245,9 @@ def test_gpu__is_judged_by_the_device_that_is_set(
     ],
 )
 def test_lock__is_judged_by_who_holds_it(
-    lock: Lock, running: int | None, stale: bool, verdict: Verdict
+    lock: Lock, at_work: int | None, stale: bool, verdict: Verdict
 ) -> None:
-    assert worst(judge_lock(lock, running, stale=stale)) is verdict
+    assert worst(judge_lock(lock, at_work, stale=stale)) is verdict
 
 
 API = ports.Wanted("api", "127.0.0.1", 7780)
@@ -356,8 +358,8 @@ def status(role: str = "validator", **changes: object) -> NodeStatus:
 def test_running_node__is_judged_by_what_it_says(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], alive: Liveness, verdict: Verdict, words: str
 ) -> None:
-    monkeypatch.setattr(network, "software_version", lambda: "unknown")
-    found = network.judge_running(status(**changes), alive, GENESIS, Role.VALIDATOR, 10**9)  # type: ignore[arg-type]
+    monkeypatch.setattr(running, "software_version", lambda: "unknown")
+    found = running.judge(status(**changes), alive, GENESIS, Role.VALIDATOR, 10**9)  # type: ignore[arg-type]
     assert worst(found) is verdict
     assert any(words in one.seen for one in found), found
 

@@ -143,6 +143,13 @@ async def test_votes_of_an_earlier_process__are_ones_own(tmp_path: Path) -> None
         assert node.host.penalties == []
 
 
+async def test_last_votes_of_the_machine_before__are_no_alarm(tmp_path: Path) -> None:
+    async with started(tmp_path, restored=True) as node:
+        node.answer = said(ME, ROUND).data  # it ran until this node was started
+        await node.goes_on(ROUNDS + 2)
+        assert node.watch.phase("running") == "running"
+
+
 async def test_own_vote_in_a_watched_round__is_known_by_the_signers_records(tmp_path: Path) -> None:
     async with started(tmp_path, rounds=0) as node:
         mine = await node.statements.sign(Attestation(shard_round(GENESIS, ROUND + 1, 0), b"m" * 32))

@@ -67,6 +67,7 @@ def test_pages__every_command_is_one_the_command_line_knows(page: Path) -> None:
         ("deltamesh tesnet up", "no such command: tesnet"),
         ("deltamesh verify one.dmr two.dmr", "2 arguments, it takes 1"),
         ("deltamesh submit - --home", "--home needs a value"),
+        ("deltamesh verify -- --one --two", "2 arguments, it takes 1"),
     ],
 )
 def test_mistakes__are_found_in_commands_that_would_fail(line: str, mistake: str) -> None:

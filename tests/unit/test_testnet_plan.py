@@ -97,6 +97,19 @@ def test_casting__deals_the_models_that_were_asked_for_in_turn_to_the_honest(tmp
     assert {node.model for node in plan.encoders if node.cheat is not None} == {MODELS[0]}
 
 
+def test_learners__are_as_many_as_wanted_of_those_that_run_a_trained_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "hand_out_map", lambda *_: None)
+    models = ("trained:mine", "wordllama-256")
+    plan = plan_testnet(tmp_path / "net", wanted(models=models, learners=1))
+    (learner,) = [node for node in plan.nodes if "--learn" in command_line(node)]
+    assert learner.model == "trained:mine"
+    assert [node.model for node in plan.encoders].count("trained:mine") == 2
+    with pytest.raises(ConfigError, match="3 encoders are to learn and 2 run"):
+        plan_testnet(tmp_path / "other", wanted(models=models, learners=3))
+
+
 def test_model_that_is_slow_to_fit__is_fitted_once_for_all_who_run_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,6 +200,17 @@ def test_positives_by_windows__are_beside_in_the_same_recording() -> None:
     assert found.negatives[9, 10]  # the next recording
 
 
+def test_positives_by_moves__are_the_same_image_moved_and_all_others_are_negatives() -> None:
+    items = tuple(image(number) for number in range(3))
+    found = draw_pairs(TrainingSet("image", items), np.arange(3), Positives.MOVES, np.random.default_rng(0))
+    assert found.anchors != found.positives
+    for item, *moved in zip(items, found.anchors, found.positives, strict=True):
+        colours = {tuple(one) for one in np.asarray(decode_view("image", item)).reshape(-1, 3)}
+        for view in moved:
+            assert {tuple(one) for one in np.asarray(decode_view("image", view)).reshape(-1, 3)} <= colours
+    np.testing.assert_array_equal(found.negatives, ~np.eye(3, dtype=bool))
+
+
 def test_positives__need_what_they_are_made_of() -> None:
     data = TrainingSet("text", TEXTS)
     for source in (Positives.LABELS, Positives.WINDOWS):
@@ -209,6 +220,8 @@ def test_positives__need_what_they_are_made_of() -> None:
         usable(TrainingSet("text", TEXTS, labels=np.zeros(40, int)), Positives.LABELS)
     with pytest.raises(TrainingError, match="gaps are of text"):
         usable(TrainingSet("image", (image(1),) * 4), Positives.GAPS)
+    with pytest.raises(TrainingError, match="only images"):
+        usable(data, Positives.MOVES)
 
 
 @given(st.integers(2, 90), st.integers(2, 20), st.integers(0, 99))
