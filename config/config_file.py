@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config.errors import ConfigError, nearest_hint, os_error_sentence
 from config.files import PRIVATE, create_file
 from config.settings import KEYS_OUTSIDE_FILE, Settings
 
-Value = str | int | tuple[str, ...]
+Value = str | int | Sequence[str]
 
 _HEAD = "# Settings of this node. A flag or an environment variable DELTAMESH_* takes precedence.\n"
 
@@ -36,11 +36,12 @@ def config_text(values: Mapping[str, Value]) -> str:
 
 def toml(value: Value) -> str:
     """One value as TOML writes it."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(toml(part) for part in value) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # JSON's escapes are TOML's too; the one character JSON leaves bare and TOML forbids is DEL.
+        # JSON's escapes are TOML's too, if they are not of half a character; the one character JSON leaves
+        # bare and TOML forbids is DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(toml(part) for part in value) + "]"
     return str(value)

@@ -129,8 +129,8 @@ def process_exists(pid: int) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+    except (ProcessLookupError, OverflowError):
+        return False  # no process has a number that large
     except PermissionError:
         return True
     return True

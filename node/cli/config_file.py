@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from config.config_file import toml
 from config.errors import ConfigError, os_error_sentence
 from node.cli.text_file import replace_text
 
@@ -31,7 +31,7 @@ def add_settings(path: Path, values: Mapping[str, Sequence[str] | str]) -> None:
     for key, value in values.items():
         wanted = value if isinstance(value, str) else list(value)
         if key not in present:
-            added.append(f"{key} = {json.dumps(wanted, ensure_ascii=False)}\n")
+            added.append(f"{key} = {toml(wanted)}\n")
         elif present[key] != wanted:
             raise ConfigError(
                 f"{path} has another value for '{key}' and is never overwritten: edit it there, or "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import tomllib
 from pathlib import Path
@@ -184,12 +183,13 @@ def _prepare_validator(
 
 def _take_over_settings(directory: DataDir, new: DataDir) -> None:
     """The settings of the old node, but those two nodes cannot share."""
+    from config.config_file import toml
     from node.cli.text_file import replace_text
 
     if not directory.config.exists():
         return
     values = tomllib.loads(directory.config.read_text(encoding="utf-8"))
-    lines = [f"{key} = {json.dumps(value)}\n" for key, value in values.items() if key not in LEFT_OUT]
+    lines = [f"{key} = {toml(value)}\n" for key, value in values.items() if key not in LEFT_OUT]
     if lines:
         replace_text(new.config, "".join(lines))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+
+from node.status import process_exists
 
 COPY_SUFFIX: Final = ".bak"
 PRIVATE_MODE: Final = 0o600
@@ -61,6 +64,8 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    # First: what was killed while it copied left as much as there may now be too little of.
+    _remove_abandoned(path)
     page_bytes, pages = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "page_count")
     )
@@ -92,3 +97,11 @@ def _copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
     # One copy at a time: a database may be gigabytes.
     for older in range(version):
         copy_path(path, older).unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Drafts of copies whose process is there no more, or was another with our number."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.v*{COPY_SUFFIX}.*"):
+        owner = draft.name.rpartition(f"{COPY_SUFFIX}.")[2].removesuffix("-journal")
+        if owner.isdecimal() and (int(owner) == os.getpid() or not process_exists(int(owner))):
+            draft.unlink(missing_ok=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from config.config_file import create_config
 from config.datadir import DataDir
 from config.genesis import save_genesis
 from node.cli.errors import ExitCode
@@ -71,6 +73,17 @@ def now(ended: Ended) -> str | None:
 
 def step(old: DataDir) -> str | None:
     return now(rotate(old, "--json"))
+
+
+def test_settings_of_any_text__are_taken_over_as_they_are(old: DataDir, new: DataDir) -> None:
+    says(old, "encoder", RUNNING)
+    model = "script:/data/\U0001f600/\x7f/\u202e.py:new"
+    relays = ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"]
+    create_config(old.config.with_name("other.toml"), {"model": model, "announce": relays, "learn": True})
+    text = old.config.with_name("other.toml").read_text()
+    old.config.write_text(text)
+    rotate(old, "--to-home", new.root.parent)
+    assert tomllib.loads(new.config.read_text()) == {"model": model, "learn": True}
 
 
 # -- an encoder --------------------------------------------------------------------------------------------

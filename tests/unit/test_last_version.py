@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -267,6 +268,24 @@ def test_disk_without_room_for_the_copy__changes_nothing(
     with pytest.raises(StoreFull, match="free some space"):
         _open("store", validator)
     assert "added_by_the_next_version" not in _tables(validator.store)
+
+
+def test_copy_that_was_interrupted__is_removed_before_the_next_is_made(
+    validator: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = node.store.database
+    name = f".{copy_path(validator.store, len(module.MIGRATIONS)).name}"
+    # No process has a number over 2^22; this one was killed, had our number, and another is at it now.
+    gone = [
+        validator.root / f"{name}.{end}" for end in (1 << 23, f"{1 << 23}-journal", f"{os.getpid()}-journal")
+    ]
+    stays = [validator.root / f"{name}.{os.getppid()}", validator.root / f"{name}.note"]
+    for path in (*gone, *stays):
+        path.write_bytes(b"half a database")
+    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (ADDED,)))
+    _open("store", validator)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in stays)
 
 
 def test_copies__are_one_at_a_time(validator: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
