@@ -75,6 +75,7 @@ async def test_ban_of_an_address__keeps_every_key_there_out(directory: DataDir) 
             await kept_out(first, third)
 
 
+@pytest.mark.slow
 async def test_ban__is_in_force_from_the_start_and_ends_by_itself(directory: DataDir) -> None:
     async with hosts(2) as (first, second):
         add_ban(directory, ban_of(second.public_key.hex(), length_ms=1_500), now_ms())

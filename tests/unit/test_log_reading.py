@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.datadir import DataDir
@@ -54,6 +54,7 @@ def append(directory: Path, *lines: bytes) -> None:
     st.lists(st.sampled_from(["line", "rotate", "look"]), max_size=40),
     st.integers(0, 10),
 )
+@settings(max_examples=40)
 def test_following__tells_every_line_once_and_in_order_over_rotations(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str], count: int
 ) -> None:
