@@ -134,7 +134,7 @@ class Doppelganger:
                 return
         except SignerError as error:
             # Its records are being mended; the vote is heard again when it is asked for again.
-            log.warning("doppelganger.untold", round=at.round, reason=str(error))
+            log.warning("doppelganger.untold", round=at.round, shard=at.shard, reason=str(error))
             return
         self._signer.forbid()
         log.error("doppelganger.found", round=at.round, shard=at.shard, kind=kind.value)
