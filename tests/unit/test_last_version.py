@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,9 +58,11 @@ def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def old(unpacked: tuple[Path, Any], tmp_path: Path) -> Path:
+def old(unpacked: tuple[Path, Any]) -> Iterator[Path]:
     """A copy of them, which a test may change."""
-    return Path(shutil.copytree(unpacked[0], tmp_path / "old"))
+    # Not below tmp_path: a control socket's path has at most 107 bytes, and that one is long among processes.
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(unpacked[0], Path(folder) / "old"))
 
 
 @pytest.fixture
