@@ -42,10 +42,18 @@ MODELS = ("wordllama-256", "wordllama-256", "wordllama-128", "wordllama-128", "w
 PAIRS = 1_000
 EPOCH_ROUNDS = 6
 """The fewest there may be: a newcomer is a member from the first or second epoch after it has registered."""
-SLOT_MS, WAVE_MS, REVEAL_MS = 28_000, 14_000, 14_000
-"""A transformer on a core it shares with the whole network needs longer than the preset gives."""
 SETTLED_S = 6.0
 """A round's certificate is written by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much time a round has, and how much is to be embedded in it."""
+
+    slot_ms: int
+    """A transformer on a core it shares with the whole network needs longer than the preset gives."""
+    masks: int
+    """Of each item; the first decides on the score, all on the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +65,10 @@ class Network:
     newcomer: NodePlan
 
 
-def run(seed: int, model: str, rounds: int, maps: Path) -> dict[str, Any]:
+def run(seed: int, model: str, rounds: int, pace: Pace, maps: Path) -> dict[str, Any]:
     """One network: mean score and rank of everybody over the rounds in which the newcomer was scored."""
     with TemporaryDirectory(prefix="dm") as root:
-        network, aligned = _planned(Path(root), seed, model, maps)
+        network, aligned = _planned(Path(root), seed, model, pace, maps)
         with Fleet([*network.plan.nodes, network.newcomer], command_line) as fleet:
             fleet.start_all()
             time.sleep(max(0.0, (slot_start_ms(network.genesis, rounds) - now_ms()) / 1000 + SETTLED_S))
@@ -68,15 +76,16 @@ def run(seed: int, model: str, rounds: int, maps: Path) -> dict[str, Any]:
         return {"seed": seed, "aligned": aligned, **_judged(network, rounds)}
 
 
-def _planned(root: Path, seed: int, model: str, maps: Path) -> tuple[Network, dict[str, Any]]:
+def _planned(root: Path, seed: int, model: str, pace: Pace, maps: Path) -> tuple[Network, dict[str, Any]]:
     wanted = Wanted(VALIDATORS, len(MODELS), 0, (), None, seed, MODELS)
     plan = plan_testnet(root / "net", wanted)
     quick = msgspec.structs.replace(
         plan.genesis.parameters,
         epoch_rounds=EPOCH_ROUNDS,
-        slot_ms=SLOT_MS,
-        wave_deadline_ms=WAVE_MS,
-        reveal_deadline_ms=REVEAL_MS,
+        slot_ms=pace.slot_ms,
+        wave_deadline_ms=pace.slot_ms // 2,
+        reveal_deadline_ms=pace.slot_ms // 2,
+        masks_per_item=pace.masks,
     )
     content = msgspec.structs.replace(plan.genesis.content, parameters=quick)
     home, written = root / "newcomer", root / "genesis.json"
@@ -157,13 +166,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--slot-ms", type=int, default=28_000)
+    parser.add_argument("--masks", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     runs: list[dict[str, Any]] = []
     with TemporaryDirectory(prefix="dm") as maps:
         for seed in range(given.seeds):
-            runs.append(run(seed, given.model, given.rounds, Path(maps)))
+            runs.append(run(seed, given.model, given.rounds, Pace(given.slot_ms, given.masks), Path(maps)))
             print(f"seed {seed}: rank {runs[-1]['rank']}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
             if given.json is not None:
                 given.json.write_text(json.dumps(runs))

@@ -50,7 +50,10 @@ def line_of(step: SeenStep) -> str:
         f"round {step.round}/{step.shard}",
         printable(step.step) + (f" wave {step.wave}" if step.wave else ""),
     ]
-    if step.answered or step.missing:
+    if step.step == "dealt":
+        # Nobody can have answered what is only now asked.
+        parts.append(f"{step.answered + step.missing} asked")
+    elif step.answered or step.missing:
         parts.append(f"{step.answered} of {step.answered + step.missing} answered")
     if step.elapsed_ms:
         parts.append(f"{step.elapsed_ms / 1_000:.2f} s")

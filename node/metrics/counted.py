@@ -26,6 +26,7 @@ BY_NAME: Final[dict[str, Place]] = {
     **{f"gossip.dropped.{reason}": (n.GOSSIP_DROPPED, (reason,)) for reason in n.GOSSIP_DROPS},
     **{f"statements.{verdict}": (n.STATEMENTS, (verdict,)) for verdict in ("accept", "ignore", "reject")},
     "rejected.connection": (n.REFUSED, ("connection",)),
+    "rejected.address": (n.REFUSED, ("address",)),
     "rejected.handshakes": (n.REFUSED, ("turn",)),
     "rejected.stream": (n.REFUSED, ("stream",)),
     "rejected.gossip_stream": (n.REFUSED, ("gossip",)),

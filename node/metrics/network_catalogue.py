@@ -25,6 +25,7 @@ BLOB_BYTES_SERVED = Metric(
 BLOBS_FETCHED = Metric("deltamesh_blobs_fetched_total", _C, "Views, answers and reports fetched from peers.")
 GOSSIP_DELIVERED = Metric("deltamesh_gossip_delivered_total", _C, "Gossip messages accepted and handed on.")
 GOSSIP_DROPS: Final = (
+    "banned",
     "unknown_topic",
     "duplicate",
     "repeated",
@@ -51,10 +52,15 @@ STATEMENTS = Metric(
 REFUSED = Metric(
     "deltamesh_refused_total",
     _C,
-    "What peers were refused: a `connection` for lack of room or a ban, a failed `handshake`, one that found "
-    "no `turn`, a `stream`, a gossip stream (`gossip`), a `graft` into the mesh, an over-long `answer`, a "
-    "bad `frame`.",
-    (Label("what", ("connection", "handshake", "turn", "stream", "gossip", "graft", "answer", "frame")),),
+    "What peers were refused: a `connection` for lack of room or a ban, one from a banned `address`, a "
+    "failed `handshake`, one that found no `turn`, a `stream`, a gossip stream (`gossip`), a `graft` into "
+    "the mesh, an over-long `answer`, a bad `frame`.",
+    (
+        Label(
+            "what",
+            ("connection", "address", "handshake", "turn", "stream", "gossip", "graft", "answer", "frame"),
+        ),
+    ),
 )
 SLOWED = Metric(
     "deltamesh_slowed_total",

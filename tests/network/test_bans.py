@@ -56,11 +56,11 @@ async def test_ban_in_the_file__cuts_a_connected_peer_off_until_it_is_lifted(dir
     async with pair() as (first, second), banning(directory, first):
         key = second.public_key.hex()
         add_ban(directory, ban_of(key), now_ms())
-        await until(lambda: not first.is_connected(second.public_key), timeout_s=4)
+        await until(lambda: not first.is_connected(second.public_key))
         await kept_out(first, second)
-        assert first.counters["rejected.connection"] >= 1
+        await until(lambda: first.counters.get("rejected.connection"))
         assert lift_ban(directory, key, now_ms())
-        await until(lambda: not first.is_banned(second.public_key), timeout_s=4)
+        await until(lambda: not first.is_banned(second.public_key))
         await second.dial(first.addresses[0])
         assert await works(first, second)
 
@@ -68,20 +68,21 @@ async def test_ban_in_the_file__cuts_a_connected_peer_off_until_it_is_lifted(dir
 async def test_ban_of_an_address__keeps_every_key_there_out(directory: DataDir) -> None:
     async with pair() as (first, second), banning(directory, first):
         add_ban(directory, ban_of("127.0.0.1"), now_ms())
-        await until(lambda: not first.is_connected(second.public_key), timeout_s=4)
+        await until(lambda: not first.is_connected(second.public_key))
         await kept_out(first, second)
-        assert first.counters["rejected.address"] >= 1
+        await until(lambda: first.counters.get("rejected.address"))
         async with hosts(3) as (*_, third):
             await kept_out(first, third)
 
 
+@pytest.mark.slow
 async def test_ban__is_in_force_from_the_start_and_ends_by_itself(directory: DataDir) -> None:
     async with hosts(2) as (first, second):
         add_ban(directory, ban_of(second.public_key.hex(), length_ms=1_500), now_ms())
         async with banning(directory, first):
             assert first.is_banned(second.public_key)
             await kept_out(first, second)
-            await until(lambda: not first.is_banned(second.public_key), timeout_s=6)
+            await until(lambda: not first.is_banned(second.public_key))
             await second.dial(first.addresses[0])
             assert await works(first, second)
 

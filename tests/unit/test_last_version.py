@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,9 +59,11 @@ def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def old(unpacked: tuple[Path, Any], tmp_path: Path) -> Path:
+def old(unpacked: tuple[Path, Any]) -> Iterator[Path]:
     """A copy of them, which a test may change."""
-    return Path(shutil.copytree(unpacked[0], tmp_path / "old"))
+    # Not below tmp_path: a control socket's path has at most 107 bytes, and that one is long among processes.
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(unpacked[0], Path(folder) / "old"))
 
 
 @pytest.fixture
@@ -161,6 +168,31 @@ def test_reading_commands__work_on_it_as_on_their_own(validator: DataDir, expect
         ended = deltamesh(*command, *home)
         assert (ended.code, bool(ended.json)) == (ExitCode.OK, True), ended.err
     assert deltamesh("status", *home).code == ExitCode.NODE_STATE
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.timeout(180)
+def test_validator__runs_on_it_and_stops_in_order(old: Path) -> None:
+    command = [sys.executable, "-m", "node.cli", "run", "validator", "--home", str(old / "validator")]
+    output = old / "output"
+    with output.open("wb") as file:
+        running = subprocess.Popen(
+            [*command, "--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0"],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        deadline_s = time.monotonic() + 120
+        while b"node.ready" not in output.read_bytes():
+            assert running.poll() is None, output.read_text()
+            assert time.monotonic() < deadline_s, output.read_text()
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    finally:
+        running.kill()
+        running.wait()
+    assert "Traceback" not in output.read_text()
 
 
 # -- an older schema, made older on purpose ----------------------------------------------------------------
