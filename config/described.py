@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,8 @@ UNITS: Final = MappingProxyType(
 """What a number counts; every setting that is a number is here."""
 MASKED: Final = "(set, not shown)"
 
+_IN_URL: Final = re.compile(r"^([^/]*//)[^/?#]*@")
+"""User and password, as for a proxy before an API."""
 _COLUMNS: Final = 100
 _EXAMPLES: Final = MappingProxyType({"data": "~/corpus", "url": "http://127.0.0.1:7780", "token": "dm_..."})
 """For settings that are not set unless somebody does."""
@@ -57,7 +60,7 @@ def described(settings: Settings) -> tuple[Described, ...]:
     """Every setting, in the order of the documentation."""
     told = meanings()
     return tuple(
-        Described(key, _value(settings, key), UNITS.get(key), settings.origin(key), told[key])
+        Described(key, shown_value(settings, key), UNITS.get(key), settings.origin(key), told[key])
         for key in Settings.model_fields
     )
 
@@ -91,8 +94,11 @@ def example_file() -> str:
     return "".join(parts)
 
 
-def _value(settings: Settings, key: str) -> Value | bool | None:
+def shown_value(settings: Settings, key: str) -> Value | bool | None:
+    """A setting's value as anybody may see it: a secret, also one inside a URL, is masked."""
     value = getattr(settings, key)
     if value is None or isinstance(value, str | int | tuple):
-        return MASKED if key in SECRET_KEYS and value is not None else value
+        if key in SECRET_KEYS and value is not None:
+            return MASKED
+        return _IN_URL.sub(rf"\1{MASKED}@", value) if key == "url" and isinstance(value, str) else value
     return str(value)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from config.contradictions import Weight, contradictions
-from config.described import MASKED, UNITS, described, example_file, meanings
+from config.described import MASKED, UNITS, described, example_file, meanings, shown_value
 from config.settings import KEYS_OF_PRESETS, KEYS_OUTSIDE_FILE, Settings, load_settings, settings_faults
 from node.cli.errors import ExitCode
+from node.doctor.checks.settings import told
 from tests.support.cli import deltamesh
 
 SECRET = "dm_do-not-print-me"
@@ -61,6 +62,23 @@ def test_show__never_prints_a_token(tmp_path: Path, arguments: list[str]) -> Non
     assert shown.code == 0
     assert SECRET not in shown.out + shown.err
     assert MASKED in shown.out
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:s3cret@api.example:7780/v1", "http://(set, not shown)@api.example:7780/v1"),
+        ("http://s3cret@api.example", "http://(set, not shown)@api.example"),
+        ("http://me:s3cret@x@api.example", "http://(set, not shown)@api.example"),
+        ("http://api.example/@path", "http://api.example/@path"),
+    ],
+)
+def test_password_in_a_url__is_shown_by_neither_command(tmp_path: Path, url: str, shown: str) -> None:
+    given = load_settings({"url": url}, {"DELTAMESH_HOME": str(tmp_path)})
+    assert shown_value(given, "url") == shown
+    said = told(given)
+    assert "s3cret" not in said
+    assert said.startswith("set: ")
 
 
 def test_check__never_prints_a_token_that_is_refused(tmp_path: Path) -> None:

@@ -307,7 +307,7 @@ def test_copy_that_was_interrupted__is_removed_before_the_next_is_made(
 ) -> None:
     module = node.store.database
     name = f".{copy_path(validator.store, len(module.MIGRATIONS)).name}"
-    # No process has a number over 2^22; this one was killed, had our number, and another is at it now.
+    # No process has a number over 2^22, and who had ours before is gone too; another is at it now.
     gone = [
         validator.root / f"{name}.{end}" for end in (1 << 23, f"{1 << 23}-journal", f"{os.getpid()}-journal")
     ]

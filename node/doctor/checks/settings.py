@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from config.contradictions import Weight, contradictions
+from config.described import shown_value
 from config.errors import ConfigError
-from config.settings import SECRET_KEYS, Settings
+from config.settings import Settings
 from node.api.guard.policy import check_reachable
 from node.doctor.finding import Finding, Verdict, error, ok
 from node.doctor.subject import Role, Subject
@@ -41,11 +42,7 @@ def told(settings: Settings) -> str:
     given = [key for key in Settings.model_fields if settings.is_given(key)]
     if not given:
         return "all are defaults"
-    shown = [
-        f"{key} ({'not shown' if key in SECRET_KEYS else _short(getattr(settings, key))}, "
-        f"{settings.origin(key)})"
-        for key in given
-    ]
+    shown = [f"{key} ({_short(shown_value(settings, key))}, {settings.origin(key)})" for key in given]
     return f"set: {'; '.join(shown)}; all others are defaults"
 
 
