@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
-import re
 import sys
 from pathlib import Path
 
 import structlog
 
+from node.terminal_text import escaped
+
 FILE_NAME = "node.log"
 FILE_BYTES_MAX = 16 << 20
 FILES_KEPT = 4
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What ends a line, moves the cursor, changes colours or the direction of writing."""
-
-
-def escaped(text: str) -> str:
-    """A text of strangers on one line, without what steers a terminal."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -40,7 +40,7 @@ from node.cli import (
     version,
 )
 from node.cli.errors import EXIT_CODE_LINES, explain
-from node.cli.output import note
+from node.cli.output import note_error
 
 _EPILOG = "Exit codes: " + ", ".join(f"{code.value} {line}" for code, line in EXIT_CODE_LINES.items()) + "."
 
@@ -60,7 +60,7 @@ class _Group(TyperGroup):
             if isinstance(error, _FOR_THE_FRAMEWORK) or ctx.params.get("debug"):
                 raise
             sentence, code = explain(error)
-            note(f"error: {sentence}")
+            note_error(sentence)
             raise typer.Exit(code) from None
 
 

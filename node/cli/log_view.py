@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 
 from node.log_reading import time_of
-from node.logs import escaped
+from node.terminal_text import escaped
 
 _COLOURS: Final = {"debug": "blue", "info": "green", "warning": "yellow", "error": "red", "critical": "red"}
 _FIRST: Final = frozenset({"timestamp", "level", "event", "round", "shard", "peer", "logger"})

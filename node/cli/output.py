@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
 
+from node.terminal_text import escaped_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -39,9 +41,15 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def note_error(sentence: str) -> None:
+    """Why a command ends: whatever strangers put into it, such as an API that was asked, steers nothing."""
+    note("error: " + "\n".join(map(printable, sentence.split("\n"))))
+
+
 def print_json(document: object) -> None:
     """A JSON document on standard output; NaN and infinities become null, as JSON has neither."""
-    typer.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(escaped_json(text))
 
 
 def print_table(

@@ -12,7 +12,8 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.logs import FILE_NAME, escaped, set_up_logging
+from node.logs import FILE_NAME, set_up_logging
+from node.terminal_text import escaped
 
 FORGED = "gone\n2031-01-01T00:00:00Z [error    ] funds.moved\r\x1b[2J\x1b[31mred\x9b0m\u2028\u202eevil"
 
