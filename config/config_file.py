@@ -10,7 +10,7 @@ from config.errors import ConfigError, nearest_hint, os_error_sentence
 from config.files import PRIVATE, create_file
 from config.settings import KEYS_OUTSIDE_FILE, Settings
 
-Value = str | int | Sequence[str]
+Value = str | int | tuple[str, ...]
 
 _HEAD = "# Settings of this node. A flag or an environment variable DELTAMESH_* takes precedence.\n"
 
@@ -34,7 +34,7 @@ def config_text(values: Mapping[str, Value]) -> str:
     return _HEAD + "".join(f"{key} = {toml(value)}\n" for key, value in values.items())
 
 
-def toml(value: Value) -> str:
+def toml(value: Value | Sequence[str]) -> str:
     """One value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
