@@ -111,7 +111,22 @@ def short_key(key: bytes | str | None) -> str:
 
 def moment(at_ms: int) -> str:
     """A time as people read it, UTC."""
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    at = _utc(at_ms)
+    return "at no time" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def time_of_day(at_ms: int) -> str:
+    """Hour, minute and second of a time, UTC."""
+    at = _utc(at_ms)
+    return "--:--:--" if at is None else f"{at:%H:%M:%S}"
+
+
+def _utc(at_ms: int) -> datetime | None:
+    """None where strangers name a time of no year there is."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def span(length_ms: int) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from node.cli.options import HomeOption, JsonOption, NetworkOption, settings_of
-from node.cli.output import printable, say
+from node.cli.output import printable, say, time_of_day
 from node.cli.sources import TokenOption, UrlOption, asking
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def watch(
 def line_of(step: SeenStep) -> str:
     """One step as people read it."""
     parts = [
-        f"{datetime.fromtimestamp(step.at_ms / 1_000, UTC):%H:%M:%S}",
+        time_of_day(step.at_ms),
         f"round {step.round}/{step.shard}",
         printable(step.step) + (f" wave {step.wave}" if step.wave else ""),
     ]

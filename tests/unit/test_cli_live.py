@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -22,11 +23,13 @@ from node.cli.errors import CommandError, ExitCode
 from node.cli.live import terminal
 from node.cli.live.gathering import Gathering, encoders_of
 from node.cli.live.picture import Picture, Progress, Resources, progress_of
-from node.cli.live.resources import samples
+from node.cli.live.resources import of_api, samples
 from node.cli.live.screen import bar, render, render_rounds, size, sparkline
 from node.cli.live.steps import SeenStep, from_events, from_pictures, step_of
+from node.cli.output import moment, time_of_day
 from node.cli.round_view import RoundDetail, RoundSummary
 from node.cli.rounds_watch import line_of
+from node.client import Client
 from node.client.sse import Event
 from node.status import STATUS_FILE_NAME, Liveness, NodeStatus, PeerStatus, write_status
 from node.store import ScoreRecord, StepRecord
@@ -174,6 +177,21 @@ class _Source:
         if number not in self.known:
             raise CommandError("not known", ExitCode.BAD_INPUT)
         return [self.known[number]]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "-1", "1e300"])
+def test_metrics_of_a_hostile_api__are_no_numbers_rather_than_a_crash(value: str) -> None:
+    names = ["process_resident_memory_bytes", "deltamesh_disk_free_bytes", "deltamesh_store_bytes"]
+    page = "".join(f"{name} {value}\n" for name in names).encode()
+    client = SimpleNamespace(metrics=lambda: page)
+    assert of_api(cast(Client, client))(None) == Resources()
+
+
+@given(st.integers())
+def test_time_of_strangers__is_shown_whatever_it_is(at_ms: int) -> None:
+    assert moment(at_ms).isprintable()
+    assert len(time_of_day(at_ms)) == 8
+    assert line_of(SeenStep(1, 0, "locked", 0, 0, 0, 0, "", at_ms)).isprintable()
 
 
 def test_settled_rounds__are_asked_for_once() -> None:

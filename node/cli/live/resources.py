@@ -43,7 +43,7 @@ def of_api(client: Client) -> Callable[[NodeStatus | None], Resources]:
             return Resources()
         memory = [found[name] for name in _MEMORY if name in found]
         return Resources(
-            memory_bytes=int(sum(memory)) if memory else None,
+            memory_bytes=_whole(sum(memory)) if memory else None,
             disk_free_bytes=_whole(found.get("deltamesh_disk_free_bytes")),
             store_bytes=_whole(found.get("deltamesh_store_bytes")),
             queue_items=_whole(found.get(_QUEUE)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from rich import box
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.cli.live.picture import WAVES, EncoderGlance, Picture, Progress, progress_of
-from node.cli.output import printable, short_key, span
+from node.cli.output import printable, short_key, span, time_of_day
 from node.cli.round_view import RoundDetail
 from node.status import PeerStatus
 
@@ -103,7 +102,7 @@ def _node_line(picture: Picture) -> Text:
     text.append(f" {_age(picture.at_ms - status.started_ms)}", style="dim")
     model = f"  {printable(status.model)}" if status.model else ""
     text.append(f"  {printable(status.phase)}{model}  version {printable(status.version)}")
-    return text.append(f"  {datetime.fromtimestamp(picture.at_ms / 1_000, UTC):%H:%M:%S} UTC", style="dim")
+    return text.append(f"  {time_of_day(picture.at_ms)} UTC", style="dim")
 
 
 def _age(length_ms: int) -> str:
