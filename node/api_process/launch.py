@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Final
 
-# -P: a folder called `node` where the user happens to be is not ours.
-COMMAND: Final = (sys.executable, "-P", "-m", "node.api_process")
-_PACKAGES: Final = Path(__file__).resolve().parents[2]
+from node.child_process import child_command, child_environment
+
+COMMAND: Final = child_command("node.api_process")
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with one thread for numerics and the place of our packages."""
-    paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **one, "PYTHONPATH": os.pathsep.join(paths)}
+    """This process's environment, with one thread for numerics."""
+    return child_environment(
+        dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    )

@@ -196,10 +196,19 @@ def _take_over_settings(directory: DataDir, new: DataDir) -> None:
 
 def _look(directory: DataDir, genesis: Genesis, successor: Successor, *, act: bool) -> list[Step]:
     from config.datadir import DataDir
+    from node.keys import load_key
     from node.membership import is_prepared_validator
-    from node.rotation import Successor, encoder_steps, has_left, write_successor
+    from node.rotation import FILE_NAME, Successor, encoder_steps, has_left, write_successor
 
     new = DataDir.existing(Path(successor.home), successor.network)
+    there = load_key(new.key).public_key
+    if there != successor.public_key:
+        raise CommandError(
+            f"{new.root} holds the key {short_key(there)}, and the rotation goes to "
+            f"{short_key(successor.public_key)}: put that back with `deltamesh keys restore`, or remove "
+            f"{directory.root / FILE_NAME} and begin anew with --to-home",
+            ExitCode.NODE_STATE,
+        )
     if is_prepared_validator(directory):
         return _look_at_validator(directory, new, genesis, successor, act=act)
     from node.roles.registering import set_leaving

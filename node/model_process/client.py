@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from node.child_process import child_command, child_environment
 from node.encoders.encoder import EncoderError, View
 from node.model_process.slab import Slab
 from node.model_process.wire import (
@@ -35,9 +34,7 @@ LOAD_SILENT_S: Final = 600.0
 EXIT_WITHIN_S: Final = 2.0
 HANG_AFTER_S: Final = 30.0
 """So long beyond its deadline, and the process is ended: one view takes it for ever."""
-# -P: a folder called `node` where the user happens to be is not ours.
-_COMMAND: Final = (sys.executable, "-P", "-m", "node.model_process")
-_PACKAGES: Final = Path(__file__).resolve().parents[2]
+_COMMAND: Final = child_command("node.model_process")
 
 OnAnchors = Callable[[int, int], None]
 """Told (embedded, all) while a model is aligned."""
@@ -156,19 +153,13 @@ class ModelProcess:
             return self._process
         self.stop()
         chosen = self._settings
-        paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
-        environment = {
-            **os.environ,
-            **thread_environment(chosen.threads),
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
         self._slab = Slab.new()
         try:
             process = subprocess.Popen(
                 _COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=environment,
+                env=child_environment(thread_environment(chosen.threads)),
                 bufsize=0,
                 pass_fds=(self._slab.descriptor,),
             )

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
+from node.child_process import child_command, child_environment
 
 COMPILE_ONLY = "--compile"
 """Argument that has the process compile what scoring needs, and end."""
-# -P: a folder called `node` where the user happens to be is not ours.
-COMMAND = (sys.executable, "-P", "-m", "node.scoring_worker")
-_PACKAGES = Path(__file__).resolve().parents[2]
+COMMAND = child_command("node.scoring_worker")
 
 
 def environment(threads: int) -> dict[str, str]:
-    """This process's environment, with the number of threads and the place of our packages."""
-    paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
+    """This process's environment, with the number of threads."""
+    return child_environment({"OMP_NUM_THREADS": str(threads)})

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Final
 
+from node.child_process import child_command, child_environment
 from node.model_process.client import thread_environment
 
-# -P: a folder called `node` where the user happens to be is not ours.
-COMMAND: Final = (sys.executable, "-P", "-m", "node.search_process")
-_PACKAGES: Final = Path(__file__).resolve().parents[2]
+COMMAND: Final = child_command("node.search_process")
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with one thread for numerics and the place of our packages."""
-    paths = (str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **thread_environment(1), "PYTHONPATH": os.pathsep.join(paths)}
+    """This process's environment, with one thread for numerics."""
+    return child_environment(thread_environment(1))

@@ -131,6 +131,18 @@ def test_rotation__goes_to_one_place_only(old: DataDir, new: DataDir, tmp_path: 
     assert "already" in ended.error
 
 
+def test_another_key_in_the_new_place__is_given_nothing(old: DataDir, new: DataDir) -> None:
+    says(old, "encoder", RUNNING)
+    rotate(old, "--to-home", new.root.parent)
+    new.key.unlink()
+    write_key(new.key, NodeKey(SEEDS[OTHER]))
+    says(new, "encoder", RUNNING)
+    ended = rotate(old)
+    assert ended.code == ExitCode.NODE_STATE
+    assert OTHER.hex()[:8] in ended.error
+    assert not is_leaving(old)
+
+
 def test_damaged_record_of_a_rotation__says_what_to_do(old: DataDir, new: DataDir) -> None:
     assert rotate(old, "--to-home", new.root.parent).code == 0
     (old.root / "rotation").write_bytes(b"\x93junk")
