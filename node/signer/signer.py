@@ -21,7 +21,7 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from node.signer.errors import SignerClockBehind, SignerError, SignerLocked, SignerRolledBack, VoteRefused
 from node.signer.files import lock_exclusively
@@ -56,6 +56,10 @@ class History(Enum):
     """Every vote the watermark has seen is in the database."""
     ROLLED_BACK = "rolled_back"
     """Some are not, or there was no watermark: their rounds are over, and closed to new votes."""
+
+
+LOOK_WITHIN_S: Final = 0.05
+"""How long a question about the records waits for a vote that is being recorded."""
 
 
 def _carry_on(_: Boundary) -> None:
@@ -147,18 +151,25 @@ class Signer:
             self.first_round = max(self.first_round, self._postponed_to)
 
     def forbid(self) -> None:
-        """Sign no vote any more, until another process opens the signer: somebody else uses the key."""
-        with self._mutex:
-            self._forbidden = True
+        """Sign no vote any more, until another process opens the signer: somebody else uses the key.
+
+        Does not wait for a vote that is being recorded.
+        """
+        self._forbidden = True
 
     def disowns(self, slot: VoteSlot, digest: bytes) -> bool:
         """Whether this process cannot have signed this vote. Raises SignerError when that cannot be told.
 
         Votes of rounds whose records were replaced, or are so old that they were let go, may be its own.
         """
-        with self._mutex:
+        # Asked on the node's loop, which a disk that hangs under a vote must not hold up.
+        if not self._mutex.acquire(timeout=LOOK_WITHIN_S):
+            raise SignerError("a vote is being recorded: ask again when that is done")
+        try:
             recorded_from = max(self._replaced_before, self._ledger.kept_from)
             return slot.round >= recorded_from and not self._ledger.has(slot, digest)
+        finally:
+            self._mutex.release()
 
     def reopen(self, first_round: int) -> None:
         """After a failure: read both records again, as a new process would, and vote from `first_round` on.

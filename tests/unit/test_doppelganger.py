@@ -264,6 +264,17 @@ async def test_own_vote_so_old_that_its_record_was_let_go__stops_nobody(tmp_path
         await node.refuses()
 
 
+async def test_disk_that_hangs_under_a_vote__holds_up_nobody_and_the_vote_is_heard_again(
+    tmp_path: Path,
+) -> None:
+    async with started(tmp_path) as node:
+        node.answer = said(ME, ROUND + 1).data
+        with node.signer._mutex:
+            await node.goes_on(0.3)
+            node.signer.forbid()
+        await node.refuses()
+
+
 async def test_votes_whose_record_was_replaced_under_the_node__are_no_other_nodes(tmp_path: Path) -> None:
     async with started(tmp_path, rounds=0) as node:
         mine = await node.statements.sign(Attestation(shard_round(GENESIS, ROUND + 1, 0), b"m" * 32))
