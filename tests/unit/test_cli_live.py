@@ -19,12 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from node.amounts import size
 from node.cli.errors import CommandError, ExitCode
 from node.cli.live import terminal
 from node.cli.live.gathering import Gathering, encoders_of
 from node.cli.live.picture import Picture, Progress, Resources, progress_of
 from node.cli.live.resources import of_api, samples
-from node.cli.live.screen import bar, render, render_rounds, size, sparkline
+from node.cli.live.screen import bar, render, render_rounds, sparkline
 from node.cli.live.steps import SeenStep, from_events, from_pictures, step_of
 from node.cli.output import moment, time_of_day
 from node.cli.round_view import RoundDetail, RoundSummary
@@ -118,7 +119,14 @@ def test_picture__tells_round_encoders_peers_and_machine() -> None:
         "12.3 ms",
     ):
         assert told in text, told
-    for told in ("0.900", "memory 350 MB", "disk free 5.0 GB", "queue 17", "in 2.0 MB/s", "last certified 6"):
+    for told in (
+        "0.900",
+        "memory 334 MiB",
+        "disk free 4.7 GiB",
+        "queue 17",
+        "in 1.9 MiB/s",
+        "last certified 6",
+    ):
         assert told in text, told
     assert text.index(KEYS[1].hex()[:8]) < text.index(KEYS[2].hex()[:8]), "the best encoder comes first"
 
@@ -149,8 +157,9 @@ def test_bars_and_sparklines__have_their_width_whatever_the_numbers(
 
 
 def test_sizes__are_short() -> None:
-    assert [size(count) for count in (None, 0, 999, 1_500, 20_000_000, 3e12)] == [
-        "-", "0 B", "999 B", "1.5 kB", "20 MB", "3.0 TB",
+    counts = (None, 0, 1_023, 1_023.9, 1_536, 20 << 20, (1 << 30) - 1, 3 << 40, 1 << 60)
+    assert [size(count) for count in counts] == [
+        "-", "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "20 MiB", "1.0 GiB", "3.0 TiB", "1048576 TiB",
     ]  # fmt: skip
 
 

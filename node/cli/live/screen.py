@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from node.amounts import size
 from node.cli.live.picture import WAVES, EncoderGlance, Picture, Progress, progress_of
 from node.cli.output import printable, short_key, span, time_of_day
 from node.cli.round_view import RoundDetail
@@ -71,17 +72,6 @@ def sparkline(values: Sequence[float], width: int) -> str:
     shown = values[-width:] if width else ()
     # NaN compares false: it is drawn as nothing at all.
     return "".join(SPARKS[round(min(1.0, value) * top)] if value >= 0 else " " for value in shown)
-
-
-def size(count: float | None) -> str:
-    """Bytes as people read them: `1.5 GB`."""
-    if count is None:
-        return "-"
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def _shown(rounds: Sequence[RoundDetail]) -> list[RoundDetail]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from node.doctor.amounts import gib
+from node.amounts import size
 from node.doctor.checks.machine import slab_bytes
 from node.doctor.finding import Finding, error, note, ok, warning
 from node.doctor.subject import Role, Subject
@@ -63,7 +63,7 @@ def disk_of(subject: Subject) -> Disk:
 def judge(it: Disk, settings: Settings, role: Role, genesis: Genesis | None) -> list[Finding]:
     """Whether it can be written, has room now, and room for what is still to come."""
     found = []
-    shown = f"{gib(it.free)} free of {gib(it.total)} at {it.place}"
+    shown = f"{size(it.free)} free of {size(it.total)} at {it.place}"
     elsewhere = "free some space, or move the directory and set --home"
     if it.read_only:
         found.append(
@@ -91,8 +91,8 @@ def judge(it: Disk, settings: Settings, role: Role, genesis: Genesis | None) -> 
             found.append(
                 warning(
                     _NAME,
-                    f"{shown}; blobs may grow by {gib(coming - DATABASE_BYTES)} (blob_bytes_max = "
-                    f"{gib(settings.blob_bytes_max)}), the database beside them",
+                    f"{shown}; blobs may grow by {size(coming - DATABASE_BYTES)} (blob_bytes_max = "
+                    f"{size(settings.blob_bytes_max)}), the database beside them",
                     "the disk is full before the bound is reached",
                     f"set blob_bytes_max = {max(64 << 20, (it.free + it.blobs) // 2)}, or {elsewhere}",
                 )
@@ -110,8 +110,8 @@ def _kept(settings: Settings, genesis: Genesis) -> list[Finding]:
     return [
         note(
             _NAME,
-            f"answers of {settings.retention_rounds} full rounds of this network are {gib(kept)}, "
-            f"blob_bytes_max is {gib(settings.blob_bytes_max)}",
+            f"answers of {settings.retention_rounds} full rounds of this network are {size(kept)}, "
+            f"blob_bytes_max is {size(settings.blob_bytes_max)}",
             "if its batches fill up, rounds are abandoned until older answers go",
             f"then set retention_rounds = {rounds}, or blob_bytes_max = {kept}",
         )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
+from node.amounts import size
 from node.api.guard.limits import Limits as ApiLimits
-from node.doctor.amounts import gib
 from node.doctor.finding import Finding, error, note, ok, warning
 from node.doctor.subject import Role, Subject
 from node.epochs.admission import GUESTS_MAX
@@ -99,7 +99,7 @@ def judge_memory(
     name = "memory"
     room = it.total if it.limit is None else min(it.total, it.limit)
     free = room if it.limit is not None and it.limit < it.available else it.available
-    shown = f"{gib(free)} free of {gib(room)}" + (" (the container's limit)" if room == it.limit else "")
+    shown = f"{size(free)} free of {size(room)}" + (" (the container's limit)" if room == it.limit else "")
     slab = slab_bytes(genesis) if genesis is not None else 0
     found = []
     need = NODE_BYTES + WORKER_BYTES
@@ -110,8 +110,8 @@ def judge_memory(
             found.append(
                 warning(
                     name,
-                    f"a full shard of this network has {gib(slab)} of answers, score_bytes_max is "
-                    f"{gib(settings.score_bytes_max)}",
+                    f"a full shard of this network has {size(slab)} of answers, score_bytes_max is "
+                    f"{size(settings.score_bytes_max)}",
                     "this validator leaves such shards to others, and does not attest them",
                     f"set score_bytes_max = {slab} if the machine has three times that in memory",
                 )
@@ -120,7 +120,7 @@ def judge_memory(
         found.append(
             error(
                 name,
-                f"{shown}; {_who(role)} here needs about {gib(need)}",
+                f"{shown}; {_who(role)} here needs about {size(need)}",
                 "the system ends the numeric process, or the node, when memory runs out",
                 "give it more memory (or raise the container's limit), or lower score_bytes_max",
             )
@@ -129,12 +129,12 @@ def judge_memory(
         found.append(
             warning(
                 name,
-                f"{shown}; {_who(role)} here needs about {gib(need)}",
+                f"{shown}; {_who(role)} here needs about {size(need)}",
                 "other programs hold the rest now",
                 "stop some of them, or add memory",
             )
         )
-    return found or [ok(name, shown if taken else f"{shown}; about {gib(need)} are needed")]
+    return found or [ok(name, shown if taken else f"{shown}; about {size(need)} are needed")]
 
 
 def _who(role: Role) -> str:
