@@ -28,9 +28,9 @@ who is who is what `deltamesh rounds`, `deltamesh scores` and the API say.
 
 Most are read when somebody scrapes: from the status the node tells itself every second, and from its store
 over a connection of their own, so that a scrape never waits for the node's loop nor the loop for it. What
-happens between two scrapes, the seconds of waves and of scoring, is observed where it happens; the node tells it to the
-process of its API every second. Counters of
-totals (disputes, evidence, embeddings) come from the store and outlive a restart; the others begin at 0.
+happens between two scrapes, the seconds of waves and of scoring, is observed where it happens; the node tells
+it to the process of its API every second. Counters of totals (disputes, evidence, embeddings) come from the
+store and outlive a restart; the others begin at 0.
 
 ## Setting it up
 
@@ -43,8 +43,8 @@ Write the addresses of your nodes into `config/observe/prometheus/prometheus.yml
 `alerts.yml` beside it. In Grafana import `config/observe/grafana/dashboards/network.json` (is the network
 healthy, who is slow, is quality dropping) and `encoder.json` (one encoder), and choose the data source.
 Beside what is listed here there are the usual `process_*` and `python_*`, and
-`deltamesh_scoring_process_*` and `deltamesh_api_process_*`: CPU time, memory and files of the scoring process and of
-the API's; of a validator, `process_*` and `python_gc_*` are the node's.
+`deltamesh_scoring_process_*` and `deltamesh_api_process_*`: CPU time, memory and files of the scoring process
+and of the API's; of a validator, `process_*` and `python_gc_*` are the node's.
 """
 
 _ALERTS = """## Alerts
