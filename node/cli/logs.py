@@ -64,6 +64,7 @@ def logs(
     The node need not run. Whatever peers put into an entry, it is one line without control characters.
     """
     from node.log_reading import Choice, LogReader
+    from node.logs import FILE_NAME
 
     since_ms = None if since is None else now_ms() - duration_ms(since, "--since")
     choice = Choice(level.value, event, round_, "" if peer is None else checked_key(peer), since_ms)
@@ -80,7 +81,12 @@ def logs(
     finally:
         reader.close()
     if not shown:
-        note(f"Nothing of that kind is in {directory.logs}.")
+        empty = not any(directory.logs.glob(f"{FILE_NAME}*"))
+        note(
+            f"There is no log in {directory.logs} yet: the node writes it when it runs."
+            if empty
+            else f"Nothing of that kind is in {directory.logs}."
+        )
 
 
 def _entries(reader: LogReader, lines: int, choice: Choice, follow: bool) -> Iterator[dict[str, Any]]:
