@@ -149,4 +149,4 @@ def test_network_of_an_encoder__says_reference_and_where_its_maps_are(tmp_path: 
 
 def test_unknown_model__names_the_nearest(place: Path) -> None:
     ended = deltamesh("encoder", "eval", "wordlama", "--data", place / "rows.jsonl", "--cache", place / "c")
-    assert (ended.code, "use wordllama-" in ended.error) == (ExitCode.BAD_INPUT, True)
+    assert (ended.code, "did you mean `wordllama-" in ended.error) == (ExitCode.BAD_INPUT, True)

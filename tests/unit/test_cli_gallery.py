@@ -197,7 +197,7 @@ def test_mistakes__are_one_sentence_each(home: Path, tmp_path: Path) -> None:
         ),
         (["query", "x", "--space", "sunday", "--home", home], ExitCode.BAD_INPUT, "is no space"),
         (["query", "x", "--space", "7", "--home", home], ExitCode.BAD_INPUT, "epoch 7 is not known"),
-        (["query", "x", "--model", "nonesuch", "--home", home], ExitCode.BAD_INPUT, "no encoder"),
+        (["query", "x", "--model", "nonesuch", "--home", home], ExitCode.BAD_INPUT, "no model `nonesuch`"),
         (["query", "--item", "zz", "--home", home], ExitCode.BAD_INPUT, "no item id"),
         (["query", "--file", tmp_path / "no.txt", "--home", home], ExitCode.BAD_INPUT, "does not exist"),
         (["add", "--collection", "A B", "--home", home], ExitCode.BAD_INPUT, "cannot name"),
