@@ -41,6 +41,7 @@ from node.cli import (
 )
 from node.cli.errors import EXIT_CODE_LINES, explain
 from node.cli.output import note_error
+from node.cli.value_names import name_values
 
 _EPILOG = "Exit codes: " + ", ".join(f"{code.value} {line}" for code, line in EXIT_CODE_LINES.items()) + "."
 
@@ -49,8 +50,36 @@ _EPILOG = "Exit codes: " + ", ".join(f"{code.value} {line}" for code, line in EX
 _FOR_THE_FRAMEWORK = (typer.Exit, typer.Abort, BrokenPipeError, *typer.BadParameter.__bases__)
 
 
+_HEADINGS = {
+    "Begin": ("testnet", "init", "genesis", "keys"),
+    "Run a node": (
+        *("run", "doctor", "status", "top", "logs", "peers", "config", "token"),
+        *("stake", "leave"),
+    ),
+    "Use a network": (
+        *("embed", "submit", "rounds", "scores", "epochs", "verify"),
+        *("embeddings", "gallery"),
+    ),
+    "Encoders' models": ("models", "encoder"),
+    "Study the protocol": ("plan", "sim", "bench"),
+    "This program": ("completion", "version"),
+}
+"""Where `--help` lists which command; a new one needs its place here."""
+
+
 class _Group(TyperGroup):
     """The top of the command tree: what escapes a command ends here."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        name_values(self)
+        for heading, names in _HEADINGS.items():
+            for name in names:
+                self.commands[name].rich_help_panel = heading  # type: ignore[attr-defined]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of the headings."""
+        return [name for names in _HEADINGS.values() for name in names]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a known error is one sentence on standard error and its exit code."""
@@ -67,11 +96,15 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     name="deltamesh",
-    help="A peer-to-peer network that makes embeddings nobody has to trust.",
+    help="A peer-to-peer network that makes embeddings nobody has to trust.\n\n"
+    "`deltamesh testnet up --rounds 3` shows one at work, on this machine alone; `deltamesh doctor` says "
+    "what is wrong with a node.",
     epilog=_EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # The default takes what help says in brackets, such as a default, for markup and leaves it out.
+    rich_markup_mode="markdown",
 )
 
 

@@ -7,9 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from node.cli import app
 from node.cli.errors import EXIT_CODE_LINES, CommandError, ExitCode, explain
 from node.store import StoreFull
 from tests.support.cli import ROOT, deltamesh, process
@@ -66,6 +69,26 @@ def test_help__lists_every_exit_code() -> None:
     assert set(EXIT_CODE_LINES) == set(ExitCode)
     for code in ExitCode:
         assert f"{code.value} {EXIT_CODE_LINES[code]}" in text
+
+
+def test_help__lists_every_command_under_a_heading() -> None:
+    root: Any = typer.main.get_command(app)
+    assert sorted(root.list_commands(None)) == sorted(root.commands)
+    text = deltamesh("--help").out
+    assert (
+        text.index("─ Begin") < text.index("│ testnet") < text.index("─ Run a node") < text.index("│ doctor")
+    )
+    assert "─ Commands" not in text
+
+
+def test_help__keeps_what_it_says_in_brackets() -> None:
+    assert "[default: localnet]" in " ".join(deltamesh("token", "list", "--help").out.split())
+
+
+def test_help__gives_a_flag_no_value() -> None:
+    for command in COMMANDS:
+        assert "<bool>" not in deltamesh(*command, "--help").out
+    assert "<int" not in deltamesh("rounds", "--help").out
 
 
 @pytest.mark.parametrize(
