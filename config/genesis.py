@@ -71,8 +71,8 @@ def load_genesis(path: Path) -> Genesis:
             data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         raise GenesisFileError(
-            f"there is no genesis file at {path}: create a network with `deltamesh init`, or join one with "
-            "`deltamesh init --genesis FILE`"
+            f"there is no genesis file at {path}: check the path; whoever began the network has the file, "
+            "made of the members' cards by `deltamesh genesis create`"
         ) from None
     except OSError as error:
         raise GenesisFileError(os_error_sentence("read", path, error)) from None

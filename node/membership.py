@@ -142,7 +142,7 @@ def assemble_genesis(
             )
     if len(encoders) < parameters.encoders_min:
         raise MembershipError(
-            f"{len(encoders)} encoders are fewer than the {parameters.encoders_min} a round needs: "
+            f"a round needs {parameters.encoders_min} encoders, and there are cards of {len(encoders)}: "
             "every round would be void; add cards or take another --preset"
         )
     try:

@@ -69,7 +69,7 @@ def _check(path: Path, what: str, status: os.stat_result, size_bytes_max: int) -
     if mode & 0o077:
         raise PrivateFileError(
             f"{path} is open to other users (mode {mode:04o}), so {what} may be known to them: "
-            f"close it with `chmod 600 {path}`, or begin anew with another --home if others use this machine"
+            f"close it with `chmod 600 {path}`, or begin with a new one if others use this machine"
         )
     if status.st_size > size_bytes_max:
         raise PrivateFileError(

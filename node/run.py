@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LEARNT_FOLDER = "learnt"
 """In an encoder's data directory: the weights its model has learnt between rounds."""
 
+ANCHORS_EVERY_MS = 5_000
+
 log = structlog.get_logger(__name__)
 
 
@@ -91,11 +93,12 @@ def run_encoder(
             settings.align,
             learnt,
         )
-        with ModelProcess(model, _log_anchors) as encoder:
+        log_anchors = AnchorLog()
+        with ModelProcess(model, log_anchors) as encoder:
 
             def load() -> AnswerStrategy:
                 began_ms = now_ms()
-                with loading or nullcontext(_log_anchors) as on_anchors:
+                with loading or nullcontext(log_anchors) as on_anchors:
                     encoder.start(on_anchors)
                 log.info("model.loaded", model=settings.model, elapsed_ms=now_ms() - began_ms)
                 return load_strategy(
@@ -126,8 +129,18 @@ def learnt_folder(settings: Settings, directory: DataDir) -> Path | None:
     return directory.root / LEARNT_FOLDER
 
 
-def _log_anchors(done: int, total: int) -> None:
-    log.info("model.aligning", done=done, anchors=total)
+class AnchorLog:
+    """Logs how far alignment is, at its end and every few seconds: a fast model is soon through."""
+
+    def __init__(self, clock_ms: Callable[[], int] = now_ms) -> None:
+        self._clock_ms = clock_ms
+        self._told_ms = clock_ms()
+
+    def __call__(self, done: int, total: int) -> None:
+        if done < total and self._clock_ms() - self._told_ms < ANCHORS_EVERY_MS:
+            return
+        self._told_ms = self._clock_ms()
+        log.info("model.aligning", done=done, anchors=total)
 
 
 def _load(settings: Settings, directory: DataDir, at_boundary: Boundary) -> Node:

@@ -119,9 +119,9 @@ def read_sealed(data: bytes, source: str) -> Sealed:
                 "install the version that wrote it"
             )
         header = decode(file.header, Header, size_bytes_max=_HEADER_BYTES_MAX)
-    except CodecError as error:
+    except CodecError:
         raise BackupError(
-            f"{source} is no backup of a key, or is damaged ({error}): name a file that "
+            f"{source} is no backup of a key, or is damaged: name a file that "
             "`deltamesh keys backup` wrote, or another copy of it"
         ) from None
     return Sealed(header, file.header, file.sealed)

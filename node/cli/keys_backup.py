@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+import warnings
+from functools import partial
+from getpass import GetPassWarning
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, settings_of
+from node.cli.options import (
+    HomeOption,
+    JsonOption,
+    NetworkOption,
+    existing_directory,
+    place_of,
+    role_prepared,
+    settings_of,
+)
 from node.cli.output import moment, note, now_ms, print_facts, print_json, say, short_key
 
 if TYPE_CHECKING:
@@ -187,6 +199,8 @@ def _restore(settings: Settings, path: Path, passphrase_file: Path | None, json_
             f"It votes in no round up to {done.closed_round}, and watches two more for another node with "
             "this key. The node on the other machine must be stopped for good."
         )
+        role = role_prepared(directory)
+        note(f"Then start it: `deltamesh run {role} {place_of(directory)}`")
     _print_key(done.key.public_key, done.key.peer_id, str(directory.key))
 
 
@@ -204,7 +218,7 @@ def _restore_words(settings: Settings, json_: bool) -> None:
         return
     note(
         f"Restored the key into {directory.root}, and nothing else: "
-        "join with `deltamesh init --genesis FILE`."
+        f"join with `deltamesh init --genesis FILE {place_of(directory)}`."
     )
     _print_key(key.public_key, key.peer_id, str(directory.key))
 
@@ -217,11 +231,7 @@ def _of(header: Header) -> str:
 def _passphrase(file: Path | None, *, twice: bool) -> str:
     """The passphrase from a file or a terminal. Raises CommandError, PrivateFileError."""
     if file is None:
-        typed = str(
-            typer.prompt(
-                "Passphrase", hide_input=True, confirmation_prompt="Once more" if twice else False, err=True
-            )
-        )
+        typed = _typed(twice)
     else:
         from node.backup.sealed import PASSPHRASE_BYTES_MAX
         from node.private_file import read_private
@@ -247,6 +257,28 @@ def _passphrase(file: Path | None, *, twice: bool) -> str:
             ExitCode.BAD_INPUT,
         )
     return typed
+
+
+def _typed(twice: bool) -> str:
+    ask = partial(
+        typer.prompt,
+        "Passphrase",
+        hide_input=True,
+        confirmation_prompt="Once more" if twice else False,
+        err=True,
+    )
+    if sys.stdin.isatty():
+        return str(ask())
+    with warnings.catch_warnings():
+        # That it may be echoed: from a pipe nothing is.
+        warnings.simplefilter("ignore", GetPassWarning)
+        try:
+            return str(ask())
+        except typer.Abort:
+            raise CommandError(
+                "no passphrase came, and there is no terminal to ask at: give --passphrase-file FILE",
+                ExitCode.USAGE,
+            ) from None
 
 
 def _check_alone(file: Path | None, words: bool, passphrase_file: Path | None) -> None:

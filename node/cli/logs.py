@@ -24,6 +24,7 @@ from node.cli.output import note, now_ms, say
 
 if TYPE_CHECKING:
     from node.log_reading import Choice, LogReader
+    from node.logs import FILE_NAME
 
 LINES_SHOWN = 100
 LINES_MAX = 1_000_000
@@ -80,7 +81,12 @@ def logs(
     finally:
         reader.close()
     if not shown:
-        note(f"Nothing of that kind is in {directory.logs}.")
+        empty = not any(directory.logs.glob(f"{FILE_NAME}*"))
+        note(
+            f"There is no log in {directory.logs} yet: the node writes it when it runs."
+            if empty
+            else f"Nothing of that kind is in {directory.logs}."
+        )
 
 
 def _entries(reader: LogReader, lines: int, choice: Choice, follow: bool) -> Iterator[dict[str, Any]]:

@@ -95,15 +95,33 @@ def existing_directory(settings: Settings) -> DataDir:
     return DataDir.open(settings.home, settings.network)
 
 
+def place_of(directory: DataDir) -> str:
+    """The flags that name a data directory, for the next command a message gives."""
+    return f"--home {directory.root.parent} --network {directory.root.name}"
+
+
+def role_prepared(directory: DataDir) -> str:
+    """The role a data directory was prepared for: what `deltamesh run` is told."""
+    from node.membership import is_prepared_validator
+
+    return "validator" if is_prepared_validator(directory) else "encoder"
+
+
+def insist_on_genesis(directory: DataDir) -> None:
+    """Raises CommandError for a node that has not joined a network."""
+    if not directory.genesis.exists():
+        raise CommandError(
+            f"{directory.root} has not joined a network yet: join one with "
+            f"`deltamesh init --genesis FILE {place_of(directory)}`",
+            ExitCode.NODE_STATE,
+        )
+
+
 def genesis_of(directory: DataDir) -> Genesis:
     """The genesis of the directory's network. Raises CommandError when it has not joined one."""
     from config.genesis import load_genesis
 
-    if not directory.genesis.exists():
-        raise CommandError(
-            f"{directory.root} has not joined a network yet: join one with `deltamesh init --genesis FILE`",
-            ExitCode.NODE_STATE,
-        )
+    insist_on_genesis(directory)
     return load_genesis(directory.genesis)
 
 

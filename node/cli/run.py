@@ -16,6 +16,8 @@ from node.cli.options import (
     HomeOption,
     ListenOption,
     NetworkOption,
+    existing_directory,
+    insist_on_genesis,
     settings_of,
 )
 
@@ -67,6 +69,7 @@ def validator(
         log_level=log_level,
         log_format=log_format,
     )
+    insist_on_genesis(existing_directory(settings))
     run_validator(settings)
 
 
@@ -137,4 +140,5 @@ def encoder(
         log_level=log_level,
         log_format=log_format,
     )
+    insist_on_genesis(existing_directory(settings))
     run_encoder(settings, cheat, loading=load_bar(settings.model))

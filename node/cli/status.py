@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import HomeOption, JsonOption, NetworkOption, existing_directory, settings_of
+from node.cli.options import (
+    HomeOption,
+    JsonOption,
+    NetworkOption,
+    existing_directory,
+    place_of,
+    role_prepared,
+    settings_of,
+)
 from node.cli.output import (
     moment,
     now_ms,
@@ -76,12 +84,6 @@ def _print_status(found: NodeStatus, alive: Liveness) -> None:
     print_facts(facts)
 
 
-def _role_prepared(directory: DataDir) -> str:
-    from node.membership import is_prepared_validator
-
-    return "validator" if is_prepared_validator(directory) else "encoder"
-
-
 def insist_on_running(directory: DataDir | None, found: NodeStatus | None, alive: Liveness) -> None:
     """Raises CommandError with what to do about a node that does not run, or says nothing."""
     from node.status import STALE_MS, Liveness
@@ -100,7 +102,10 @@ def insist_on_running(directory: DataDir | None, found: NodeStatus | None, alive
                 "restart the node"
             )
         case Liveness.STOPPED:
-            role = found.role if found is not None else _role_prepared(directory)
+            role = found.role if found is not None else role_prepared(directory)
             last = f" (last seen {moment(found.updated_ms)})" if found is not None else ""
-            sentence = f"no node is running in {directory.root}{last}: start it with `deltamesh run {role}`"
+            sentence = (
+                f"no node is running in {directory.root}{last}: start it with "
+                f"`deltamesh run {role} {place_of(directory)}`"
+            )
     raise CommandError(sentence, ExitCode.NODE_STATE)

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 import trio
 
+from node.epochs.admission import is_member_of_late
 from node.network.errors import NetworkError
 from node.network.exchange import Exchange
 from node.network.host import Host
@@ -101,6 +102,9 @@ class Gathering:
 
     async def _gather(self, at: ShardRound) -> None:
         epoch = self._epochs.find(at.epoch)
+        if not is_member_of_late(self._epochs, self._host.public_key):
+            # A newcomer: bodies of reports are handed to members only.
+            return
         if epoch is None or at.round in await trio.to_thread.run_sync(self._pairs.rounds):
             return
         for _ in range(TRIES):

@@ -163,7 +163,7 @@ def test_failed_save__keeps_the_old_file_and_leaves_no_draft(
 
 
 def test_missing_file__says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(GenesisFileError, match="deltamesh init --genesis FILE"):
+    with pytest.raises(GenesisFileError, match="deltamesh genesis create"):
         load_genesis(tmp_path / "genesis.json")
 
 

@@ -153,7 +153,7 @@ def check_secrets(subject: Subject) -> list[Finding]:
         )
     there = [path for path in files if path.exists()]
     found += [finding for path in there for finding in _exposed(path)]
-    return found or [ok(name, f"{len(there)} files, none open to other users")]
+    return found or [ok(name, f"{len(there)} file{'s' * (len(there) > 1)}, none open to other users")]
 
 
 def _exposed(path: Path) -> list[Finding]:
