@@ -208,11 +208,19 @@ class HardenedPubsub(Pubsub):
     def _handle_dead_peer(self, peer_id: ID) -> None:
         if not self._peer_is_connected(peer_id):
             self._buckets.pop(peer_id, None)
+        # Two processes of one key: the stream of one has ended, the other's is read on, and what it has
+        # subscribed to it will not say again. The library forgets it, and the peer hears no gossip any more.
+        kept = self._topics_of(peer_id) if self._readers.get(peer_id) else ()
         try:
             super()._handle_dead_peer(peer_id)
+            for topic in kept:
+                self.handle_subscription(peer_id, rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic))
         except Exception as error:
             # Raised here it would end the task that notices every other peer's end.
             guarded(self._counters, "dead_peer", error)
+
+    def _topics_of(self, peer_id: ID) -> tuple[str, ...]:
+        return tuple(sorted(topic for topic, peers in self.peer_topics.items() if peer_id in peers))
 
     async def _read_rpc(self, stream: INetStream, peer: ID, key: bytes) -> None:
         frame = await read_varint_prefixed_bytes_limited(
