@@ -24,7 +24,6 @@ from node.cli.output import note, now_ms, say
 
 if TYPE_CHECKING:
     from node.log_reading import Choice, LogReader
-    from node.logs import FILE_NAME
 
 LINES_SHOWN = 100
 LINES_MAX = 1_000_000
@@ -65,6 +64,7 @@ def logs(
     The node need not run. Whatever peers put into an entry, it is one line without control characters.
     """
     from node.log_reading import Choice, LogReader
+    from node.logs import FILE_NAME
 
     since_ms = None if since is None else now_ms() - duration_ms(since, "--since")
     choice = Choice(level.value, event, round_, "" if peer is None else checked_key(peer), since_ms)

@@ -9,7 +9,7 @@ import typer
 
 from node.cli.errors import CommandError, ExitCode
 from node.cli.options import HomeOption
-from node.cli.output import note, now_ms
+from node.cli.output import counted, note, now_ms, span
 from node.cli.testnet_prepare import fail, join, prepare
 
 app = typer.Typer(help="A network of real processes on this machine.", no_args_is_help=True)
@@ -140,6 +140,8 @@ def up(
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     plan = plan_testnet(root.absolute(), wanted, progress, beside=kernels_compiled(progress))
+    lasting = span(plan.rounds_max * plan.genesis.parameters.slot_ms)
+    tell(f"the challenge items are enough for {counted(plan.rounds_max, 'round')} at most, {lasting}")
     tell(f"starting {validators} validators and {encoders} encoders in {plan.root}")
     tell(f"watch it, and ask it for embeddings, at http://{plan.validators[0].api}")
     with ExitStack() as stack:

@@ -93,12 +93,12 @@ def entry_of(name: str, modality: str | None = None) -> Entry:
     if entry is None:
         near = difflib.get_close_matches(name, fitting, n=1, cutoff=0.0)
         raise EncoderError(
-            f"There is no encoder `{name}`: use {near[0]} or another of {', '.join(fitting)}, or say where "
-            "yours is; `deltamesh models list` tells how."
+            f"there is no model `{name}`, did you mean `{near[0]}`? Built in are {', '.join(fitting)}; "
+            "`deltamesh models list` tells how to say where yours is"
         )
     if modality is not None and entry.modality != modality:
         raise EncoderError(
-            f"The encoder `{name}` embeds {entry.modality}, and {modality} is asked of it: use one of "
-            f"{', '.join(fitting)}, or say where yours is; `deltamesh models list` tells how."
+            f"the model `{name}` embeds {entry.modality}, and {modality} is asked of it: use one of "
+            f"{', '.join(fitting)}, or say where yours is; `deltamesh models list` tells how"
         )
     return entry

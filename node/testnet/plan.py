@@ -79,6 +79,13 @@ class TestnetPlan:
         """All processes, validators first."""
         return self.validators + self.encoders
 
+    @property
+    def rounds_max(self) -> int:
+        """Rounds its challenge items are enough for if all validators deal equally often; less as a rule."""
+        parameters = self.genesis.parameters
+        pools = [member.pool_size for member in self.genesis.validators.values()]
+        return min(pools) // parameters.scored_items * len(pools) // parameters.shards_per_round
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

@@ -82,7 +82,7 @@ def test_load_encoder__says_which_encoders_fit_where_the_modality_does_not(tmp_p
         check_encoder("sentence-transformers:x", "audio")
     with pytest.raises(EncoderError, match="no modality `video`: use one of text, image"):
         load_encoder("image-patches", modality="video")
-    with pytest.raises(EncoderError, match="no encoder `image-patch`: use image-patches"):
+    with pytest.raises(EncoderError, match="no model `image-patch`, did you mean `image-patches`"):
         load_encoder("image-patch", modality="image")
 
 

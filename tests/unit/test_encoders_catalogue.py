@@ -181,9 +181,9 @@ def test_load_encoder__loads_neither_torch_nor_libp2p_and_leaves_logging_alone()
 
 @pytest.mark.parametrize(("name", "nearest"), [("wordlama-256", "wordllama-256"), ("n-gram", "ngram")])
 def test_load_encoder__names_the_nearest_for_an_unknown_name(name: str, nearest: str) -> None:
-    with pytest.raises(EncoderError, match=f"no encoder `{name}`: use {nearest} "):
+    with pytest.raises(EncoderError, match=f"no model `{name}`, did you mean `{nearest}`"):
         load_encoder(name)
-    with pytest.raises(EncoderError, match=f"no encoder `{name}`"):
+    with pytest.raises(EncoderError, match=f"no model `{name}`"):
         load_encoder("ngram", name)
 
 

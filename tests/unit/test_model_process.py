@@ -164,7 +164,7 @@ def test_hanging_model__is_ended(model: str, maps: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("target", "why"), [("wordlama-1", "There is no encoder"), ("nope.py:encode", "there is no file")]
+    ("target", "why"), [("wordlama-1", "there is no model"), ("nope.py:encode", "there is no file")]
 )
 def test_model_that_cannot_be_loaded__is_told_at_the_start(maps: Path, target: str, why: str) -> None:
     with ModelProcess(settings(target, maps)) as process, pytest.raises(EncoderError, match=why):

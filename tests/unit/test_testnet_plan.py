@@ -135,7 +135,7 @@ def test_model_that_is_slow_to_fit__is_fitted_once_for_all_who_run_it(
 def test_unknown_model__is_refused_before_anything_is_made(tmp_path: Path, model: str) -> None:
     ended = deltamesh("testnet", "up", "--model", "ngram", "--model", model, "--dir", tmp_path / "net")
     assert ended.code == ExitCode.BAD_INPUT
-    assert f"no encoder `{model}`" in ended.error
+    assert f"no model `{model}`" in ended.error
     assert not (tmp_path / "net").exists()
 
 
