@@ -225,6 +225,17 @@ def test_new_steps__are_told_once_and_in_order(monkeypatch: pytest.MonkeyPatch) 
     ]  # fmt: skip
 
 
+def test_rounds_that_a_later_picture_adds_behind__are_over_and_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    older = detail(5, "certified", step("dealt", 0, 0, 6), step("certified", 0, 3))
+    newer = detail(8, "open", step("dealt", 0, 0, 6))
+    looks = iter([picture((CERTIFIED,)), picture((CERTIFIED, older)), picture((newer, CERTIFIED, older))])
+    monkeypatch.setattr("node.cli.live.steps.time.sleep", lambda _: None)
+    told = list(islice(from_pictures(lambda: next(looks)), 1))
+    assert [(one.round, one.step) for one in told] == [(8, "dealt")]
+
+
 JSON = st.recursive(
     st.none() | st.integers() | st.text() | st.floats(), lambda inner: st.lists(inner, max_size=2)
 )

@@ -63,13 +63,17 @@ def step_of(data: dict[str, Any]) -> SeenStep | None:
 def from_pictures(picture: Callable[[], Picture]) -> Iterator[SeenStep]:
     """The steps that come, for ever, and those of the rounds under way when it begins."""
     told: dict[tuple[int, int], int] = {}
+    oldest: tuple[int, int] | None = None
     while True:
         details = sorted(picture().rounds, key=lambda one: (one.summary.round, one.summary.shard))
         is_first = not told
         for detail in details:
             place = (detail.summary.round, detail.summary.shard)
             steps = [one for one in detail.steps if one.step not in _UNSHOWN]
-            if is_first and detail.summary.state != "open":
+            if oldest is None:
+                oldest = place
+            # Pictures come to hold older rounds too, a few more each time: those are over.
+            if place < oldest or (is_first and detail.summary.state != "open"):
                 told[place] = len(steps)
             for one in steps[told.get(place, 0) :]:
                 yield SeenStep(
