@@ -20,10 +20,6 @@ test:
 test-slow:
     python -m pytest -m "(slow or chaos) and not (docker or browser or gpu or minilm)"
 
-# The pictures that are drawn from the code and the figures beside the pages; a test holds them to that.
-images:
-    PYTHONPATH=. python docs/draw_round.py && PYTHONPATH=. python docs/draw_architecture.py && PYTHONPATH=. python docs/draw_trust.py && PYTHONPATH=. python docs/draw_adversaries.py && PYTHONPATH=. python docs/draw_ranking.py && PYTHONPATH=. python docs/draw_drift.py docs/drift.json && PYTHONPATH=. python docs/draw_masks.py
-
 # 20,000 scenarios on two cores. It says every 1,000 how far it is: `just sim-long 7000 13000` does the rest.
 sim-long first="0" seeds="20000":
     python -m node.cli sim --first {{first}} --seeds {{seeds}} --processes 2

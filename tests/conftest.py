@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,6 +26,13 @@ settings.load_profile("seeded")
 def anyio_backend() -> str:
     """Tests marked `anyio` run under trio, as the node does."""
     return "trio"
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder like `tmp_path`, at a short path: of a control socket's, 107 bytes are all there may be."""
+    with tempfile.TemporaryDirectory(prefix="dm") as folder:
+        yield Path(folder)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

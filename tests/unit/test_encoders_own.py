@@ -196,7 +196,9 @@ def test_model__is_told_by_how_it_is_written(text: str, kind: type) -> None:
 
 
 def test_unknown_name__is_told_the_nearest_and_how_to_bring_ones_own() -> None:
-    with pytest.raises(EncoderError, match=r"use wordllama-256 .* `deltamesh models list` tells how"):
+    with pytest.raises(
+        EncoderError, match=r"did you mean `wordllama-256`\? .* `deltamesh models list` tells how"
+    ):
         load_encoder("wordlama-256")
 
 

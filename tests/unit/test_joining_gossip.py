@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +51,12 @@ class Wired:
         return trio.open_memory_channel[Any](1)[1]
 
     async def join(self, nursery: trio.Nursery) -> None:
-        node: Any = SimpleNamespace(genesis=GENESIS, me=self.me, settings=SimpleNamespace(bootstrap=()))
+        node: Any = SimpleNamespace(
+            genesis=GENESIS,
+            me=self.me,
+            settings=SimpleNamespace(bootstrap=()),
+            directory=SimpleNamespace(root=Path("/nonexistent")),
+        )
         host: Any = SimpleNamespace(
             subscribe=self.subscribe,
             handle=lambda name, handler, **_: self.handlers.update({name: handler}),

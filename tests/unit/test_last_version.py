@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,11 +60,9 @@ def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def old(unpacked: tuple[Path, Any]) -> Iterator[Path]:
+def old(unpacked: tuple[Path, Any], short_path: Path) -> Path:
     """A copy of them, which a test may change."""
-    # Not below tmp_path: a control socket's path has at most 107 bytes, and that one is long among processes.
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(shutil.copytree(unpacked[0], Path(folder) / "old"))
+    return Path(shutil.copytree(unpacked[0], short_path / "old"))
 
 
 @pytest.fixture

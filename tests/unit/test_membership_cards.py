@@ -200,8 +200,8 @@ def test_unfit_cards__make_no_genesis() -> None:
         (some, [], parameters, "at least one validator and one encoder"),
         ([*some, some[0]], others, parameters, "twice"),
         (some, [*others, off_curve], parameters, "no Ed25519 public key"),
-        (some, others[:2], parameters, "fewer than the 3"),
-        (some, others, msgspec.structs.replace(parameters, encoders_min=8), "fewer than the 8"),
+        (some, others[:2], parameters, "needs 3 encoders"),
+        (some, others, msgspec.structs.replace(parameters, encoders_min=8), "needs 8 encoders"),
     ]:
         with pytest.raises(MembershipError, match=reason):
             assemble_genesis("x", changed, validators_, encoders_, 0, nonce)

@@ -45,8 +45,8 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "load_challenge_items", lambda _, __: items)
 
 
-def test_plan__every_node_can_run_as_the_member_genesis_says_it_is(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted())
+def test_plan__every_node_can_run_as_the_member_genesis_says_it_is(short_path: Path) -> None:
+    plan = plan_testnet(short_path / "net", wanted())
     assert [len(plan.validators), len(plan.encoders), len(plan.nodes)] == [3, 6, 9]
     assert load_genesis(plan.root / "genesis.json").network_id == plan.genesis.network_id
     for node in plan.nodes:
@@ -59,19 +59,19 @@ def test_plan__every_node_can_run_as_the_member_genesis_says_it_is(tmp_path: Pat
         assert node.public_key in (genesis.validators if node.role == "validator" else genesis.encoders)
 
 
-def test_shards__are_those_wanted_and_no_more_than_dealers(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted(shards=3, shard_size=4))
+def test_shards__are_those_wanted_and_no_more_than_dealers(short_path: Path) -> None:
+    plan = plan_testnet(short_path / "net", wanted(shards=3, shard_size=4))
     parameters = plan.genesis.parameters
     assert (parameters.shards_per_round, parameters.shard_size) == (3, 4)
     with pytest.raises(ConfigError, match="lower --shards"):
-        plan_testnet(tmp_path / "other", wanted(shards=4))
+        plan_testnet(short_path / "other", wanted(shards=4))
 
 
-def test_validators__have_ports_of_their_own_and_share_no_item(tmp_path: Path) -> None:
+def test_validators__have_ports_of_their_own_and_share_no_item(short_path: Path) -> None:
     from node.membership import pool_path
     from node.pool import Pool
 
-    plan = plan_testnet(tmp_path / "net", wanted())
+    plan = plan_testnet(short_path / "net", wanted())
     assert len({node.listen for node in plan.validators}) == 3
     for node in plan.validators:
         (address,) = plan.genesis.validators[node.public_key].addresses
@@ -82,42 +82,42 @@ def test_validators__have_ports_of_their_own_and_share_no_item(tmp_path: Path) -
     assert all(node.listen is None for node in plan.encoders)
 
 
-def test_casting__deals_out_every_model_and_the_cheats_that_were_asked_for(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted(encoders=8))
+def test_casting__deals_out_every_model_and_the_cheats_that_were_asked_for(short_path: Path) -> None:
+    plan = plan_testnet(short_path / "net", wanted(encoders=8))
     cheating = [node for node in plan.encoders if node.cheat is not None]
     assert Counter(node.cheat for node in cheating) == Counter(CHEATS)
     honest = [node.model for node in plan.encoders if node.cheat is None]
     assert set(honest) == set(MODELS)
 
 
-def test_casting__deals_the_models_that_were_asked_for_in_turn_to_the_honest(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted(encoders=7, models=("ngram", "wordllama-64")))
+def test_casting__deals_the_models_that_were_asked_for_in_turn_to_the_honest(short_path: Path) -> None:
+    plan = plan_testnet(short_path / "net", wanted(encoders=7, models=("ngram", "wordllama-64")))
     honest = Counter(node.model for node in plan.encoders if node.cheat is None)
     assert honest == {"ngram": 3, "wordllama-64": 2}
     assert {node.model for node in plan.encoders if node.cheat is not None} == {MODELS[0]}
 
 
 def test_learners__are_as_many_as_wanted_of_those_that_run_a_trained_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "hand_out_map", lambda *_: None)
     models = ("trained:mine", "wordllama-256")
-    plan = plan_testnet(tmp_path / "net", wanted(models=models, learners=1))
+    plan = plan_testnet(short_path / "net", wanted(models=models, learners=1))
     (learner,) = [node for node in plan.nodes if "--learn" in command_line(node)]
     assert learner.model == "trained:mine"
     assert [node.model for node in plan.encoders].count("trained:mine") == 2
     with pytest.raises(ConfigError, match="3 encoders are to learn and 2 run"):
-        plan_testnet(tmp_path / "other", wanted(models=models, learners=3))
+        plan_testnet(short_path / "other", wanted(models=models, learners=3))
 
 
 def test_model_that_is_slow_to_fit__is_fitted_once_for_all_who_run_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the n-grams were slow: they need no extra.
     monkeypatch.setattr(planning, "MODELS", ("wordllama-256",))
     steps: list[str] = []
     models = ("ngram", "wordllama-256")
-    plan = plan_testnet(tmp_path / "net", wanted(encoders=6, models=models), steps.append)
+    plan = plan_testnet(short_path / "net", wanted(encoders=6, models=models), steps.append)
     assert steps.count("aligning ngram") == 1
     files = {node.name: list((node.directory / FOLDER_NAME).glob("*.npz")) for node in plan.encoders}
     assert {name for name, found in files.items() if found} == {
@@ -132,15 +132,15 @@ def test_model_that_is_slow_to_fit__is_fitted_once_for_all_who_run_it(
 
 
 @pytest.mark.parametrize("model", ["minlm", "wordllama"])
-def test_unknown_model__is_refused_before_anything_is_made(tmp_path: Path, model: str) -> None:
-    ended = deltamesh("testnet", "up", "--model", "ngram", "--model", model, "--dir", tmp_path / "net")
+def test_unknown_model__is_refused_before_anything_is_made(short_path: Path, model: str) -> None:
+    ended = deltamesh("testnet", "up", "--model", "ngram", "--model", model, "--dir", short_path / "net")
     assert ended.code == ExitCode.BAD_INPUT
     assert f"no model `{model}`" in ended.error
-    assert not (tmp_path / "net").exists()
+    assert not (short_path / "net").exists()
 
 
-def test_seed__decides_the_casting_and_nothing_secret(tmp_path: Path) -> None:
-    plans = [plan_testnet(tmp_path / str(n), wanted(seed=seed)) for n, seed in enumerate((1, 1, 2))]
+def test_seed__decides_the_casting_and_nothing_secret(short_path: Path) -> None:
+    plans = [plan_testnet(short_path / str(n), wanted(seed=seed)) for n, seed in enumerate((1, 1, 2))]
     first, same, other = ([(node.model, node.cheat) for node in plan.encoders] for plan in plans)
     assert first == same
     assert first != other
@@ -160,22 +160,22 @@ def test_seed__decides_the_casting_and_nothing_secret(tmp_path: Path) -> None:
     ],
 )
 def test_network_that_cannot_work__is_refused_with_the_next_step(
-    tmp_path: Path, changes: dict[str, object], sentence: str
+    short_path: Path, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        plan_testnet(tmp_path / "net", wanted(**changes))
-    assert not (tmp_path / "net").exists()
+        plan_testnet(short_path / "net", wanted(**changes))
+    assert not (short_path / "net").exists()
 
 
-def test_folder_that_is_not_empty__is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "precious").write_text("mine")
+def test_folder_that_is_not_empty__is_left_alone(short_path: Path) -> None:
+    (short_path / "precious").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty"):
-        plan_testnet(tmp_path, wanted())
-    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+        plan_testnet(short_path, wanted())
+    assert [path.name for path in short_path.iterdir()] == ["precious"]
 
 
-def test_command_line__says_all_a_node_needs_and_no_secret(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted())
+def test_command_line__says_all_a_node_needs_and_no_secret(short_path: Path) -> None:
+    plan = plan_testnet(short_path / "net", wanted())
     for node in plan.nodes:
         line = " ".join(command_line(node))
         assert f"run {node.role}" in line
@@ -185,8 +185,8 @@ def test_command_line__says_all_a_node_needs_and_no_secret(tmp_path: Path) -> No
         assert load_key(DataDir.existing(node.home, NETWORK).key).seed.hex() not in line
 
 
-def test_fleet__knows_who_fell_what_it_said_and_leaves_nothing(tmp_path: Path) -> None:
-    plan = plan_testnet(tmp_path / "net", wanted())
+def test_fleet__knows_who_fell_what_it_said_and_leaves_nothing(short_path: Path) -> None:
+    plan = plan_testnet(short_path / "net", wanted())
     falls = plan.validators[0].name
     scripts = {falls: "echo 'one'; echo 'last words'; exit 3"}
     with Fleet(plan.nodes, lambda node: ["sh", "-c", scripts.get(node.name, "exec sleep 60")]) as fleet:

@@ -32,10 +32,10 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "installed_prose", lambda _: [canonical_text(text) for text in texts])
 
 
-def test_prepare__every_home_can_run_as_the_member_genesis_says_it_is(tmp_path: Path) -> None:
-    genesis, is_new = prepare_testnet(tmp_path, WANTED)
+def test_prepare__every_home_can_run_as_the_member_genesis_says_it_is(short_path: Path) -> None:
+    genesis, is_new = prepare_testnet(short_path, WANTED)
     assert is_new
-    names = [str(home.relative_to(tmp_path)) for home in homes(tmp_path)]
+    names = [str(home.relative_to(short_path)) for home in homes(short_path)]
     assert names == [
         "validator-1",
         "validator-2",
@@ -45,7 +45,7 @@ def test_prepare__every_home_can_run_as_the_member_genesis_says_it_is(tmp_path: 
         "cheaters/cheater-1",
         "cheaters/cheater-2",
     ]
-    for home in homes(tmp_path):
+    for home in homes(short_path):
         directory = DataDir.existing(home, NETWORK)
         key = load_key(directory.key)
         assert load_genesis(directory.genesis).network_id == genesis.network_id
@@ -54,51 +54,51 @@ def test_prepare__every_home_can_run_as_the_member_genesis_says_it_is(tmp_path: 
         assert key.public_key in member
 
 
-def test_prepare__validators_are_dialled_by_name_where_they_listen(tmp_path: Path) -> None:
-    genesis, _ = prepare_testnet(tmp_path, WANTED)
-    home = tmp_path / "validator-2"
+def test_prepare__validators_are_dialled_by_name_where_they_listen(short_path: Path) -> None:
+    genesis, _ = prepare_testnet(short_path, WANTED)
+    home = short_path / "validator-2"
     key = load_key(DataDir.existing(home, NETWORK).key).public_key
     assert genesis.validators[key].addresses == (f"/dns4/validator-2/tcp/7700/p2p/{peer_id(key)}",)
     assert load_settings({"home": home}, {}).listen == ("/ip4/0.0.0.0/tcp/7700",)
 
 
-def test_prepare__encoders_run_different_models_and_cheaters_their_cheats(tmp_path: Path) -> None:
-    prepare_testnet(tmp_path, WANTED)
-    models = [load_settings({"home": tmp_path / f"encoders/encoder-{n}"}, {}).model for n in (1, 2, 3)]
+def test_prepare__encoders_run_different_models_and_cheaters_their_cheats(short_path: Path) -> None:
+    prepare_testnet(short_path, WANTED)
+    models = [load_settings({"home": short_path / f"encoders/encoder-{n}"}, {}).model for n in (1, 2, 3)]
     assert models == list(MODELS[:3])
-    cheats = [(tmp_path / f"cheaters/cheater-{n}" / CHEAT_FILE).read_text().strip() for n in (1, 2)]
+    cheats = [(short_path / f"cheaters/cheater-{n}" / CHEAT_FILE).read_text().strip() for n in (1, 2)]
     assert cheats == ["zero", "late"]
 
 
-def test_prepare__a_second_time_keeps_the_network(tmp_path: Path) -> None:
-    first, _ = prepare_testnet(tmp_path, WANTED)
-    again, is_new = prepare_testnet(tmp_path, WANTED)
+def test_prepare__a_second_time_keeps_the_network(short_path: Path) -> None:
+    first, _ = prepare_testnet(short_path, WANTED)
+    again, is_new = prepare_testnet(short_path, WANTED)
     assert not is_new
     assert again.network_id == first.network_id
 
 
 @pytest.mark.parametrize("last_file", ["genesis.json", "encoders/encoder-2/localnet/genesis.json"])
-def test_prepare__interrupted_before_a_file_goes_on_to_one_network(tmp_path: Path, last_file: str) -> None:
-    first, _ = prepare_testnet(tmp_path, WANTED)
-    (tmp_path / last_file).unlink()
+def test_prepare__interrupted_before_a_file_goes_on_to_one_network(short_path: Path, last_file: str) -> None:
+    first, _ = prepare_testnet(short_path, WANTED)
+    (short_path / last_file).unlink()
     if last_file == "genesis.json":
-        for home in homes(tmp_path):
+        for home in homes(short_path):
             (home / NETWORK / "genesis.json").unlink()
-    keys = {home: load_key(DataDir.existing(home, NETWORK).key).public_key for home in homes(tmp_path)}
-    again, _ = prepare_testnet(tmp_path, WANTED)
+    keys = {home: load_key(DataDir.existing(home, NETWORK).key).public_key for home in homes(short_path)}
+    again, _ = prepare_testnet(short_path, WANTED)
     assert again.validators.keys() == first.validators.keys()
     for home, key in keys.items():
         assert load_key(DataDir.existing(home, NETWORK).key).public_key == key
         assert load_genesis(home / NETWORK / "genesis.json").network_id == again.network_id
 
 
-def test_prepare__a_home_of_another_network_is_refused(tmp_path: Path) -> None:
-    prepare_testnet(tmp_path / "one", WANTED)
-    prepare_testnet(tmp_path / "two", WANTED)
-    stray = tmp_path / "two/validator-1" / NETWORK / "genesis.json"
-    stray.write_bytes((tmp_path / "one/genesis.json").read_bytes())
+def test_prepare__a_home_of_another_network_is_refused(short_path: Path) -> None:
+    prepare_testnet(short_path / "one", WANTED)
+    prepare_testnet(short_path / "two", WANTED)
+    stray = short_path / "two/validator-1" / NETWORK / "genesis.json"
+    stray.write_bytes((short_path / "one/genesis.json").read_bytes())
     with pytest.raises(ConfigError, match="validator-1 belongs to another network"):
-        prepare_testnet(tmp_path / "two", WANTED)
+        prepare_testnet(short_path / "two", WANTED)
 
 
 @pytest.mark.parametrize(
@@ -111,24 +111,24 @@ def test_prepare__a_home_of_another_network_is_refused(tmp_path: Path) -> None:
         (["--encoders", "300"], "at most 256 nodes"),
     ],
 )
-def test_prepare__refuses_what_makes_no_network(tmp_path: Path, options: list[str], sentence: str) -> None:
-    ended = deltamesh("testnet", "prepare", "--dir", tmp_path / "net", "--validators", 2, *options)
+def test_prepare__refuses_what_makes_no_network(short_path: Path, options: list[str], sentence: str) -> None:
+    ended = deltamesh("testnet", "prepare", "--dir", short_path / "net", "--validators", 2, *options)
     assert ended.code == ExitCode.BAD_INPUT
     assert sentence in ended.error
-    assert not (tmp_path / "net/genesis.json").exists()
+    assert not (short_path / "net/genesis.json").exists()
 
 
 @pytest.mark.parametrize(
     ("option", "value"), [("--cheat", "steal"), ("--modality", "smell"), ("--model", "word2vec")]
 )
-def test_prepare__refuses_unknown_names(tmp_path: Path, option: str, value: str) -> None:
-    ended = deltamesh("testnet", "prepare", "--dir", tmp_path / "net", option, value)
+def test_prepare__refuses_unknown_names(short_path: Path, option: str, value: str) -> None:
+    ended = deltamesh("testnet", "prepare", "--dir", short_path / "net", option, value)
     assert ended.code in (ExitCode.USAGE, ExitCode.BAD_INPUT)
     assert value in ended.error
 
 
-def test_join__many_at_once_never_share_a_home(tmp_path: Path) -> None:
-    genesis, _ = prepare_testnet(tmp_path, WANTED)
+def test_join__many_at_once_never_share_a_home(short_path: Path) -> None:
+    genesis, _ = prepare_testnet(short_path, WANTED)
     taken: list[Path] = []
     all_in = threading.Barrier(6, timeout=30)
 
@@ -140,7 +140,7 @@ def test_join__many_at_once_never_share_a_home(tmp_path: Path) -> None:
 
     threads = [
         threading.Thread(
-            target=join_testnet, args=(tmp_path,), kwargs={"cheats": False, "note": None, "run": run}
+            target=join_testnet, args=(short_path,), kwargs={"cheats": False, "note": None, "run": run}
         )
         for _ in range(5)
     ]
@@ -156,8 +156,8 @@ def test_join__many_at_once_never_share_a_home(tmp_path: Path) -> None:
     assert [key in genesis.encoders for key in keys] == [True, True, True, False, False]
 
 
-def test_join__takes_the_next_home_when_another_was_faster(tmp_path: Path) -> None:
-    prepare_testnet(tmp_path, WANTED)
+def test_join__takes_the_next_home_when_another_was_faster(short_path: Path) -> None:
+    prepare_testnet(short_path, WANTED)
     tried: list[str] = []
 
     def run(home: Path, cheat: str | None) -> None:
@@ -165,22 +165,22 @@ def test_join__takes_the_next_home_when_another_was_faster(tmp_path: Path) -> No
         if len(tried) == 1:
             raise DataDirLocked("taken")
 
-    note = tmp_path / "note"
-    join_testnet(tmp_path, cheats=False, note=note, run=run)
+    note = short_path / "note"
+    join_testnet(short_path, cheats=False, note=note, run=run)
     assert tried == ["encoder-1", "encoder-2"]
-    assert note.read_text() == f"{tmp_path / 'encoders/encoder-2'}\n"
+    assert note.read_text() == f"{short_path / 'encoders/encoder-2'}\n"
 
 
-def test_join__a_cheater_cheats_as_its_home_says_and_no_other_way(tmp_path: Path) -> None:
-    prepare_testnet(tmp_path, WANTED)
+def test_join__a_cheater_cheats_as_its_home_says_and_no_other_way(short_path: Path) -> None:
+    prepare_testnet(short_path, WANTED)
     cheats: list[str | None] = []
-    join_testnet(tmp_path, cheats=True, note=None, run=lambda _, cheat: cheats.append(cheat))
+    join_testnet(short_path, cheats=True, note=None, run=lambda _, cheat: cheats.append(cheat))
     assert cheats == ["zero"]
-    (tmp_path / "cheaters/cheater-1" / CHEAT_FILE).write_text("rm -rf /\n")
+    (short_path / "cheaters/cheater-1" / CHEAT_FILE).write_text("rm -rf /\n")
     with pytest.raises(ConfigError, match="names no cheater"):
-        join_testnet(tmp_path, cheats=True, note=None, run=lambda _, cheat: cheats.append(cheat))
+        join_testnet(short_path, cheats=True, note=None, run=lambda _, cheat: cheats.append(cheat))
 
 
-def test_join__without_a_prepared_network_says_so(tmp_path: Path) -> None:
+def test_join__without_a_prepared_network_says_so(short_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no genesis file"):
-        join_testnet(tmp_path, cheats=False, note=None, run=lambda _, __: None)
+        join_testnet(short_path, cheats=False, note=None, run=lambda _, __: None)
