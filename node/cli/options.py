@@ -25,6 +25,14 @@ NetworkOption = Annotated[
     str | None,
     typer.Option("--network", metavar="NAME", help="Which of them. [default: localnet]", show_default=False),
 ]
+HonestModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="What the honest run, in turn; repeatable. [default: one of each that needs no extra]",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.", show_default=False)
 ]

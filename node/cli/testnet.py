@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import HomeOption
+from node.cli.options import HomeOption, HonestModelsOption
 from node.cli.output import counted, note, now_ms, span
 from node.cli.testnet_prepare import fail, join, prepare
 
@@ -31,14 +31,7 @@ def up(
         list[str] | None,
         typer.Option("--cheat", metavar="NAME", help="In which way; repeatable. [default: one of each]"),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="What the honest run, in turn; repeatable. [default: one of each that needs no extra]",
-        ),
-    ] = None,
+    model: HonestModelsOption = None,
     learn: Annotated[
         int,
         typer.Option(

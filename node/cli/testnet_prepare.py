@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from node.cli.errors import CommandError, ExitCode
-from node.cli.options import JsonOption
+from node.cli.options import HonestModelsOption, JsonOption
 from node.cli.output import counted, note, print_json
 
 CHEATS_DEFAULT = ("zero", "replay", "copycat", "constant", "random", "late")
@@ -30,14 +30,7 @@ def prepare(
         list[str] | None,
         typer.Option("--cheat", metavar="NAME", help="In which way, in turn; repeatable. [default: several]"),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="What the honest run, in turn; repeatable. [default: one of each that needs no extra]",
-        ),
-    ] = None,
+    model: HonestModelsOption = None,
     address: Annotated[
         str,
         typer.Option(

@@ -17,15 +17,12 @@ from config.errors import ConfigError
 from node.testnet import plan as plans
 from node.testnet.fleet import command_line
 from node.testnet.observe import RULES, find_prometheus, prometheus_running, write_configuration
+from tests.support.observed_plan import observed_plan
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> plans.TestnetPlan:
-    corpus = tmp_path_factory.mktemp("corpus") / "texts.txt"
-    corpus.write_text("\n".join(f"Line {n} of the text that challenges come from." for n in range(600)))
-    return plans.plan_testnet(
-        tmp_path_factory.mktemp("net"), plans.Wanted(2, 4, 1, ("zero",), corpus, seed=3, observed=True)
-    )
+    return observed_plan(tmp_path_factory.mktemp("observed"))
 
 
 def test_configuration__names_every_node_where_it_serves_metrics(

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from node.testnet import plan as plans
 from node.testnet.chaos import Chaos
 from node.testnet.fleet import Fleet
+from tests.support.observed_plan import observed_plan
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> plans.TestnetPlan:
-    corpus = tmp_path_factory.mktemp("corpus") / "texts.txt"
-    corpus.write_text("\n".join(f"Line {n} of the text that challenges come from." for n in range(600)))
-    root: Path = tmp_path_factory.mktemp("net")
-    return plans.plan_testnet(root, plans.Wanted(2, 4, 1, ("zero",), corpus, seed=3, observed=True))
+    return observed_plan(tmp_path_factory.mktemp("observed"))
 
 
 @pytest.fixture
