@@ -29,6 +29,7 @@ from typing import Any
 import psutil
 
 from node.clock import now_ms
+from node.priority import give_way
 from node.store import RoundState
 from node.testnet.fleet import Fleet
 from node.testnet.plan import TestnetPlan, Wanted, plan_testnet
@@ -73,7 +74,8 @@ class Client:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: os.nice(LOWEST_PRIORITY),
+            start_new_session=True,
+            preexec_fn=_as_if_elsewhere,
         )
         self.cpu_s = 0.0
 
@@ -95,6 +97,11 @@ class Client:
         """Stop it."""
         self._process.kill()
         self._process.wait()
+
+
+def _as_if_elsewhere() -> None:
+    os.nice(LOWEST_PRIORITY)
+    give_way()
 
 
 def challenges(validators: int, rounds: int, draw: random.Random) -> str:

@@ -9,8 +9,9 @@ import sys
 from typing import Final
 
 from node.pipe_frames import own_pipes, read_frame
+from node.priority import leave_session
 
-NICENESS: Final = 5
+NICENESS: Final = 10
 """A round goes before a request."""
 SWITCH_S: Final = 0.0005
 """How long one thread may keep the others from the interpreter: the loop goes on while others read."""
@@ -21,6 +22,7 @@ def main() -> None:
     source, sink = own_pipes()
     # The node says when to stop: a signal to all of a service's processes must not cut its requests short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leave_session()
     os.nice(NICENESS)
     sys.setswitchinterval(SWITCH_S)
     # Two seconds of a core, which a node that starts needs more.

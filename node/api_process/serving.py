@@ -19,6 +19,7 @@ from node.api_process.wire import FRAME_BYTES_MAX, STOP, Measured, Said, Setup, 
 from node.logs import set_up_logging
 from node.metrics.validator import ValidatorMetrics
 from node.pipe_frames import PREFIX, read_frame
+from node.priority import give_way
 from node.status import NodeStatus
 from protocol.codec import decode, encode
 from protocol.genesis import Genesis
@@ -101,6 +102,8 @@ def _serve(setup: Setup, settings: Settings, directory: DataDir, source: BinaryI
                 os._exit(FAILED)
         if server.fault is not None:
             return FAILED
+        # Not before: on a busy machine it would take minutes to start.
+        give_way()
         heard.say(Word.READY)
         while (frame := read_frame(source, FRAME_BYTES_MAX)) != STOP:
             if frame is None:

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from node.pipe_frames import own_pipes, read_frame, write_frame
+from node.priority import give_way, leave_session
 from node.search_process.desk import SearchDesk
 from node.search_process.wire import Request, Response, SearchSetup
 
@@ -18,7 +19,9 @@ NICENESS: Final = 5
 def main() -> None:
     """Open the files, then answer requests until the node closes the pipe."""
     source, sink = own_pipes()
+    leave_session()
     os.nice(NICENESS)
+    give_way()
     first = read_frame(source)
     if first is None:
         return

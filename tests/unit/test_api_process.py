@@ -17,6 +17,7 @@ import trio
 from psutil import Process
 
 from node.api_process import client
+from node.api_process.__main__ import NICENESS
 from node.api_process.wire import KEPT_EVENTS
 from tests.support.api import status_of
 from tests.support.api_process import LOOK_EVERY_S, PATIENCE_S, Rig, api_process
@@ -46,6 +47,9 @@ async def test_process__serves_what_the_node_tells_and_ends_with_it(tmp_path: Pa
         assert any("uvloop" in name for name in loaded)
         assert not [name for name in loaded if "torch" in name or "coincurve" in name]
         assert Process(pid).ppid() == os.getpid()
+        # Its own session: only so does its niceness count against the node's.
+        assert os.getsid(pid) == pid
+        assert Process(pid).nice() >= NICENESS
         assert not rig.counters
     assert not psutil.pid_exists(pid)
     with pytest.raises(ConnectionRefusedError):

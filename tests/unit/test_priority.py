@@ -1,0 +1,47 @@
+"""A process that lets others go first: its session as well, but no session that it shares."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import ROOT
+
+AUTOGROUP = Path("/proc/self/autogroup")
+SCRIPT = """
+import os, sys
+from pathlib import Path
+from node.priority import give_way, leave_session
+if "leave" in sys.argv[2:]:
+    leave_session()
+os.nice(7)
+give_way(Path(sys.argv[1]))
+file = Path(sys.argv[1])
+print(file.read_text() if file.exists() else "nothing")
+"""
+
+
+def run(file: Path, *words: str) -> str:
+    """What the file says after a process gave way."""
+    command = [sys.executable, "-c", SCRIPT, str(file), *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(("words", "said"), [(("leave",), "7"), ((), "as it was")])
+def test_give_way__speaks_for_its_own_session_only(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    file = tmp_path / "autogroup"
+    file.write_text("as it was")
+    assert run(file, *words) == said
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group by sessions")
+def test_give_way__is_what_the_kernel_takes() -> None:
+    assert run(AUTOGROUP, "leave").endswith("nice 7")
+
+
+def test_give_way__without_such_a_kernel_is_harmless(tmp_path: Path) -> None:
+    assert run(tmp_path / "no such folder" / "autogroup", "leave") == "nothing"
