@@ -2,7 +2,7 @@
 
 Without names: the built-in models, a user's function, a torch module, a server on loopback with OpenAI's
 /v1/embeddings backed by a built-in model, and sentence-transformers with the offline wheel where it is there.
-Each as `deltamesh models bench` times it, on one thread, at batches of 64 unless told.
+Each as `deltamesh models bench` times it, on one thread, at batches of 64.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="*")
     parser.add_argument("--repeat", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=BATCH, help="views of a call, which is a wave to the node")
+    parser.add_argument("--wave", type=int, help="views asked of the node in one call; one batch unless told")
     parser.add_argument("--maps", type=Path, help="a folder where fitted maps stay for the next run")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args(arguments)
@@ -119,7 +119,9 @@ def main(arguments: Sequence[str]) -> None:
             print("| adapter | turns | model alone | aligned | through the node | overhead | in CPU | load |")
             print("|---|---|---|---|---|---|---|---|")
         for title, model in chosen:
-            (speed,) = bench_model(model, 1, wanted.repeat, batches=(wanted.batch,), maps=wanted.maps).batches
+            (speed,) = bench_model(
+                model, 1, wanted.repeat, batches=(BATCH,), wave=wanted.wave, maps=wanted.maps
+            ).batches
             print(json.dumps(as_row(title, speed)) if wanted.json else table_row(title, speed), flush=True)
 
 

@@ -13,6 +13,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Final
 
+from threadpoolctl import threadpool_limits
+
 from node.encoders import REFERENCES, load_encoder
 from node.encoders.anchor_views import anchor_views
 from node.encoders.catalogue import AlignedEncoder, LiftedEncoder, modality_of
@@ -72,6 +74,7 @@ def bench_model(
     *,
     modality: str | None = None,
     batches: Sequence[int] = BATCHES,
+    wave: int | None = None,
     maps: Path | None = None,
     on_anchors: OnAnchors = lambda _, __: None,
     on_batch: Callable[[], None] = lambda: None,
@@ -80,14 +83,19 @@ def bench_model(
 
     `modality` as in `load_encoder`.
 
+    With a `wave` the process is asked for so many views in one call, which it cuts up itself, and the model
+    called directly for the same in batches: what a node adds to a wave.
+
     The three ways take turns, in another order each time: what else the machine does falls on all of them.
     With a folder for `maps` the model's is taken from there, or kept there. Sets the environment's numbers of
     threads, for this process too.
     """
     os.environ.update(thread_environment(threads))
     modality = modality_of(model, modality)
-    views, reference = anchor_views(modality)[: max(batches)], REFERENCES[modality]
+    views, reference = anchor_views(modality)[: wave or max(batches)], REFERENCES[modality]
     with ExitStack() as stack:
+        # The environment is read when a library is loaded, and some are in this process by now.
+        stack.enter_context(threadpool_limits(threads))
         # One folder for both sides: the map is fitted once.
         maps = maps or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         encoder = load_encoder(
@@ -107,12 +115,23 @@ def bench_model(
             process.encode(views)
         speeds = []
         for size in batches:
-            speeds.append(_timed(ways, views[:size], turns, pids))
+            in_turn = ways if wave is None else (*(_in_batches(way, size) for way in ways[:2]), ways[2])
+            speeds.append(_timed(in_turn, views[: wave or size], size, turns, pids))
             on_batch()
     return ModelBench(model, modality, threads, tuple(speeds))
 
 
-def _timed(ways: Sequence[Ask], views: Sequence[View], turns: int, pids: Sequence[int]) -> BatchSpeed:
+def _in_batches(way: Ask, size: int) -> Ask:
+    def ask(views: Sequence[View]) -> None:
+        for start in range(0, len(views), size):
+            way(views[start : start + size])
+
+    return ask
+
+
+def _timed(
+    ways: Sequence[Ask], views: Sequence[View], batch: int, turns: int, pids: Sequence[int]
+) -> BatchSpeed:
     times: list[list[float]] = []
     cpu: list[list[float]] = []
     drawn = Random(0)
@@ -134,7 +153,7 @@ def _timed(ways: Sequence[Ask], views: Sequence[View], turns: int, pids: Sequenc
         cpu.append(worked_s)
     model, aligned, process = (len(views) / median(way) for way in zip(*times, strict=True))
     return BatchSpeed(
-        len(views),
+        batch,
         turns,
         calls,
         model,
