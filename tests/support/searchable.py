@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from blake3 import blake3
 from node.encoders.encoder import View
 from node.search_process.desk import SearchDesk
 from node.search_process.wire import Drawn, Find, Follow, Followed, Found, Projection, SearchSetup
-from node.store import Store
+from node.store import EmbeddingRecord, Store
 from protocol.codec import encode
 from protocol.items import item_id
 from protocol.rounds import effects as fx
@@ -45,6 +46,27 @@ def give_vectors(store: Store, history: History) -> None:
     for round_ in {round_ for round_, _ in store.embedding_rounds()}:
         for fact in history.of_round(round_):
             store.put_blob(encode(fact.body), round_, Purpose.REPORT)
+
+
+class _VectoredStore:
+    """A store whose items have their vectors as soon as they are recorded."""
+
+    def __init__(self, store: Store, vectors: dict[bytes, Vector]) -> None:
+        self._store = store
+        self._vectors = vectors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def record_embeddings(self, records: Iterable[EmbeddingRecord]) -> None:
+        given = [replace(one, vector=self._vectors[one.item_id].tobytes()) for one in records]
+        self._store.record_embeddings(given)
+
+
+def record_with_vectors(store: Store, history: History, fact: fx.RoundCertified) -> None:
+    """Record a certified round with its vectors at once, for who waits for it in another thread."""
+    store.put_blob(encode(fact.body), fact.at.round, Purpose.REPORT)
+    record(cast(Store, _VectoredStore(store, certified_vectors(history))), history, fact)
 
 
 class HashModel:

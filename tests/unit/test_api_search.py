@@ -22,7 +22,7 @@ from node.store import ItemState, Store
 from tests.support.api import client_of, service_over
 from tests.support.certified_history import ITEMS, History, certified_history, record
 from tests.support.publishing import publish
-from tests.support.searchable import certified_vectors, give_vectors
+from tests.support.searchable import certified_vectors, give_vectors, record_with_vectors
 
 HISTORY = certified_history()
 VECTORS = certified_vectors(HISTORY)
@@ -201,8 +201,8 @@ def test_certified_text__is_submitted_waited_for_and_searched_by_its_consensus(t
         asking.start()
         while service.store.item_counts()[ItemState.PENDING] == 0:
             assert asking.is_alive(), answers
-        record(store, HISTORY, HISTORY.facts[2])
-        give_vectors(store, HISTORY)
+        # Whoever waits may look before it is told.
+        record_with_vectors(store, HISTORY, HISTORY.facts[2])
         publish(service.events, Kind.CERTIFIED, {"round": 2})
         asking.join()
         found = answers[0].json()
