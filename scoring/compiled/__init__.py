@@ -26,7 +26,16 @@ comparing with NaN and Inf."""
 
 def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile on first use, without Python's lock held; cached on disk where a folder can be written."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST_MATH, "error_model": "numpy"}
+    return _compiled(function, _FAST_MATH)
+
+
+def compiled_in_order(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The same without reordering: what is symmetric as it is written is so to the last bit."""
+    return _compiled(function, _FAST_MATH - {"reassoc"})
+
+
+def _compiled(function: Callable[_P, _R], fast_math: set[str]) -> Callable[_P, _R]:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fast_math, "error_model": "numpy"}
     try:
         kernel: Callable[_P, _R] = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # nowhere to write: compiled again in each process
