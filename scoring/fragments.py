@@ -105,19 +105,18 @@ def _compare_each(
 ) -> None:
     """The same by compiled kernels, encoder after encoder: the parts of a block stay in the cache."""
     items, dimension = some.items.numpy(), some.full.raw.shape[2]
-    full, total = torch.empty(1, len(items), 1, dimension), torch.empty(dimension)
-    parts = torch.empty(2, max(block.stop - block.start for block in blocks), 1, dimension)
+    full, total = torch.empty(1, len(items), 1, dimension), np.empty(dimension, np.float32)
+    wholes = full[0, :, 0].numpy()
     role, roles = np.array([some.full.place]), np.array([some.mask.place, some.inverse.place])
-    gather, share = some.full.centre.gather, some.share.numpy()
+    share, here, alone, other = some.share.numpy(), counted.numpy(), own.numpy(), across.numpy()
+    parts = {size: torch.empty(2, size, 1, dimension) for size in {b.stop - b.start for b in blocks}}
     for place, member in enumerate(members.numpy()[:, None]):
-        gather(role, items, member, full.numpy())
-        wholes = full[0, :, 0]
-        total_of(wholes.numpy(), counted[place].numpy(), total.numpy())
+        some.full.centre.gather(role, items, member, full.numpy())
+        total_of(wholes, here[place], total)
         for block, cosine in zip(blocks, cosines, strict=True):
-            here = parts[:, : block.stop - block.start]
-            gather(roles, items[block], member, here.numpy())
-            mask, inverse = here[:, :, 0]
-            block_cosines(mask, inverse, cosine[place])
-            found = own[place, block].numpy(), across[place, block].numpy()
-            rows = (x.numpy() for x in (wholes[block], mask, inverse))
-            recompose(*rows, share[block], total.numpy(), *found)
+            rows = parts[block.stop - block.start]
+            some.full.centre.gather(roles, items[block], member, rows.numpy())
+            block_cosines(rows[0, :, 0], rows[1, :, 0], cosine[place])
+            mask, inverse = rows.numpy()[:, :, 0]
+            found = alone[place, block], other[place, block]
+            recompose(wholes[block], mask, inverse, share[block], total, *found)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.compiled.pairs import copy_present, outlier_factors
-from scoring.compiled.rows import distances
+from scoring.compiled.rows import squared_distances
 from scoring.distances import NORM_MAX, Pairs, pairwise
 from scoring.errors import ScoringError
 from scoring.median import sorting_network
@@ -70,7 +70,7 @@ def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float,
     for part in slices_of(items, step):
         size = part.stop - part.start
         copy_present(flat.numbers, flat.steps, part.start, NORM_MAX, flags[part], rows[:size], present[:size])
-        distances(rows[:size], squared[:size])
+        squared_distances(rows[:size], squared[:size])
         arguments = (neighbors, reach_floor, IDENTICAL, sorting_network(count), factors[part].numpy())
         outlier_factors(squared[:size], present[:size], *arguments)
     return factors

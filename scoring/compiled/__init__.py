@@ -14,6 +14,9 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numba
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from torch import Tensor
 
 _P = ParamSpec("_P")
@@ -41,6 +44,25 @@ def _compiled(function: Callable[_P, _R], fast_math: set[str]) -> Callable[_P, _
     except RuntimeError:  # nowhere to write: compiled again in each process
         kernel = numba.njit(**options)(function)
     return kernel
+
+
+def _prefetch(_context: Any, numbers: Any, _at: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        instruction = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        read, keep, data = (ir.Constant(flag, number) for number in (0, 3, 1))
+        builder.call(instruction, [address, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(numbers, types.int64), generate
+
+
+prefetch: Callable[[Any, int], None] = intrinsic(_prefetch)
+"""In a kernel, ask for the cache line of number `at` of a flat array, before it is needed. Reads nothing, so
+that it may lie beyond the end. Changed, it changes no kernel that is kept on disk: change their files too."""
 
 
 def serves(x: Tensor) -> bool:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from scoring.compiled import compiled, compiled_in_order
+from scoring.compiled import compiled, compiled_in_order, prefetch
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -22,6 +22,8 @@ of one source: to take each row from one of three costs as much as a third of re
 
 _BLOCK_ITEMS = 64
 """Rows added in float32 before the sum moves on to float64."""
+_LINE, _LINES = 16, 6
+"""Numbers of a cache line, and how many lines of a row are asked for while the row before it is read."""
 _CACHED = 1 << 17
 """Numbers that stay in a core's L2 cache: of more rows than that, so many coordinates are taken at a time."""
 _CLOSE = np.float32(1 / 16)
@@ -34,6 +36,14 @@ def _row(source: Source, n: int, i: int, k: int, dimension: int) -> Floats:
     """Row of encoder n, item i, mask k."""
     at = n * source[1][0] + i * source[1][1] + k * source[1][2]
     return source[0][at : at + dimension]
+
+
+@compiled
+def _announce(source: Source, n: int, i: int, k: int) -> None:
+    """Ask for the beginning of a row that is read next: the processor foresees no further than a page."""
+    at = n * source[1][0] + i * source[1][1] + k * source[1][2]
+    for line in range(_LINES):
+        prefetch(source[0], at + _LINE * line)
 
 
 @compiled
@@ -60,6 +70,8 @@ def _weigh(
     """Norms and factors to unit norm of an item's roles `role`, `role` + 2, ...; whether all are finite."""
     known = True
     for k in range(count):
+        if k + 1 < count:
+            _announce(source, n, i, k + 1)
         r, norm = role + 2 * k, _norm(_row(source, n, i, k, dimension))
         norms[r, n, i] = norm
         pointed = np.isfinite(norm) and norm > norm_min
@@ -125,6 +137,8 @@ def first_look(
                 known = _weigh(full, 0, 1, n, i, dimension, norm_min, norms, factors)
                 known = _weigh(mask, 1, masks, n, i, dimension, norm_min, norms, factors) and known
                 known = _weigh(inverse, 2, masks, n, i, dimension, norm_min, norms, factors) and known
+                if i + 1 < items:
+                    _announce(full, n, i + 1, 0)
                 _add_units(full, 0, 1, n, i, dealt, factors, part)
                 _add_units(mask, 1, masks, n, i, dealt, factors, part)
                 _add_units(inverse, 2, masks, n, i, dealt, factors, part)
@@ -205,15 +219,6 @@ def _apart(a: Floats, b: Floats) -> np.float32:
     return square
 
 
-@compiled
-def _scale(rows: Floats, scales: Floats) -> None:
-    """Multiply rows [N, D] by scales [N]."""
-    for i in range(len(rows)):
-        row, scale = rows[i], scales[i]
-        for p in range(len(row)):
-            row[p] *= scale
-
-
 @compiled_in_order
 def _from_products(row: Floats, scales: Floats, norms: Floats, i: int) -> None:
     """Inner products of row i with those after it -> squared distances; norms [N] are squared.
@@ -241,9 +246,10 @@ def _squared_distances(x: Floats, scales: Floats, norms: Floats, out: Floats) ->
         _from_products(row, scales, norms, i)
         for j in range(i + 1, count):
             if row[j] < _CLOSE * (norms[i] + norms[j]):
-                if not scaled:
-                    _scale(x, scales)
-                    scaled = True
+                for n in range(0 if scaled else count):
+                    for p in range(x.shape[1]):
+                        x[n, p] *= scales[n]
+                scaled = True
                 row[j] = _apart(x[i], x[j])
         row[i] = norms[i]
         for j in range(i):
@@ -251,16 +257,8 @@ def _squared_distances(x: Floats, scales: Floats, norms: Floats, out: Floats) ->
 
 
 @compiled
-def distances(x: Floats, out: Floats) -> None:
-    """Squared distances of rows of any length: x [B, N, D] -> out [B, N, N], norms on the diagonal."""
-    ones, norms = np.ones(x.shape[1], np.float32), np.empty(x.shape[1], np.float32)
-    for item in range(len(x)):
-        _squared_distances(x[item], ones, norms, out[item])
-
-
-@compiled
 def squared_distances(x: Floats, out: Floats) -> None:
-    """Of unit or zero rows x [B, N, D] -> out [B, N, N], the rows' norms, 1 or 0, on the diagonal."""
+    """Rows x [B, N, D] -> out [B, N, N]; on the diagonal 1, or 0 for a row of zeros."""
     items, count = x.shape[:2]
     ones, norms = np.ones(count, np.float32), np.empty(count, np.float32)
     for item in range(items):
@@ -288,6 +286,8 @@ def _centre_rows(
     count, dimension = rows.shape
     for n in range(count):
         factor, square = factors[n, i], np.float32(0)
+        if n + 1 < count:
+            _announce(source, n + 1, i, k)
         if factor > 0:
             row, mean, target = _row(source, n, i, k, dimension), means[n], rows[n]
             for p in range(dimension):
@@ -354,6 +354,10 @@ def _gather_rows(
         mean = means[n]
         for b in range(len(items)):
             i, target = items[b], out[b, a]
+            if b + 1 < len(items):
+                _announce(source, n, items[b + 1], k)
+            elif a + 1 < len(encoders):
+                _announce(source, encoders[a + 1], items[0], k)
             scale = scales[n, i]
             factor = factors[n, i] * scale
             if factor == 0:

@@ -21,7 +21,7 @@ for module in (fragments, medians, pairs, rows):
 """
 # They serve `local_outlier_factor` and `differential_literal`, which a round does not call: what it needs of
 # them is measured in passes that answer more.
-OF_NO_ROUND = {"copy_present", "distances", "outlier_factors", "literal_losses"}
+OF_NO_ROUND = {"copy_present", "outlier_factors", "literal_losses"}
 
 
 @pytest.mark.slow
