@@ -233,13 +233,13 @@ def whole_step(rounds: int, encoders: int, items: int, device: str, masks: int =
         torch.full((items, masks), 0.4),
     )
     few, neighbors = shard[0].transpose(0, 1)[:LOOP_ITEMS_MAX], encoders // 2
-    there = tuple(one.to(device) for one in shard)
+    full, mask, inverse, share = (one.to(device) for one in shard)
     means = views.mean((1, 2)).to(device)
     others = [lambda: pyod_loop(few, neighbors)] if find_spec("pyod") else []
     ours, given, loop, same, *pyod = medians(
         rounds,
-        lambda: score_shard(*there),
-        lambda: score_shard(*there, means=means),
+        lambda: score_shard(full, mask, inverse, share),
+        lambda: score_shard(full, mask, inverse, share, means=means),
         lambda: sklearn_loop(few, neighbors),
         lambda: score_in_numpy(*shard),
         *others,

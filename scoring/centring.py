@@ -159,11 +159,12 @@ def centred(views: Views, means: Tensor, look: Look | None = None) -> dict[Role,
     roles, compared = list(views.roles()), look is not None
     norms, factors, *_ = looked_over(views) if look is None else look
     rests = torch.empty_like(norms)
+    sources: tuple[Strided, ...] = ()
+    kept: list[Floats] = []
     if compiled.serves(rests):
         sources, scales = _sources(views), torch.empty_like(norms)
         kept = _centre(sources, means, factors, rests, scales, compared)
     else:
-        sources, kept = (), []
         for place, role in enumerate(roles):
             for some in chunk_encoders(views.full):
                 off = views.answers(role)[some] * factors[place, some, :, None]
@@ -187,7 +188,7 @@ def centred(views: Views, means: Tensor, look: Look | None = None) -> dict[Role,
 
 
 def _centre(
-    sources: tuple[Strided, Strided, Strided],
+    sources: tuple[Strided, ...],
     means: Tensor,
     factors: Tensor,
     rests: Tensor,
@@ -199,8 +200,9 @@ def _centre(
     few = min(roles, _KEPT_BYTES // (4 * items * count * count)) if compared else 0
     squared = np.empty((few, items, count, count), np.float32)
     rows = shaped(reserved(means.numel()), *means.shape)
-    arrays = (x.numpy() for x in (means, factors, rests, scales))
-    kernels.centre(*sources, _NORM_MIN, *arrays, squared, rows)
+    arrays = *(x.numpy() for x in (means, factors, rests, scales)), squared, rows
+    full, mask, inverse = sources
+    kernels.centre(full, mask, inverse, _NORM_MIN, *arrays)
     return list(squared)
 
 

@@ -60,7 +60,7 @@ def _prefetch(_context: Any, numbers: Any, _at: Any) -> Any:
     return types.void(numbers, types.int64), generate
 
 
-prefetch: Callable[[Any, int], None] = intrinsic(_prefetch)
+prefetch: Any = intrinsic(_prefetch)
 """In a kernel, ask for the cache line of number `at` of a flat array, before it is needed. Reads nothing, so
 that it may lie beyond the end. Changed, it changes no kernel that is kept on disk: change their files too."""
 
