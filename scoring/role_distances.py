@@ -11,7 +11,7 @@ from scoring.compiled import rows as kernels
 from scoring.compiled.rows import Floats, Indices
 from scoring.memory import cached_items, reserved, shaped, slices_of
 
-_CHUNK_BYTES = 8 << 20
+_CHUNK_BYTES = 16 << 20
 """Distances handed out at a time; a single item's may be more."""
 
 
