@@ -62,8 +62,8 @@ FAULTS = (
     Fault(
         "NaN let through",
         "scoring/compiled/rows.py",
-        "known = np.isfinite(norm) and norm > norm_min",
-        "known = not norm <= norm_min",
+        "pointed = np.isfinite(norm) and norm > norm_min",
+        "pointed = not norm <= norm_min",
     ),
     Fault(
         "not centred", "scoring/compiled/rows.py", "off = factor * row[p] - mean[p]", "off = factor * row[p]"

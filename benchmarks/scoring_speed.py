@@ -1,8 +1,10 @@
 """Times scoring against a loop over scikit-learn's local outlier factor, in one run on one thread.
 
-Ratios travel between machines, seconds do not. Every figure is a median over rounds, and the rounds
-alternate between the two sides so that a busy machine slows both. pyod is timed where it is installed (extra
-`bench`). `--device cuda` times the GPU against the same loop and checks that it says what the CPU says.
+The whole step has two baselines: that loop, which computes nothing but outlier factors, and the same step,
+all terms of it, by NumPy and scikit-learn in float64. Ratios travel between machines, seconds do not. Every
+figure is a median over rounds, and the rounds alternate between the sides so that a busy machine slows all.
+pyod is timed where it is installed (extra `bench`). `--device cuda` times the GPU against the same baselines
+and checks that it says what the CPU says.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from scoring import local_outlier_factor, score_shard
 from scoring.differential import differential_literal
+from tests.support.scoring_in_numpy import score_in_numpy
 
 DIMENSION = 1024
 LOF_SIZES = ((16, 256), (64, 64), (256, 8))
@@ -217,29 +220,36 @@ def outlier_factor_attacked(rounds: int, encoders: int, items: int, device: str)
 
 
 def whole_step(rounds: int, encoders: int, items: int, device: str, masks: int = 2) -> list[Figure]:
-    """score_shard, every term of it, against the loop over all roles, which is the outlier factor alone.
+    """score_shard, every term of it, against two baselines.
 
-    Once as in epoch 0, which has to find the encoders' means first, and once with the means given.
+    The loop over all roles, which is the outlier factor alone, and the same step in float64. Ours once as in
+    epoch 0, which has to find the encoders' means first, and once with the means given.
     """
     views = answers(encoders, items, 1 + 2 * masks)
-    full, share = views[:, :, 0], torch.full((items, masks), 0.4)
-    few, neighbors = full.transpose(0, 1)[:LOOP_ITEMS_MAX], encoders // 2
-    there = views.to(device)
-    parts = there[:, :, 0], there[:, :, 1 : 1 + masks], there[:, :, 1 + masks :], share.to(device)
-    means = there.mean((1, 2))
+    shard = (
+        views[:, :, 0],
+        views[:, :, 1 : 1 + masks],
+        views[:, :, 1 + masks :],
+        torch.full((items, masks), 0.4),
+    )
+    few, neighbors = shard[0].transpose(0, 1)[:LOOP_ITEMS_MAX], encoders // 2
+    full, mask, inverse, share = (one.to(device) for one in shard)
+    means = views.mean((1, 2)).to(device)
     others = [lambda: pyod_loop(few, neighbors)] if find_spec("pyod") else []
-    ours, given, loop, *pyod = medians(
+    ours, given, loop, same, *pyod = medians(
         rounds,
-        lambda: score_shard(*parts),
-        lambda: score_shard(*parts, means=means),
+        lambda: score_shard(full, mask, inverse, share),
+        lambda: score_shard(full, mask, inverse, share, means=means),
         lambda: sklearn_loop(few, neighbors),
+        lambda: score_in_numpy(*shard),
         *others,
     )
     name, share_of_loop = f"score_shard N={encoders} I={items} K={masks}", items / len(few) * (1 + 2 * masks)
     return [
-        compare(f"{name} / sklearn loop", ours, loop, share_of_loop),
-        *(compare(f"{name} / pyod loop", ours, taken, share_of_loop) for taken in pyod),
-        compare(f"{name}, means given / the same", given, loop, share_of_loop),
+        compare(f"{name} / sklearn loop, LOF only", ours, loop, share_of_loop),
+        compare(f"{name} / same step in float64", ours, same),
+        *(compare(f"{name} / pyod loop, LOF only", ours, taken, share_of_loop) for taken in pyod),
+        compare(f"{name}, means given / sklearn loop, LOF only", given, loop, share_of_loop),
     ]
 
 
@@ -278,9 +288,9 @@ def main(arguments: list[str] | None = None) -> int:
             indent=2,
         )
     else:
-        lines = f"{'':52s} {'wall-clock':>24s} {'processor':>24s}\n"
+        lines = f"{'':60s} {'wall-clock':>24s} {'processor':>24s}\n"
         lines += "\n".join(
-            f"{figure.name:52s} {figure.seconds * 1e3:12.1f} ms {figure.ratio:6.2f} x"
+            f"{figure.name:60s} {figure.seconds * 1e3:12.1f} ms {figure.ratio:6.2f} x"
             f" {figure.processor_seconds * 1e3:12.1f} ms {figure.processor_ratio:6.2f} x"
             for figure in figures
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +11,28 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.rows import Floats, Indices, centred_norms, gather, unit_sums
-from scoring.memory import Strided, chunk_encoders, strided
+from scoring.compiled import rows as kernels
+from scoring.compiled.rows import Floats, Indices
+from scoring.differential import literal_losses
+from scoring.memory import Strided, chunk_encoders, reserved, shaped, strided
 from scoring.views import Role, Views
 
 _NORM_MIN = 1e-12
+_KEPT_BYTES = 32 << 20
+"""Squared distances that are measured beside centring and kept: those of as many roles as fit."""
+
+
+class Look(NamedTuple):
+    """What can be said of all answers before they are centred."""
+
+    norms: Tensor
+    """[R, N, I] as they came; NaN or Inf where an answer is withheld or overflows."""
+    factors: Tensor
+    """[R, N, I] that give unit norm; 0 where the answer is not finite or has no direction."""
+    means: Tensor
+    """[N, D] float32: mean of each encoder's own unit answers over the whole shard."""
+    literal_losses: Tensor
+    """[N, I] float64, as by `literal_losses`."""
 
 
 class Centre(NamedTuple):
@@ -37,7 +54,7 @@ class Centre(NamedTuple):
         """
         arrays = (self.means.numpy(), self.factors.numpy(), self.scales.numpy(), out)
         full, mask, inverse = self.sources
-        gather(full, mask, inverse, roles, encoders, items, *arrays)
+        kernels.gather(full, mask, inverse, roles, encoders, items, *arrays)
 
 
 @dataclass
@@ -55,8 +72,8 @@ class Answers:
     place: int
     """Which role this is."""
     centre: Centre
-    kept_distances: Floats | None = field(default=None, init=False, compare=False)
-    """[I, N, N] of `squared_distances`, once they were asked for, if they are few."""
+    kept_distances: Floats | None = None
+    """[I, N, N] of `squared_distances`, by the compiled kernels, if they are few."""
 
     def rows(self, items: Tensor, encoders: Tensor) -> Tensor:
         """Centred rows of these items and encoders, [b, n, D] at unit norm; zeros without a direction."""
@@ -75,7 +92,7 @@ class Answers:
         """The same answers around zero: only their length is taken out."""
         one = torch.where(self.centre.factors > 0, 1.0, 0.0)
         around_zero = self.centre._replace(means=torch.zeros_like(self.centre.means), scales=one)
-        return replace(self, centred_norm=one[self.place], centre=around_zero)
+        return replace(self, centred_norm=one[self.place], centre=around_zero, kept_distances=None)
 
 
 def rows_of_roles(roles: Sequence[Answers], items: Tensor, encoders: Tensor) -> Tensor:
@@ -100,56 +117,94 @@ def _unit_factors(norms: Tensor) -> Tensor:
     return torch.where(known, 1 / norms.clamp_min(_NORM_MIN), 0.0)
 
 
-def shard_means(views: Views) -> Tensor:
-    """Mean of each encoder's own unit answers over the whole shard. -> [N, D] float32.
+def looked_over(views: Views) -> Look:
+    """Norms, means and literal losses, in one pass on the CPU.
 
-    Over every finite answer, valid or not: validity is decided after centring, and a mean that followed it
-    would make an attester who recomputes with the dealer's mask centre differently.
+    A mean is over every finite answer, valid or not: validity is decided after centring, and a mean that
+    followed it would make an attester who recomputes with the dealer's mask centre differently.
     """
     encoders, items, dimension = views.full.shape
-    roles = list(views.roles())
+    roles, device = list(views.roles()), views.full.device
     dealt = torch.stack([views.dealt(role) for role in roles])  # [R, I]
-    total = torch.zeros(encoders, dimension, dtype=torch.float64, device=views.full.device)
+    total = torch.zeros(encoders, dimension, dtype=torch.float64, device=device)
     if compiled.serves(views.full):
-        norms = torch.empty(len(roles), encoders, items)
-        unit_sums(*_sources(views), _NORM_MIN, dealt.numpy(), norms.numpy(), total.numpy())
+        norms, factors = (torch.empty(len(roles), encoders, items) for _ in range(2))
+        losses = torch.empty(encoders, items, dtype=torch.float64)
+        arrays = (x.numpy() for x in (dealt, norms, factors, total, losses))
+        kernels.first_look(*_sources(views), _NORM_MIN, *arrays)
     else:
         norms = _norms(views, roles)
-        factors, finite = _unit_factors(norms) * dealt[:, None], norms.isfinite()[..., None]
+        factors, finite = _unit_factors(norms), norms.isfinite()[..., None]
+        losses = literal_losses(views.full, views.mask, views.inverse)
         for place, role in enumerate(roles):
             for some in chunk_encoders(views.full):
                 known = torch.where(finite[place, some], views.answers(role)[some], 0.0)
                 # [n, 1, I] @ [n, I, D] -> [n, 1, D]
-                total[some] += torch.bmm(factors[place, some, None], known)[:, 0]
+                total[some] += torch.bmm((factors[place, some] * dealt[place])[:, None], known)[:, 0]
     count = (norms.isfinite() & dealt[:, None]).sum((0, 2))  # [N]
-    return (total / count.clamp_min(1)[:, None]).float()
+    return Look(norms, factors, (total / count.clamp_min(1)[:, None]).float(), losses)
 
 
-def centred(views: Views, means: Tensor) -> dict[Role, Answers]:
-    """Measure the answers of every role around `means` [N, D]."""
-    roles = list(views.roles())
-    rests = torch.empty(len(roles), *views.full.shape[:2], device=views.full.device)
+def shard_means(views: Views) -> Tensor:
+    """Mean of each encoder's own unit answers over the whole shard. -> [N, D] float32."""
+    return looked_over(views).means
+
+
+def centred(views: Views, means: Tensor, look: Look | None = None) -> dict[Role, Answers]:
+    """Measure the answers of every role around `means` [N, D].
+
+    look: what `looked_over` said of them, if they are going to be compared: then the compiled kernels measure
+    their distances in the same pass.
+    """
+    roles, compared = list(views.roles()), look is not None
+    norms, factors, *_ = looked_over(views) if look is None else look
+    rests = torch.empty_like(norms)
     sources: tuple[Strided, ...] = ()
+    kept: list[Floats] = []
     if compiled.serves(rests):
-        norms, factors = torch.empty_like(rests), torch.empty_like(rests)
-        full, mask, inverse = sources = _sources(views)
-        arrays = (means.numpy(), norms.numpy(), factors.numpy(), rests.numpy())
-        centred_norms(full, mask, inverse, _NORM_MIN, *arrays)
+        sources, scales = _sources(views), torch.empty_like(norms)
+        kept = _centre(sources, means, factors, rests, scales, compared)
     else:
-        norms = _norms(views, roles)
-        factors = _unit_factors(norms)
         for place, role in enumerate(roles):
             for some in chunk_encoders(views.full):
                 off = views.answers(role)[some] * factors[place, some, :, None]
                 rests[place, some] = torch.linalg.vector_norm(off.sub_(means[some, None]), dim=2)
-    # No direction before centring, none after: hat(0) less the mean is not an answer.
-    scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
+        # No direction before centring, none after: hat(0) less the mean is not an answer.
+        scales = torch.where((factors > 0) & (rests > _NORM_MIN), 1 / rests.clamp_min(_NORM_MIN), 0.0)
     centre = Centre(means, factors, scales, sources)
+    distances = [*kept, *[None] * (len(roles) - len(kept))]
     return {
-        role: Answers(views.dealt(role), norms[place], rests[place], views.answers(role), place, centre)
+        role: Answers(
+            views.dealt(role),
+            norms[place],
+            rests[place],
+            views.answers(role),
+            place,
+            centre,
+            distances[place],
+        )
         for place, role in enumerate(roles)
     }
 
 
+def _centre(
+    sources: tuple[Strided, ...],
+    means: Tensor,
+    factors: Tensor,
+    rests: Tensor,
+    scales: Tensor,
+    compared: bool,
+) -> list[Floats]:
+    """By compiled kernels, fill rests and scales [R, N, I]. -> squared distances [I, N, N] of some roles."""
+    roles, count, items = factors.shape
+    few = min(roles, _KEPT_BYTES // (4 * items * count * count)) if compared else 0
+    squared = np.empty((few, items, count, count), np.float32)
+    rows = shaped(reserved(means.numel()), *means.shape)
+    arrays = *(x.numpy() for x in (means, factors, rests, scales)), squared, rows
+    full, mask, inverse = sources
+    kernels.centre(full, mask, inverse, _NORM_MIN, *arrays)
+    return list(squared)
+
+
 def _sources(views: Views) -> tuple[Strided, Strided, Strided]:
-    return strided(views.full), strided(views.mask), strided(views.inverse)
+    return strided(views.full[:, :, None]), strided(views.mask), strided(views.inverse)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.fragments import recompose
-from scoring.compiled.rows import literal_losses
+from scoring.compiled import rows as kernels
+from scoring.compiled.fragments import recompose, total_of
 from scoring.memory import chunk_encoders, strided
 from scoring.projection import dot, mean_over, unit
 
@@ -37,8 +37,9 @@ def recomposed(
     item; counted [..., I]. As |f_j| = |r_i| = 1, the products say all residuals at once.
     """
     if compiled.serves(full):
-        own, across = torch.empty(len(full)), torch.empty(len(full))
-        tensors = (full, mask, inverse, share.to(full.dtype), counted, own, across)
+        own, across, total = torch.empty(len(full)), torch.empty(len(full)), torch.empty(full.shape[1])
+        total_of(full.contiguous().numpy(), counted.contiguous().numpy(), total.numpy())
+        tensors = (full, mask, inverse, share.to(full.dtype), total, own, across)
         recompose(*(x.contiguous().numpy() for x in tensors))
         return own, across
     whole = unit(torch.lerp(inverse, mask, share[:, None].to(mask.dtype)))  # r
@@ -46,20 +47,25 @@ def recomposed(
     return dot(full, whole), (whole @ everything.mT)[..., 0]  # [..., I, D] @ [..., D, 1]
 
 
-def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
-    """Mean of ||full - mask - inverse|| over items and masks, on answers as they came. -> [N] float64.
+def literal_losses(full: Tensor, mask: Tensor, inverse: Tensor) -> Tensor:
+    """Mean of ||full - mask - inverse|| over masks, on answers as they came. -> [N, I] float64, 0 without.
 
-    full [N, I, D]; mask, inverse [N, I, K, D]; counted [N, I]. 0 where nothing is counted.
+    full [N, I, D]; mask, inverse [N, I, K, D].
     """
     masks = mask.shape[2]
-    loss = torch.zeros(counted.shape, dtype=torch.float64, device=full.device)
+    loss = torch.zeros(full.shape[:2], dtype=torch.float64, device=full.device)
     if compiled.serves(full) and masks:
-        sources = strided(full), strided(mask), strided(inverse)
-        literal_losses(*sources, masks, full.shape[2], loss.numpy())
-        return mean_over(loss, counted, 0.0)
+        sources = strided(full[:, :, None]), strided(mask), strided(inverse)
+        kernels.literal_losses(*sources, masks, full.shape[2], loss.numpy())
+        return loss
     for some in chunk_encoders(full):
         for k in range(masks):
             residual = torch.sub(full[some], mask[some, :, k]).sub_(inverse[some, :, k])  # [n, I, D]
             loss[some] += torch.linalg.vector_norm(residual, dim=2).double() / masks
             del residual  # or the next is made beside it
-    return mean_over(loss, counted, 0.0)
+    return loss
+
+
+def differential_literal(full: Tensor, mask: Tensor, inverse: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the literal losses over the counted items [N, I]. -> [N] float64, 0 where none is."""
+    return mean_over(literal_losses(full, mask, inverse), counted, 0.0)

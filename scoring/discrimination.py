@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.fragments import info_nce, products
+from scoring.compiled.fragments import info_nce
 
 
 def blocks_of(items: int, block_items: int) -> list[slice]:
@@ -22,14 +22,8 @@ def blocks_of(items: int, block_items: int) -> list[slice]:
 
 
 def block_cosines(mask: Tensor, inverse: Tensor, out: Tensor) -> None:
-    """Cosines of every mask of a block with every inverse: unit rows [..., b, D] each -> out [..., b, b].
-
-    On the CPU of one encoder, without leading dimensions.
-    """
-    if compiled.serves(mask):
-        products(mask.numpy(), inverse.numpy(), out.numpy())
-    else:
-        torch.matmul(mask, inverse.mT, out=out)
+    """Cosines of every mask of a block with every inverse: unit rows [..., b, D] each -> out [..., b, b]."""
+    torch.matmul(mask, inverse.mT, out=out)
 
 
 def discrimination(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.centring import Answers, rows_of_roles
+from scoring.compiled.fragments import recompose, total_of
 from scoring.differential import differential, recomposed
 from scoring.discrimination import block_cosines, blocks_of, discrimination
 from scoring.item_terms import median_terms_of
@@ -41,15 +41,11 @@ def own_terms(some: Fragments, members: Tensor, counted: Tensor, rule: ScoringRu
     blocks = blocks_of(len(some.items), rule.block_items)
     own, across = (torch.empty(counted.shape, device=counted.device) for _ in range(2))
     found = []
-    rows_of = _rows_of_each if compiled.serves(counted) else _rows_of_all
+    compare = _compare_each if compiled.serves(counted) else _compare_all
     for group in slices_of(len(members), _group_size(some)):
         size = group.stop - group.start
         cosines = [members.new_empty(size, *2 * [b.stop - b.start], dtype=torch.float32) for b in blocks]
-        for at, (full, mask, inverse) in rows_of(some, members[group]):
-            for block, cosine in zip(blocks, cosines, strict=True):
-                block_cosines(mask[..., block, :], inverse[..., block, :], cosine[at])
-            here = recomposed(full, mask, inverse, some.share, counted[group][at])
-            own[group][at], across[group][at] = here
+        compare(some, members[group], counted[group], blocks, cosines, own[group], across[group])
         found.append(
             discrimination(
                 cosines,
@@ -82,15 +78,45 @@ def _group_size(some: Fragments) -> int:
     return min(_GROUP_MAX, max(1, DEVICE_NUMBERS // (3 * len(some.items) * some.full.raw.shape[2])))
 
 
-def _rows_of_all(some: Fragments, members: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
-    """The encoders' full views, masks and inverses at once, [n, I', D] each."""
-    yield slice(None), list(rows_of_roles(some[:3], some.items, members).transpose(1, 2))
+def _compare_all(
+    some: Fragments,
+    members: Tensor,
+    counted: Tensor,
+    blocks: list[slice],
+    cosines: list[Tensor],
+    own: Tensor,
+    across: Tensor,
+) -> None:
+    """Fill the cosines of `block_cosines` [n, b, b] of each block, own and across [n, I'] of `recomposed`."""
+    full, mask, inverse = rows_of_roles(some[:3], some.items, members).transpose(1, 2)  # [n, I', D]
+    for block, cosine in zip(blocks, cosines, strict=True):
+        block_cosines(mask[:, block], inverse[:, block], cosine)
+    own[:], across[:] = recomposed(full, mask, inverse, some.share, counted)
 
 
-def _rows_of_each(some: Fragments, members: Tensor) -> Iterator[tuple[int, list[Tensor]]]:
-    """Each encoder's full views, masks and inverses, [I', D] each; the memory is that of the one before."""
+def _compare_each(
+    some: Fragments,
+    members: Tensor,
+    counted: Tensor,
+    blocks: list[slice],
+    cosines: list[Tensor],
+    own: Tensor,
+    across: Tensor,
+) -> None:
+    """The same by compiled kernels, encoder after encoder: the parts of a block stay in the cache."""
     items, dimension = some.items.numpy(), some.full.raw.shape[2]
-    rows, roles = torch.empty(3, len(items), 1, dimension), np.array([role.place for role in some[:3]])
+    full, total = torch.empty(1, len(items), 1, dimension), np.empty(dimension, np.float32)
+    wholes = full[0, :, 0].numpy()
+    role, roles = np.array([some.full.place]), np.array([some.mask.place, some.inverse.place])
+    share, here, alone, other = some.share.numpy(), counted.numpy(), own.numpy(), across.numpy()
+    parts = {size: torch.empty(2, size, 1, dimension) for size in {b.stop - b.start for b in blocks}}
     for place, member in enumerate(members.numpy()[:, None]):
-        some.full.centre.gather(roles, items, member, rows.numpy())
-        yield place, list(rows[:, :, 0])
+        some.full.centre.gather(role, items, member, full.numpy())
+        total_of(wholes, here[place], total)
+        for block, cosine in zip(blocks, cosines, strict=True):
+            rows = parts[block.stop - block.start]
+            some.full.centre.gather(roles, items[block], member, rows.numpy())
+            block_cosines(rows[0, :, 0], rows[1, :, 0], cosine[place])
+            mask, inverse = rows.numpy()[:, :, 0]
+            found = alone[place, block], other[place, block]
+            recompose(wholes[block], mask, inverse, share[block], total, *found)

@@ -20,17 +20,14 @@ from scoring.local_outlier_factor import IDENTICAL, outlier_factor_of
 from scoring.median import coordinate_median, median_network, sorting_network
 from scoring.memory import chunk_items, reserved, shaped, slices_of
 from scoring.projection import unit
+from scoring.role_distances import squared_distances
 from scoring.rule import ScoringRule
 from scoring.similarity import majority_similarity
 
-_ROLES = 5
-"""Roles of an item taken at a time: more would bound the encoders that fit in memory."""
 _NUMBERS = 1 << 19
 """float32 numbers of rows taken at a time: so many that calls cost little, so few that they stay near."""
 _SORT_COPIES = 3
 """How often the rows are held while torch takes their medians, and half as often again for a moment."""
-_NONE = np.empty((0, 1, 1), np.float32)
-"""No distances known."""
 
 
 class PairTerms(NamedTuple):
@@ -81,26 +78,16 @@ def pair_terms(roles: Sequence[Answers], members: Tensor, present: Tensor, rule:
 def _compiled_pair_terms(
     roles: Sequence[Answers], members: Indices, here: Tensor, rule: ScoringRule, found: PairTerms
 ) -> None:
-    """The same by compiled kernels: an item's answers are read one after the other, as they lie."""
-    full, items, count, dimension = roles[0], here.shape[1], len(members), roles[0].raw.shape[2]
-    numbers = np.arange(max(items, len(roles)))
-    majority, network = rule.majority(count), sorting_network(count)
-    constants = (rule.neighbors(count), rule.reach_floor, IDENTICAL, majority, network)
-    known = full.kept_distances if full.kept_distances is not None and count == len(full.raw) else _NONE
-    together = min(len(roles), _ROLES)
-    step = min(items, max(1, _NUMBERS // (together * count * dimension)))
-    memory = reserved(together * step * count * dimension)
-    for few in slices_of(items, step):
-        for some in slices_of(len(roles), together):
-            rows = shaped(memory, some.stop - some.start, few.stop - few.start, count, dimension)
-            full.centre.gather(numbers[some], numbers[few], members, rows)
-            factors, cosines = np.empty((2, *rows.shape[:3]), np.float32)
-            measured = known[few] if some.start == 0 else _NONE
-            flags = np.ascontiguousarray(here.numpy()[some, few])
-            sums = found.cosine_sum[some].numpy()
-            pairs.pair_statistics(rows, measured, flags, *constants, factors, cosines, sums)
-            found.outlier_factor.numpy()[some, few] = factors
-            found.majority_similarity.numpy()[some, few] = cosines
+    """The same by compiled kernels, from distances that were kept or are measured now."""
+    count = len(members)
+    constants = (rule.neighbors(count), rule.reach_floor, IDENTICAL, rule.majority(count))
+    flags, sums = here.contiguous().numpy(), found.cosine_sum.numpy()
+    factors, cosines = found.outlier_factor.numpy(), found.majority_similarity.numpy()
+    for place, role in enumerate(roles):
+        for part, squared in squared_distances(role, members):
+            some = place, part
+            arrays = (sorting_network(count), factors[some], cosines[some], sums[place])
+            pairs.pair_statistics(squared, flags[some], *constants, *arrays)
 
 
 def median_terms_of(

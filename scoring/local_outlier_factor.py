@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled.pairs import outlier_factors
-from scoring.compiled.rows import copy_present
+from scoring.compiled.pairs import copy_present, outlier_factors
+from scoring.compiled.rows import squared_distances
 from scoring.distances import NORM_MAX, Pairs, pairwise
 from scoring.errors import ScoringError
 from scoring.median import sorting_network
@@ -64,13 +64,15 @@ def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float,
     items, count, dimension = x.shape
     factors, flat = torch.empty(items, count), strided(x)
     flags = (torch.ones(items, count, dtype=torch.bool) if valid is None else valid).numpy()
-    step = max(1, min(CHUNK_NUMBERS, max_bytes // 4) // max(1, count * dimension))
+    step = max(1, min(CHUNK_NUMBERS, max_bytes // 4) // max(1, count * max(count, dimension)))
     rows, present = torch.empty(step, count, dimension).numpy(), torch.empty(step, count).bool().numpy()
+    squared = torch.empty(step, count, count).numpy()
     for part in slices_of(items, step):
         size = part.stop - part.start
         copy_present(flat.numbers, flat.steps, part.start, NORM_MAX, flags[part], rows[:size], present[:size])
+        squared_distances(rows[:size], squared[:size])
         arguments = (neighbors, reach_floor, IDENTICAL, sorting_network(count), factors[part].numpy())
-        outlier_factors(rows[:size], present[:size], *arguments)
+        outlier_factors(squared[:size], present[:size], *arguments)
     return factors
 
 

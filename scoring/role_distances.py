@@ -7,29 +7,27 @@ from collections.abc import Iterator
 import numpy as np
 
 from scoring.centring import Answers
-from scoring.compiled import pairs as kernels
+from scoring.compiled import rows as kernels
 from scoring.compiled.rows import Floats, Indices
 from scoring.memory import cached_items, reserved, shaped, slices_of
 
 _CHUNK_BYTES = 16 << 20
 """Distances handed out at a time; a single item's may be more."""
-_KEPT_BYTES = 8 << 20
-"""Distances of all encoders in one role that are kept: validity asks for those of the full views first."""
 
 
 def squared_distances(answers: Answers, encoders: Indices) -> Iterator[tuple[slice, Floats]]:
     """Items and the squared distances [b, n, n] of their rows, norms on the diagonal, chunk after chunk.
 
-    A chunk's memory may be that of the one before.
+    encoders [n] in increasing order. A chunk's memory may be that of the one before.
     """
     everyone, items, _ = answers.raw.shape
-    count = len(encoders)
-    if count < everyone or 4 * items * count * count > _KEPT_BYTES:
+    count, kept = len(encoders), answers.kept_distances
+    if kept is None:
         yield from _measured(answers, encoders, min(items, max(1, _CHUNK_BYTES // (4 * count * count))))
-        return
-    if answers.kept_distances is None:
-        _, answers.kept_distances = next(_measured(answers, encoders, items))
-    yield slice(0, items), answers.kept_distances
+    elif count == everyone:
+        yield slice(0, items), kept
+    else:
+        yield slice(0, items), kept[:, encoders[:, None], encoders]
 
 
 def _measured(answers: Answers, encoders: Indices, step: int) -> Iterator[tuple[slice, Floats]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scoring.agreement import live_encoders
-from scoring.centring import centred, shard_means
+from scoring.centring import centred, looked_over
 from scoring.clones import heard_by_medians, likeness, mass
 from scoring.consensus import consensus
 from scoring.explain import Explanation, explain
@@ -17,8 +17,9 @@ from scoring.fragments import Fragments, median_terms, own_terms
 from scoring.item_terms import pair_terms
 from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
+from scoring.projection import mean_over
 from scoring.rule import HARDENED, ScoringRule
-from scoring.terms import literal_terms, no_terms, ramps, score_of
+from scoring.terms import no_terms, ramps, score_of
 from scoring.validity import validity
 from scoring.views import Batch, Role, checked_batch
 from scoring.weights import weights
@@ -102,9 +103,9 @@ def score_shard(
 
 def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardScores:
     views = batch.views
-    own = shard_means(views)
-    known = own if batch.means is None else batch.means
-    answers = centred(views, torch.where(known.isnan(), own, known))
+    look = looked_over(views)
+    known = look.means if batch.means is None else batch.means
+    answers = centred(views, torch.where(known.isnan(), look.means, known), look)
     decided = validity(list(answers.values()), batch.valid, rule)
     valid = decided.valid
     live = live_encoders(valid, rule)
@@ -130,7 +131,7 @@ def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardSc
             if not torch.equal(sound, heard) and int(sound.sum(1).min()) >= rule.encoders_min:
                 # Who answers an honest encoder's mask for its inverse would turn the medians against it.
                 measured |= median_terms(some, members, counted, sound, rule)
-        measured |= {name: values[members] for name, values in literal_terms(batch, valid).items()}
+        measured["differential_literal"] = mean_over(look.literal_losses[members][:, items], counted, 0.0)
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity
         together = mass(alike)
@@ -146,5 +147,5 @@ def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardSc
     full = answers[Role("full", 0)]
     embedding = consensus(full if batch.means is not None else full.uncentred(), weight, valid)
     return ShardScores(
-        score, weight, embedding, valid, terms, own, decided.borderline, decided.contested, rule
+        score, weight, embedding, valid, terms, look.means, decided.borderline, decided.contested, rule
     )

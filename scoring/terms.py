@@ -7,9 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from scoring.differential import differential_literal
 from scoring.rule import Ramp, ScoringRule
-from scoring.views import Batch
 
 GATED_TERMS: Final = (
     "differential",
@@ -33,13 +31,6 @@ def no_terms(valid: Tensor, live: Tensor) -> dict[str, Tensor]:
         "mass": torch.ones_like(nothing),
         "live": live.double(),
     }
-
-
-def literal_terms(batch: Batch, valid: Tensor) -> dict[str, Tensor]:
-    """The literal differential loss of all N encoders, all masks of scored items. [N, I] -> [N] float64."""
-    views = batch.views
-    counted = valid & batch.scored
-    return {"differential_literal": differential_literal(views.full, views.mask, views.inverse, counted)}
 
 
 def ramps(measured: dict[str, Tensor], rule: ScoringRule) -> dict[str, Tensor]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from scoring import compiled
+from scoring.centring import centred, shard_means
+from scoring.role_distances import squared_distances
 from scoring.rule import HARDENED
 from scoring.shard_scores import score_shard
+from scoring.views import Role, Views
 
 _ENCODERS, _MASKS, _DIMENSION = 4, 1, 32
 
@@ -24,4 +29,10 @@ def warm_up(device: str = "cpu") -> None:
     slab = torch.nn.functional.normalize(agreed + 0.4 * (numbers * 0.37).sin().view(shape), dim=-1)
     slab[0, 0] = torch.nan  # withheld
     share = torch.full((shape[1], _MASKS), 0.5, device=device)
-    score_shard(slab[:, :, 0], slab[:, :, 1 : 1 + _MASKS], slab[:, :, 1 + _MASKS :], share)
+    full, mask, inverse = slab.tensor_split((1, 1 + _MASKS), dim=2)
+    score_shard(full[:, :, 0], mask, inverse, share)
+    if compiled.serves(slab):
+        # Distances of large shards are not kept: they are measured where they are needed.
+        views = Views(full[:, :, 0], mask, inverse, torch.ones(shape[1], dtype=torch.bool))
+        answers = centred(views, shard_means(views))[Role("full", 0)]
+        list(squared_distances(answers, np.arange(_ENCODERS)))

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numba
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from torch import Tensor
 
 _P = ParamSpec("_P")
@@ -26,12 +29,40 @@ comparing with NaN and Inf."""
 
 def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile on first use, without Python's lock held; cached on disk where a folder can be written."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST_MATH, "error_model": "numpy"}
+    return _compiled(function, _FAST_MATH)
+
+
+def compiled_in_order(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The same without reordering: what is symmetric as it is written is so to the last bit."""
+    return _compiled(function, _FAST_MATH - {"reassoc"})
+
+
+def _compiled(function: Callable[_P, _R], fast_math: set[str]) -> Callable[_P, _R]:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fast_math, "error_model": "numpy"}
     try:
         kernel: Callable[_P, _R] = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # nowhere to write: compiled again in each process
         kernel = numba.njit(**options)(function)
     return kernel
+
+
+def _prefetch(_context: Any, numbers: Any, _at: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        instruction = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        read, keep, data = (ir.Constant(flag, number) for number in (0, 3, 1))
+        builder.call(instruction, [address, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(numbers, types.int64), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+"""In a kernel, ask for the cache line of number `at` of a flat array, before it is needed. Reads nothing, so
+that it may lie beyond the end. Changed, it changes no kernel that is kept on disk: change their files too."""
 
 
 def serves(x: Tensor) -> bool:

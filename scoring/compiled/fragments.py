@@ -16,20 +16,25 @@ _2, _3, _4, _5, _6 = 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6
 
 
 @compiled
-def recompose(
-    full: Floats, mask: Floats, inverse: Floats, share: Floats, counted: Bools, own: Floats, across: Floats
-) -> None:
-    """Cosine of each full row with r = hat(s m + (1 - s) v), and product of r with the sum of counted fulls.
+def total_of(rows: Floats, counted: Bools, out: Floats) -> None:
+    """Sum of the counted rows: [I, D], [I] -> out [D]."""
+    out[:] = 0
+    for i in range(len(rows)):
+        if counted[i]:
+            row = rows[i]
+            for p in range(len(out)):
+                out[p] += row[p]
 
-    full, mask, inverse [I, D], share [I], counted [I] -> own, across [I]; 0 where the parts cancel.
+
+@compiled
+def recompose(
+    full: Floats, mask: Floats, inverse: Floats, share: Floats, total: Floats, own: Floats, across: Floats
+) -> None:
+    """Cosine of each full row with r = hat(s m + (1 - s) v), and product of r with the total [D].
+
+    full, mask, inverse [I, D], share [I] -> own, across [I]; 0 where the parts cancel.
     """
     items, dimension = full.shape
-    total = np.zeros(dimension, np.float32)
-    for i in range(items):
-        if counted[i]:
-            f = full[i]
-            for p in range(dimension):
-                total[p] += f[p]
     for i in range(items):
         f, m, v, s = full[i], mask[i], inverse[i], share[i]
         rest = np.float32(1) - s
@@ -42,47 +47,6 @@ def recompose(
         scale = np.float32(1) / max(np.sqrt(square), _NORM_MIN)
         own[i] = along * scale
         across[i] = over * scale
-
-
-@compiled
-def _tile(a: Floats, b: Floats, p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[np.float32, ...]:
-    """Inner products of two rows with four: a register each, six loads for eight products."""
-    ap = aq = ar = as_ = bp = bq = br = bs = np.float32(0)
-    for t in range(len(a)):
-        x, y = a[t], b[t]
-        ap += x * p[t]
-        aq += x * q[t]
-        ar += x * r[t]
-        as_ += x * s[t]
-        bp += y * p[t]
-        bq += y * q[t]
-        br += y * r[t]
-        bs += y * s[t]
-    return ap, aq, ar, as_, bp, bq, br, bs
-
-
-@compiled
-def products(rows: Floats, others: Floats, out: Floats) -> None:
-    """Inner products of every row with every other: [M, D], [M, D] -> out [M, M]."""
-    count = len(rows)
-    tile = np.empty((2, 4), np.float32)
-    for j in range(0, count, 4):  # four of the others in L1, all rows passing by in pairs
-        p, q = others[j], others[min(j + 1, count - 1)]
-        r, s = others[min(j + 2, count - 1)], others[min(j + 3, count - 1)]
-        for i in range(0, count, 2):
-            (
-                tile[0, 0],
-                tile[0, 1],
-                tile[0, 2],
-                tile[0, 3],
-                tile[1, 0],
-                tile[1, 1],
-                tile[1, 2],
-                tile[1, 3],
-            ) = _tile(rows[i], rows[min(i + 1, count - 1)], p, q, r, s)
-            for u in range(min(2, count - i)):
-                for v in range(min(4, count - j)):
-                    out[i + u, j + v] = tile[u, v]
 
 
 @compiled

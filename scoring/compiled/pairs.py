@@ -1,4 +1,4 @@
-"""Distances between the rows of each item, and the statistics that need nothing else."""
+"""Statistics of each item that need nothing but the distances between its rows."""
 
 from __future__ import annotations
 
@@ -10,57 +10,6 @@ from scoring.compiled.rows import Bools, Doubles, Floats, Indices
 _INFINITY_BITS = 0x7F800000
 _WIDTH = 64
 """Columns sorted at a time."""
-_CACHED = 1 << 17
-"""Numbers that stay in a core's L2 cache: of more rows than that, so many coordinates are taken at a time."""
-
-
-@compiled
-def _tile(a: Floats, b: Floats, p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[np.float32, ...]:
-    """Squared distances of two rows to four: a register each, six loads for eight differences."""
-    ap = aq = ar = as_ = bp = bq = br = bs = np.float32(0)
-    for t in range(len(a)):
-        x, y = a[t], b[t]
-        ap += (x - p[t]) * (x - p[t])
-        aq += (x - q[t]) * (x - q[t])
-        ar += (x - r[t]) * (x - r[t])
-        as_ += (x - s[t]) * (x - s[t])
-        bp += (y - p[t]) * (y - p[t])
-        bq += (y - q[t]) * (y - q[t])
-        br += (y - r[t]) * (y - r[t])
-        bs += (y - s[t]) * (y - s[t])
-    return ap, aq, ar, as_, bp, bq, br, bs
-
-
-@compiled
-def _squared_distances(x: Floats, out: Floats) -> None:
-    """x [N, D] -> out [N, N]. Subtracted before they are squared: close rows keep all their digits."""
-    count, dimension = x.shape
-    out[:] = 0
-    tile = np.empty((2, 4), np.float32)
-    block = max(64, _CACHED // max(1, count) // 64 * 64)
-    for first in range(0, dimension, block):
-        last = min(first + block, dimension)
-        for j in range(0, count, 4):  # four rows in L1, all rows before them passing by in pairs
-            p, q = x[j, first:last], x[min(j + 1, count - 1), first:last]
-            r, s = x[min(j + 2, count - 1), first:last], x[min(j + 3, count - 1), first:last]
-            for i in range(0, min(j + 4, count), 2):
-                a, b = x[i, first:last], x[min(i + 1, count - 1), first:last]
-                (
-                    tile[0, 0],
-                    tile[0, 1],
-                    tile[0, 2],
-                    tile[0, 3],
-                    tile[1, 0],
-                    tile[1, 1],
-                    tile[1, 2],
-                    tile[1, 3],
-                ) = _tile(a, b, p, q, r, s)
-                for u in range(min(2, count - i)):
-                    for v in range(min(4, count - j)):
-                        out[i + u, j + v] += tile[u, v]
-    for i in range(count):
-        for j in range(i):
-            out[i, j] = out[j, i]
 
 
 @compiled
@@ -195,8 +144,36 @@ def _separate(squared: Floats, present: Bools, out: Floats) -> None:
 
 
 @compiled
+def copy_present(
+    flat: Floats,
+    steps: tuple[int, ...],
+    first: int,
+    norm_max: float,
+    valid: Bools,
+    out: Floats,
+    present: Bools,
+) -> None:
+    """Copy items from `first` on to out [b, N, D]; rows not valid, or too long, are zeros and not present."""
+    items, count, dimension = out.shape
+    for n in range(count):
+        for b in range(items):
+            at = (first + b) * steps[0] + n * steps[1]
+            row, target = flat[at : at + dimension], out[b, n]
+            square = np.float32(0)
+            for p in range(dimension):
+                square += row[p] * row[p]
+            here = valid[b, n] and np.sqrt(square) < norm_max  # NaN compares false
+            present[b, n] = here
+            if here:
+                for p in range(dimension):
+                    target[p] = row[p]
+            else:
+                target[:] = 0
+
+
+@compiled
 def outlier_factors(
-    x: Floats,
+    squared: Floats,
     present: Bools,
     wanted: int,
     reach_floor: float,
@@ -204,35 +181,14 @@ def outlier_factors(
     network: Indices,
     out: Floats,
 ) -> None:
-    """Local outlier factors: x [B, N, D] with zeros where not present [B, N] -> out [B, N].
+    """Local outlier factors [B, N], from squared distances [B, N, N], which are lost, and present [B, N].
 
     network [E, 2]: exchanges that sort N numbers.
     """
-    items, count, _ = x.shape
-    distance = np.empty((count, count), np.float32)
-    for item in range(items):
-        _squared_distances(x[item], distance)
-        _separate(distance, present[item], distance)
-        _factors(distance, present[item], wanted, reach_floor, identical, network, out[item])
-
-
-@compiled
-def _with_norms(x: Floats, out: Floats) -> None:
-    """Squared distances of unit or zero rows x [N, D] -> out [N, N], the norms, 1 or 0, on the diagonal."""
-    count, dimension = x.shape
-    _squared_distances(x, out)
-    for i in range(count):
-        row, p = x[i], 0
-        while p < dimension and row[p] == 0:
-            p += 1
-        out[i, i] = 1 if p < dimension else 0
-
-
-@compiled
-def squared_distances(x: Floats, out: Floats) -> None:
-    """Of unit or zero rows x [B, N, D] -> out [B, N, N], the rows' norms, 1 or 0, on the diagonal."""
-    for item in range(len(x)):
-        _with_norms(x[item], out[item])
+    for item in range(len(squared)):
+        here, distance = present[item], squared[item]
+        _separate(distance, here, distance)
+        _factors(distance, here, wanted, reach_floor, identical, network, out[item])
 
 
 @compiled
@@ -327,8 +283,7 @@ def cosine_sums(squared: Floats, present: Bools, total: Doubles) -> None:
 
 @compiled
 def pair_statistics(
-    x: Floats,
-    known: Floats,
+    squared: Floats,
     present: Bools,
     wanted: int,
     reach_floor: float,
@@ -339,22 +294,17 @@ def pair_statistics(
     cosines: Floats,
     cosine_sum: Doubles,
 ) -> None:
-    """Factors and majority similarities [R, B, N] of unit or zero rows x [R, B, N, D], present [R, B, N].
+    """Outlier factors and majority similarities [B, N] of one role, from `squared_distances` [B, N, N].
 
-    Their cosines are added to cosine_sum [R, N, N]. known [B or 0, N, N]: `squared_distances` in role 0, if
-    they were measured before; network [E, 2]: exchanges that sort N numbers.
+    The cosines between rows present [B, N] are added to cosine_sum [N, N]. network [E, 2]: exchanges that
+    sort N numbers.
     """
-    roles, items, count, _ = x.shape
-    measured, apart = np.empty((count, count), np.float32), np.empty((count, count), np.float32)
-    for role in range(roles):
-        for item in range(items):
-            here, squared = present[role, item], measured
-            if role == 0 and len(known) > 0:
-                squared = known[item]
-            else:
-                _with_norms(x[role, item], squared)
-            _dissimilarities(squared, here, here, apart)
-            _agreement(apart, majority, network, cosines[role, item])
-            _add_cosines(apart, here, cosine_sum[role])
-            _separate(squared, here, apart)
-            _factors(apart, here, wanted, reach_floor, identical, network, factors[role, item])
+    items, count = present.shape
+    apart = np.empty((count, count), np.float32)
+    for item in range(items):
+        here = present[item]
+        _dissimilarities(squared[item], here, here, apart)
+        _agreement(apart, majority, network, cosines[item])
+        _add_cosines(apart, here, cosine_sum)
+        _separate(squared[item], here, apart)
+        _factors(apart, here, wanted, reach_floor, identical, network, factors[item])

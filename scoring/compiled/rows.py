@@ -7,43 +7,43 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from scoring.compiled import compiled
+from scoring.compiled import compiled, compiled_in_order, prefetch
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 Source: TypeAlias = tuple[Floats, tuple[int, ...]]
-"""Numbers as they lie and the steps from encoder to encoder, item to item and mask to mask."""
+"""Numbers as they lie and the steps from encoder to encoder, item to item and mask to mask.
+
+Roles are numbered as in `Views.roles`: the full view, mask 0, inverse 0, mask 1, .... Loops run over the rows
+of one source: to take each row from one of three costs as much as a third of reading it.
+"""
 
 _BLOCK_ITEMS = 64
 """Rows added in float32 before the sum moves on to float64."""
+_LINE, _LINES = 16, 6
+"""Numbers of a cache line, and how many lines of a row are asked for while the row before it is read."""
+_CACHED = 1 << 17
+"""Numbers that stay in a core's L2 cache: of more rows than that, so many coordinates are taken at a time."""
+_CLOSE = np.float32(1 / 16)
+"""Squared distances below so much of the squared norms are taken of differences: products of float32 leave
+six digits of those above."""
 
 
 @compiled
-def _role(r: int, n: int, i: int, dimension: int, full: Source, mask: Source, inverse: Source) -> Floats:
-    """Row of encoder n, item i in role r: the full view, mask 0, inverse 0, mask 1, inverse 1, ...."""
-    k = (r - 1) // 2
-    if r == 0:
-        at = n * full[1][0] + i * full[1][1]
-        return full[0][at : at + dimension]
-    if r % 2 == 1:
-        at = n * mask[1][0] + i * mask[1][1] + k * mask[1][2]
-        return mask[0][at : at + dimension]
-    at = n * inverse[1][0] + i * inverse[1][1] + k * inverse[1][2]
-    return inverse[0][at : at + dimension]
+def _row(source: Source, n: int, i: int, k: int, dimension: int) -> Floats:
+    """Row of encoder n, item i, mask k."""
+    at = n * source[1][0] + i * source[1][1] + k * source[1][2]
+    return source[0][at : at + dimension]
 
 
 @compiled
-def _in_memory(place: int, roles: int) -> int:
-    """Role at this place of an item's answers as they lie: the full view, the masks, then the inverses.
-
-    Rows are read in this order, so that the processor foresees the next one.
-    """
-    masks = (roles - 1) // 2
-    if place == 0:
-        return 0
-    return 2 * place - 1 if place <= masks else 2 * (place - masks)
+def _announce(source: Source, n: int, i: int, k: int) -> None:
+    """Ask for the beginning of a row that is read next: the processor foresees no further than a page."""
+    at = n * source[1][0] + i * source[1][1] + k * source[1][2]
+    for line in range(_LINES):
+        prefetch(source[0], at + _LINE * line)
 
 
 @compiled
@@ -56,68 +56,316 @@ def _norm(row: Floats) -> np.float32:
 
 
 @compiled
-def unit_sums(
-    full: Source, mask: Source, inverse: Source, norm_min: float, dealt: Bools, norms: Floats, sums: Doubles
-) -> None:
-    """Norms [R, N, I] of the answers in all roles and the sums [N, D] of the unit answers.
+def _weigh(
+    source: Source,
+    role: int,
+    count: int,
+    n: int,
+    i: int,
+    dimension: int,
+    norm_min: float,
+    norms: Floats,
+    factors: Floats,
+) -> bool:
+    """Norms and factors to unit norm of an item's roles `role`, `role` + 2, ...; whether all are finite."""
+    known = True
+    for k in range(count):
+        if k + 1 < count:
+            _announce(source, n, i, k + 1)
+        r, norm = role + 2 * k, _norm(_row(source, n, i, k, dimension))
+        norms[r, n, i] = norm
+        pointed = np.isfinite(norm) and norm > norm_min
+        factors[r, n, i] = np.float32(1) / norm if pointed else np.float32(0)
+        known = known and np.isfinite(norm)
+    return known
 
-    Only finite answers longer than `norm_min` in roles that the item has, dealt [R, I], are added.
+
+@compiled
+def _add_units(
+    source: Source, role: int, count: int, n: int, i: int, dealt: Bools, factors: Floats, total: Floats
+) -> None:
+    """Add an item's unit answers in roles `role`, `role` + 2, ... that it has to total [D]."""
+    for k in range(count):
+        r = role + 2 * k
+        factor = factors[r, n, i]
+        if factor > 0 and dealt[r, i]:
+            row = _row(source, n, i, k, len(total))
+            for p in range(len(total)):
+                total[p] += factor * row[p]
+
+
+@compiled
+def _literal_loss(
+    full: Source, mask: Source, inverse: Source, masks: int, n: int, i: int, dimension: int
+) -> float:
+    """Mean over masks of |full - mask - inverse|, differences first."""
+    f, total = _row(full, n, i, 0, dimension), 0.0
+    for k in range(masks):
+        m, v = _row(mask, n, i, k, dimension), _row(inverse, n, i, k, dimension)
+        square = np.float32(0)
+        for p in range(dimension):
+            off = f[p] - m[p] - v[p]
+            square += off * off
+        total += np.sqrt(square)
+    return total / max(1, masks)
+
+
+@compiled
+def first_look(
+    full: Source,
+    mask: Source,
+    inverse: Source,
+    norm_min: float,
+    dealt: Bools,
+    norms: Floats,
+    factors: Floats,
+    sums: Doubles,
+    losses: Doubles,
+) -> None:
+    """What can be said of answers before their means are known, while an item's rows are in the cache.
+
+    Norms [R, N, I], factors to unit norm (0 without a direction), the sums [N, D] of the unit answers in
+    roles that the item has, dealt [R, I], and literal losses [N, I], NaN of poisoned answers.
     """
     roles, count, items = norms.shape
-    dimension = sums.shape[1]
-    part, factors = np.empty(dimension, np.float32), np.empty(roles, np.float32)
+    masks, dimension = (roles - 1) // 2, sums.shape[1]
+    part = np.empty(dimension, np.float32)
     for n in range(count):
         for first in range(0, items, _BLOCK_ITEMS):
             part[:] = 0
             for i in range(first, min(first + _BLOCK_ITEMS, items)):
-                for place in range(roles):
-                    r = _in_memory(place, roles)
-                    norm = _norm(_role(r, n, i, dimension, full, mask, inverse))
-                    norms[r, n, i] = norm
-                    counts = dealt[r, i] and np.isfinite(norm) and norm > norm_min
-                    factors[r] = np.float32(1) / norm if counts else np.float32(0)
-                # From memory and in a loop of its own, or the compiler divides by the norm instead.
-                for r in range(roles):
-                    factor = factors[r]
-                    if factor > 0:
-                        row = _role(r, n, i, dimension, full, mask, inverse)
-                        for p in range(dimension):
-                            part[p] += factor * row[p]
+                known = _weigh(full, 0, 1, n, i, dimension, norm_min, norms, factors)
+                known = _weigh(mask, 1, masks, n, i, dimension, norm_min, norms, factors) and known
+                known = _weigh(inverse, 2, masks, n, i, dimension, norm_min, norms, factors) and known
+                if i + 1 < items:
+                    _announce(full, n, i + 1, 0)
+                _add_units(full, 0, 1, n, i, dealt, factors, part)
+                _add_units(mask, 1, masks, n, i, dealt, factors, part)
+                _add_units(inverse, 2, masks, n, i, dealt, factors, part)
+                losses[n, i] = _literal_loss(full, mask, inverse, masks, n, i, dimension) if known else np.nan
             for p in range(dimension):
                 sums[n, p] += part[p]
 
 
 @compiled
-def centred_norms(
+def literal_losses(
+    full: Source, mask: Source, inverse: Source, masks: int, dimension: int, out: Doubles
+) -> None:
+    """out [N, I]: mean over masks of |full - mask - inverse|; NaN of poisoned answers."""
+    count, items = out.shape
+    for n in range(count):
+        for i in range(items):  # into the cache one after the other, as three at a time are slow
+            known = np.isfinite(_norm(_row(full, n, i, 0, dimension)))
+            for k in range(masks):
+                known = np.isfinite(_norm(_row(mask, n, i, k, dimension))) and known
+            for k in range(masks):
+                known = np.isfinite(_norm(_row(inverse, n, i, k, dimension))) and known
+            out[n, i] = _literal_loss(full, mask, inverse, masks, n, i, dimension) if known else np.nan
+
+
+@compiled
+def _products(a: Floats, b: Floats, p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[np.float32, ...]:
+    """Inner products of two rows with four: a register each, six loads for eight products."""
+    ap = aq = ar = as_ = bp = bq = br = bs = np.float32(0)
+    for t in range(len(a)):
+        x, y = a[t], b[t]
+        ap += x * p[t]
+        aq += x * q[t]
+        ar += x * r[t]
+        as_ += x * s[t]
+        bp += y * p[t]
+        bq += y * q[t]
+        br += y * r[t]
+        bs += y * s[t]
+    return ap, aq, ar, as_, bp, bq, br, bs
+
+
+@compiled
+def _gram(x: Floats, out: Floats) -> None:
+    """Inner products of every two rows: x [N, D] -> out [N, N], the upper triangle."""
+    count, dimension = x.shape
+    last = count - 1
+    out[:] = 0
+    block = max(64, _CACHED // max(1, count) // 64 * 64)
+    for start in range(0, dimension, block):
+        end = min(start + block, dimension)
+        for j in range(0, count, 4):  # four rows in L1, all rows before them passing by in pairs
+            k, m, n = min(j + 1, last), min(j + 2, last), min(j + 3, last)
+            p, q, r, s = x[j, start:end], x[k, start:end], x[m, start:end], x[n, start:end]
+            for i in range(0, min(j + 4, count), 2):
+                h = min(i + 1, last)
+                a, b, c, d, e, f, g, o = _products(x[i, start:end], x[h, start:end], p, q, r, s)
+                one, two = out[i], out[h]
+                # Beyond the last row it stands in for the others: read before they are written.
+                one[j], one[k], one[m], one[n], two[j], two[k], two[m], two[n] = (
+                    one[j] + a,
+                    one[k] + b,
+                    one[m] + c,
+                    one[n] + d,
+                    two[j] + e,
+                    two[k] + f,
+                    two[m] + g,
+                    two[n] + o,
+                )
+
+
+@compiled
+def _apart(a: Floats, b: Floats) -> np.float32:
+    """Squared distance of two rows [D], subtracted before they are squared: close rows keep all digits."""
+    square = np.float32(0)
+    for p in range(len(a)):
+        off = a[p] - b[p]
+        square += off * off
+    return square
+
+
+@compiled_in_order
+def _from_products(row: Floats, scales: Floats, norms: Floats, i: int) -> None:
+    """Inner products of row i with those after it -> squared distances; norms [N] are squared.
+
+    Those of i to j and of j to i are the same to the last bit, or a tie would hang on the order of encoders.
+    """
+    scale, norm = scales[i], norms[i]
+    for j in range(i + 1, len(row)):
+        row[j] = (norm + norms[j]) - np.float32(2) * (row[j] * (scale * scales[j]))
+
+
+@compiled
+def _squared_distances(x: Floats, scales: Floats, norms: Floats, out: Floats) -> None:
+    """Of rows x [N, D] times scales [N] -> out [N, N], the rows' squared norms [N] on the diagonal too.
+
+    From products, which take less time than differences; pairs that these would leave too few digits of are
+    subtracted, for which the rows are scaled where they lie.
+    """
+    count, scaled = len(x), False
+    _gram(x, out)
+    for i in range(count):
+        norms[i] = out[i, i] * scales[i] * scales[i]
+    for i in range(count):
+        row = out[i]
+        _from_products(row, scales, norms, i)
+        for j in range(i + 1, count):
+            if row[j] < _CLOSE * (norms[i] + norms[j]):
+                for n in range(0 if scaled else count):
+                    for p in range(x.shape[1]):
+                        x[n, p] *= scales[n]
+                scaled = True
+                row[j] = _apart(x[i], x[j])
+        row[i] = norms[i]
+        for j in range(i):
+            row[j] = out[j, i]
+
+
+@compiled
+def squared_distances(x: Floats, out: Floats) -> None:
+    """Rows x [B, N, D] -> out [B, N, N]; on the diagonal 1, or 0 for a row of zeros."""
+    items, count = x.shape[:2]
+    ones, norms = np.ones(count, np.float32), np.empty(count, np.float32)
+    for item in range(items):
+        _squared_distances(x[item], ones, norms, out[item])
+        for i in range(count):
+            out[item, i, i] = 1 if out[item, i, i] > 0 else 0
+
+
+@compiled
+def _centre_rows(
+    source: Source,
+    k: int,
+    i: int,
+    norm_min: float,
+    means: Floats,
+    factors: Floats,
+    rests: Floats,
+    scales: Floats,
+    rows: Floats,
+) -> None:
+    """Rows [N, D] = factor * row - mean of an item, their norms (rests) and factors to unit norm (scales).
+
+    factors, rests and scales [N, I]; a row without a factor is left as it is and gets a scale of 0.
+    """
+    count, dimension = rows.shape
+    for n in range(count):
+        factor, square = factors[n, i], np.float32(0)
+        if n + 1 < count:
+            _announce(source, n + 1, i, k)
+        if factor > 0:
+            row, mean, target = _row(source, n, i, k, dimension), means[n], rows[n]
+            for p in range(dimension):
+                off = factor * row[p] - mean[p]
+                target[p] = off
+                square += off * off
+        rest = np.sqrt(square)
+        rests[n, i] = rest
+        scales[n, i] = np.float32(1) / rest if rest > norm_min else np.float32(0)
+
+
+@compiled
+def centre(
     full: Source,
     mask: Source,
     inverse: Source,
     norm_min: float,
     means: Floats,
-    norms: Floats,
     factors: Floats,
-    centred: Floats,
+    rests: Floats,
+    scales: Floats,
+    squared: Floats,
+    rows: Floats,
 ) -> None:
-    """Norms, factors to unit norm (0 without a direction) and norms once centred, [R, N, I] each."""
-    roles, count, items = norms.shape
-    dimension = means.shape[1]
-    for n in range(count):
+    """Norms once centred, factors to unit norm after that (0 without a direction), and squared distances.
+
+    means [N, D], factors [R, N, I] to unit norm before -> rests and scales [R, N, I]; squared [R', I, N, N],
+    as by `squared_distances`, of the first R' roles, measured while an item's rows [N, D] are in the cache.
+    """
+    roles, count, items = factors.shape
+    rows[:] = 0
+    here, norms = np.empty(count, np.float32), np.empty(count, np.float32)
+    for i in range(items):
+        for r in range(roles):
+            k, arrays = (r - 1) // 2, (norm_min, means, factors[r], rests[r], scales[r], rows)
+            if r == 0:
+                _centre_rows(full, 0, i, *arrays)
+            elif r % 2 == 1:
+                _centre_rows(mask, k, i, *arrays)
+            else:
+                _centre_rows(inverse, k, i, *arrays)
+            if r < len(squared):
+                here[:] = scales[r, :, i]
+                _squared_distances(rows, here, norms, squared[r, i])
+                for n in range(count):
+                    squared[r, i, n, n] = 1 if here[n] > 0 else 0
+
+
+@compiled
+def _gather_rows(
+    source: Source,
+    k: int,
+    encoders: Indices,
+    items: Indices,
+    means: Floats,
+    factors: Floats,
+    scales: Floats,
+    out: Floats,
+) -> None:
+    """out[b, a] = scale * (factor * row - mean), zeros where either is 0; factors and scales [N, I]."""
+    dimension = out.shape[2]
+    for a in range(len(encoders)):  # an encoder's rows lie next to each other
+        n = encoders[a]
         mean = means[n]
-        for i in range(items):
-            for place in range(roles):
-                r = _in_memory(place, roles)
-                norm = _norm(_role(r, n, i, dimension, full, mask, inverse))
-                norms[r, n, i] = norm
-                known = np.isfinite(norm) and norm > norm_min
-                factors[r, n, i] = np.float32(1) / norm if known else np.float32(0)
-            for r in range(roles):
-                factor, rest = factors[r, n, i], np.float32(0)
-                if factor > 0:
-                    row = _role(r, n, i, dimension, full, mask, inverse)
-                    for p in range(dimension):
-                        off = factor * row[p] - mean[p]
-                        rest += off * off
-                centred[r, n, i] = np.sqrt(rest)
+        for b in range(len(items)):
+            i, target = items[b], out[b, a]
+            if b + 1 < len(items):
+                _announce(source, n, items[b + 1], k)
+            elif a + 1 < len(encoders):
+                _announce(source, encoders[a + 1], items[0], k)
+            scale = scales[n, i]
+            factor = factors[n, i] * scale
+            if factor == 0:
+                target[:] = 0
+            else:
+                row = _row(source, n, i, k, dimension)
+                for p in range(dimension):
+                    target[p] = factor * row[p] - scale * mean[p]
 
 
 @compiled
@@ -137,80 +385,12 @@ def gather(
 
     Zeros where a factor or scale is 0.
     """
-    dimension = out.shape[3]
-    order, kinds = np.empty(len(roles), np.int64), 0
-    for kind in range(3):  # full views, masks, inverses: as they lie in memory
-        for place in range(len(roles)):
-            if kind == (0 if roles[place] == 0 else 2 - roles[place] % 2):
-                order[kinds] = place
-                kinds += 1
-    for a in range(len(encoders)):  # an encoder's rows lie next to each other
-        n = encoders[a]
-        mean = means[n]
-        for b in range(len(items)):
-            i = items[b]
-            for at in range(len(order)):
-                place = order[at]
-                r = roles[place]
-                row, target = _role(r, n, i, dimension, full, mask, inverse), out[place, b, a]
-                scale = scales[r, n, i]
-                factor = factors[r, n, i] * scale
-                if factor == 0:
-                    target[:] = 0
-                else:
-                    for p in range(dimension):
-                        target[p] = factor * row[p] - scale * mean[p]
-
-
-@compiled
-def copy_present(
-    flat: Floats,
-    steps: tuple[int, ...],
-    first: int,
-    norm_max: float,
-    valid: Bools,
-    out: Floats,
-    present: Bools,
-) -> None:
-    """Copy items from `first` on to out [b, N, D]; rows not valid, or too long, are zeros and not present."""
-    items, count, dimension = out.shape
-    for n in range(count):
-        for b in range(items):
-            at = (first + b) * steps[0] + n * steps[1]
-            row, target = flat[at : at + dimension], out[b, n]
-            square = np.float32(0)
-            for p in range(dimension):
-                square += row[p] * row[p]
-            here = valid[b, n] and np.sqrt(square) < norm_max  # NaN compares false
-            present[b, n] = here
-            if here:
-                for p in range(dimension):
-                    target[p] = row[p]
-            else:
-                target[:] = 0
-
-
-@compiled
-def literal_losses(
-    full: Source, mask: Source, inverse: Source, masks: int, dimension: int, out: Doubles
-) -> None:
-    """out [N, I]: mean over masks of |full - mask - inverse|, differences first; NaN of poisoned answers."""
-    count, items = out.shape
-    roles = 2 * masks + 1
-    for n in range(count):
-        for i in range(items):
-            known = True
-            for place in range(roles):  # into the cache one after the other, as three at a time are slow
-                r = _in_memory(place, roles)
-                known = np.isfinite(_norm(_role(r, n, i, dimension, full, mask, inverse))) and known
-            f = _role(0, n, i, dimension, full, mask, inverse)
-            total = 0.0 if known else np.nan
-            for k in range(masks if known else 0):
-                m = _role(2 * k + 1, n, i, dimension, full, mask, inverse)
-                v = _role(2 * k + 2, n, i, dimension, full, mask, inverse)
-                square = np.float32(0)
-                for p in range(dimension):
-                    off = f[p] - m[p] - v[p]
-                    square += off * off
-                total += np.sqrt(square)
-            out[n, i] = total / masks
+    for place in range(len(roles)):
+        r = roles[place]
+        k, arrays = (r - 1) // 2, (encoders, items, means, factors[r], scales[r], out[place])
+        if r == 0:
+            _gather_rows(full, 0, *arrays)
+        elif r % 2 == 1:
+            _gather_rows(mask, k, *arrays)
+        else:
+            _gather_rows(inverse, k, *arrays)

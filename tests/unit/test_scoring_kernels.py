@@ -16,6 +16,7 @@ from scoring import (
     HARDENED,
     LITERAL,
     ScoringRule,
+    centring,
     compiled,
     item_terms,
     local_outlier_factor,
@@ -183,7 +184,7 @@ def test_score_shard__chunks_do_not_change_a_number(numbers: int, monkeypatch: p
     plain = score_shard(*SHARDS["poisoned"].arguments)
     monkeypatch.setattr(memory, "CHUNK_NUMBERS", numbers)
     monkeypatch.setattr(item_terms, "_NUMBERS", numbers)
-    monkeypatch.setattr(role_distances, "_KEPT_BYTES", numbers)
+    monkeypatch.setattr(centring, "_KEPT_BYTES", numbers)
     monkeypatch.setattr(role_distances, "_CHUNK_BYTES", numbers)
     # The sum of cosines is rounded once an item in float64, and consensus products by their library.
     assert same(score_shard(*SHARDS["poisoned"].arguments), plain, tolerance=1e-7)

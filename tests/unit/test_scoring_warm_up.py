@@ -19,8 +19,9 @@ for module in (fragments, medians, pairs, rows):
         if isinstance(kernel, Dispatcher) and not name.startswith("_") and not kernel.signatures:
             print(name)
 """
-# They serve `local_outlier_factor`, which a round does not call: it has all pairs of a shard in one go.
-OF_NO_ROUND = {"copy_present", "outlier_factors"}
+# They serve `local_outlier_factor` and `differential_literal`, which a round does not call: what it needs of
+# them is measured in passes that answer more.
+OF_NO_ROUND = {"copy_present", "outlier_factors", "literal_losses"}
 
 
 @pytest.mark.slow
