@@ -204,13 +204,25 @@ def status_in(container: Mapping[str, Any]) -> dict[str, Any] | None:
     return found if found.get("state") == "running" else None
 
 
-def log_errors(container: Mapping[str, Any]) -> list[str]:
-    """Lines of a container's log that tell of an error, or are no log lines but a traceback."""
+def processes_in(container: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    """State and command line of a container's processes, by their ids outside; none once it has stopped."""
+    said = docker("top", container["Id"], "-o", "pid,stat,args", check=False)
+    rows = [line.split(maxsplit=2) for line in said.splitlines()[1:]]
+    return {int(pid): (state, words) for pid, state, words in rows}
+
+
+def log_lines(container: Mapping[str, Any]) -> list[str]:
+    """All that a container has written."""
     done = subprocess.run(
         ["docker", "logs", container["Id"]], capture_output=True, text=True, timeout=COMMAND_S, check=True
     )
+    return (done.stdout + done.stderr).splitlines()
+
+
+def log_errors(container: Mapping[str, Any]) -> list[str]:
+    """Lines of a container's log that tell of an error, or are no log lines but a traceback."""
     found = []
-    for line in (done.stdout + done.stderr).splitlines():
+    for line in log_lines(container):
         try:
             document = json.loads(line)
         except ValueError:
