@@ -42,6 +42,8 @@ class FailingNode:
     every_s: float
     seed: int
     tell: Callable[[str], None] = lambda _: None
+    times: int | None = None
+    """After so many failures it is left alone; None: never."""
     _told_to_stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:
@@ -56,11 +58,15 @@ class FailingNode:
     def _run(self, draw: random.Random) -> int:
         process = self._start()
         left: list[Failure] = []
+        done = 0
         try:
             while not self._told_to_stop.wait(self.every_s * draw.uniform(0.5, 1.5)):
                 if process.poll() is not None:
                     # Not our doing: whoever started us decides about restarts, and sees the status.
                     return process.returncode or 1
+                if done == self.times:
+                    continue
+                done += 1
                 # None stays away for long by chance: whoever watches has soon seen them all.
                 left = left or draw.sample(list(Failure), len(Failure))
                 failure = left.pop()

@@ -33,6 +33,8 @@ VALIDATORS = tuple(f"validator-{number}" for number in range(1, 5))
 ROUNDS_S = 240
 """For what takes some rounds of 12 s, on a machine that has other things to do."""
 WEIGHT_OF_A_CHEATER_MAX = 0.01
+CHAOS = {"CHAOS_EVERY_S": "12", "CHAOS_TIMES": "3"}
+"""One failure of each kind; then the encoders have time to come back, however slow the machine is."""
 CERTIFIED_THROUGH_CHAOS = 4
 
 
@@ -184,13 +186,13 @@ class Suffered:
     def has_had_them_all(self) -> bool:
         """Whether it was killed, paused and restarted, and each was seen to be so."""
         seen = len(self.pids) >= 3 and bool(self.resumed)
-        return seen and set(self.told) == {"killed", "paused", "stopped"}
+        return seen and sorted(self.told) == ["killed", "paused", "stopped"]
 
 
 def test_chaos__fails_encoders_for_real_while_rounds_are_certified(network: Compose) -> None:
     before = network.rounds("certified")[0]
     network.profiles = (*network.profiles, "chaos")
-    network.environment = {**network.environment, "CHAOS_ENCODERS": "2", "CHAOS_EVERY_S": "12"}
+    network.environment = {**network.environment, "CHAOS_ENCODERS": "2"} | CHAOS
     network.run("up", "--detach", "--no-build", "--no-deps", "chaos")
     suffering = [Suffered(container) for container in network.containers("chaos")]
     assert len(suffering) == 2
@@ -201,7 +203,7 @@ def test_chaos__fails_encoders_for_real_while_rounds_are_certified(network: Comp
         return True if all(one.has_had_them_all for one in suffering) else None
 
     wait_for("both are killed, paused and restarted", all_seen, ROUNDS_S, every_s=0.7)
-    assert len(set(keys(network, "chaos"))) == 2, "both run again, each in a home of its own"
+    assert len(set(keys(network, "chaos"))) == 2, "each in a home of its own"
 
     def certified_since() -> list[int] | None:
         found = [round_ for round_ in network.rounds("certified") if round_ > before]

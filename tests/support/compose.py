@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "deltamesh:test"
 BUILD_S = 1_200
 COMMAND_S = 240
+TRACEBACK_LINES_MAX = 40
 WHEELS_PORT = 48_099
 """Where folders of wheels are served from if it is free: layers are kept for one set of build arguments."""
 T = TypeVar("T")
@@ -220,9 +221,10 @@ def log_lines(container: Mapping[str, Any]) -> list[str]:
 
 
 def log_errors(container: Mapping[str, Any]) -> list[str]:
-    """Lines of a container's log that tell of an error, or are no log lines but a traceback."""
+    """Lines of a container's log that tell of an error, or are no log lines but a traceback, with its end."""
     found = []
-    for line in log_lines(container):
+    lines = log_lines(container)
+    for number, line in enumerate(lines):
         try:
             document = json.loads(line)
         except ValueError:
@@ -230,7 +232,9 @@ def log_errors(container: Mapping[str, Any]) -> list[str]:
         if isinstance(document, dict):
             if document.get("level") in ("error", "critical"):
                 found.append(line)
-        elif line.startswith(("Traceback", "error:")):
+        elif line.startswith("Traceback"):
+            found += lines[number : number + TRACEBACK_LINES_MAX]
+        elif line.startswith("error:"):
             found.append(line)
     return found
 
