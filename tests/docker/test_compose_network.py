@@ -64,9 +64,9 @@ def network() -> Iterator[Compose]:
 
 
 def weights(network: Compose) -> dict[str, float]:
-    """Weight of each encoder in the newest rounds, by key."""
+    """Weight of each encoder in the newest rounds, by key; 0 of one that was in none of them."""
     document = network.get("/v1/encoders") or {"encoders": []}
-    return {one["public_key"]: one["weight"] for one in document["encoders"]}
+    return {one["public_key"]: one["weight"] or 0.0 for one in document["encoders"]}
 
 
 def keys(network: Compose, service: str) -> list[str]:
