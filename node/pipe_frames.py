@@ -7,6 +7,7 @@ import select
 import signal
 import struct
 import sys
+from io import BufferedWriter
 from time import monotonic
 from typing import BinaryIO, Final
 
@@ -37,9 +38,14 @@ def read_frame(source: BinaryIO, size_bytes_max: int = FRAME_BYTES_MAX) -> bytes
 
 
 def write_frame(sink: BinaryIO, data: bytes) -> None:
-    """Send one frame."""
-    sink.write(PREFIX.pack(len(data)) + data)
-    sink.flush()
+    """Send one frame. Ends this process where nobody reads any more: the node was killed."""
+    try:
+        sink.write(PREFIX.pack(len(data)) + data)
+        sink.flush()
+    except BrokenPipeError:
+        if isinstance(sink, BufferedWriter):
+            sink.raw.close()  # or the end of the process would try to write the rest, and complain
+        raise SystemExit(0) from None
 
 
 def send_frame(descriptor: int, data: bytes) -> None:

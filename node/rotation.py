@@ -93,6 +93,12 @@ def running_status(directory: DataDir) -> NodeStatus | None:
     return status
 
 
+def has_stopped(directory: DataDir) -> bool:
+    """Whether no process of the node is there: one that hangs has still to be stopped. Raises StatusError."""
+    status = read_status(directory.root / STATUS_FILE_NAME)
+    return status is None or liveness(status, now_ms()) is Liveness.STOPPED
+
+
 def has_left(directory: DataDir) -> bool:
     """Whether a running encoder says that it is a member no more. Raises StatusError."""
     status = running_status(directory)
@@ -104,7 +110,7 @@ def encoder_steps(old: DataDir, new: DataDir, left: bool) -> list[Step]:
     before, after = running_status(old), running_status(new)
     registered = after is not None and after.phase == RUNNING
     told = is_leaving(old)
-    gone = left and before is None
+    gone = left and has_stopped(old)
     leaving = "the old one leaves with one of the next two epochs: keep it running"
     return _ordered(
         [
@@ -124,7 +130,7 @@ def validator_steps(old: DataDir, new: DataDir, keys: tuple[bytes, bytes], stake
     moved = f"{stake.mine} of {stake.mine + stake.on_its_way + stake.arrived} are left"
     handed = stake.movable == 0
     arrived = handed and stake.on_its_way == 0 and stake.arrived > 0 and not stake.wished
-    stopped = running_status(old) is None
+    stopped = has_stopped(old)
     return _ordered(
         [
             ("prepared", True, f"the new key {keys[1].hex()[:8]} is in {new.key}", ""),

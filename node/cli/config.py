@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,12 +57,17 @@ def check(
     from config.contradictions import Weight, contradictions
     from config.errors import ConfigError
     from config.settings import file_place, load_settings, settings_faults
+    from node.doctor.placing import flags_given, placed
 
     flags = {"home": home, "network": network}
     if file is not None and not file.exists():
         raise ConfigError(f"there is no settings file {file}: check the path")
     faults = settings_faults(flags, file=file)
-    against = [] if faults else list(contradictions(load_settings(flags, file=file)))
+    here = flags_given(home, network)
+    against = [
+        replace(one, remedy=placed(one.remedy, here))
+        for one in ([] if faults else contradictions(load_settings(flags, file=file)))
+    ]
     refused = len(faults) + sum(one.weight is Weight.REFUSED for one in against)
     place = file or file_place(flags)
     if json_:

@@ -82,9 +82,12 @@ def rotate(
             f"the key is being rotated to {successor.home} already: leave --to-home out", ExitCode.NODE_STATE
         )
     steps = _look(directory, genesis, successor, act=not status)
+    told: Step | None = None
     while follow and steps[-1].mark == "later":
-        if not json_:
-            _print_step(next(step for step in steps if step.mark == "now"))
+        now = next(step for step in steps if step.mark == "now")
+        if not json_ and now != told:
+            _print_step(now)
+            told = now
         time.sleep(LOOK_EVERY_S)
         steps = _look(directory, genesis, read_successor(directory) or successor, act=True)
     _print(steps, json_)

@@ -12,6 +12,8 @@ from node.cli.output import printable, say, time_of_day
 from node.cli.sources import TokenOption, UrlOption, asking
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from config.settings import Settings
     from node.cli.live.steps import SeenStep
 
@@ -28,9 +30,10 @@ def watch(
     """Watch rounds as they go: steps, how many encoders answered, certificates. Ctrl-C ends it.
 
     On a terminal a table that is drawn anew; in a pipe a line a step, with --json a JSON document a line.
+    Exit code 4 when the node has stopped, 7 when its HTTP API answers no more.
     """
     settings = settings_of(home, network, url=url, token=token)
-    if sys.stdout.isatty() and not json_:
+    if _is_terminal() and not json_:
         _on_screen(settings)
         return
     try:
@@ -40,6 +43,10 @@ def watch(
     except KeyboardInterrupt:
         # That is how watching ends.
         return
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def line_of(step: SeenStep) -> str:
@@ -72,13 +79,29 @@ def _steps(settings: Settings) -> Iterator[SeenStep]:
             yield from steps.from_events(client.events(("step",)))
         return
     with opened_gathering(settings) as gathering:
-        yield from steps.from_pictures(gathering.picture)
+        while True:
+            yield from steps.from_pictures(gathering.picture)
+            _insist_on_running(settings)  # it may have been started again meanwhile
 
 
 def _on_screen(settings: Settings) -> None:
     from node.cli.live.opening import opened_gathering
     from node.cli.live.screen import render_rounds
     from node.cli.live.terminal import show_until_quit
+    from node.status import Liveness
+
+    def draw(width: int, height: int) -> RenderableType:
+        picture = gathering.picture()
+        if picture.state == Liveness.STOPPED.value:
+            _insist_on_running(settings)
+        return render_rounds(picture, width, height)
 
     with opened_gathering(settings) as gathering:
-        show_until_quit(lambda width, height: render_rounds(gathering.picture(), width, height), LOOK_EVERY_S)
+        show_until_quit(draw, LOOK_EVERY_S)
+
+
+def _insist_on_running(settings: Settings) -> None:
+    """Raises CommandError where nothing is to be seen any more, which looks like a round that takes long."""
+    from node.cli.status import insist_on_running, last_status
+
+    insist_on_running(*last_status(settings))

@@ -142,6 +142,9 @@ def fail(
     every_s: Annotated[
         float, typer.Option("--every-s", min=1, max=86_400, help="Seconds between failures, on average.")
     ] = 60.0,
+    times: Annotated[
+        int, typer.Option("--times", min=0, help="Leave it alone after so many; 0: go on for ever.")
+    ] = 0,
     seed: Annotated[
         int | None,
         typer.Option("--seed", help="Repeats a run's failures. [default: drawn]", show_default=False),
@@ -157,7 +160,7 @@ def fail(
 
     drawn = secrets.randbits(32) if seed is None else seed
     note(f"It fails every {every_s:g} s or so; --seed {drawn} repeats this.")
-    status = FailingNode(deltamesh_command(command), every_s, drawn, note).run()
+    status = FailingNode(deltamesh_command(command), every_s, drawn, note, times or None).run()
     if status:
         raise CommandError(
             f"`deltamesh {' '.join(command)}` ended by itself with status {status}: its own message says why",

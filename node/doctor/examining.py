@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from config.errors import ConfigError
 from node.doctor.finding import Finding, Verdict, warning
+from node.doctor.placing import placed
 from node.doctor.registry import Check
 from node.doctor.subject import Subject
 
@@ -33,7 +34,11 @@ class Examined:
 def examine(subject: Subject, checks: Sequence[Check]) -> tuple[Examined, ...]:
     """Run the checks at once, in threads; the answer has their order, and comes by the latest deadline."""
     running = [(check, time.monotonic(), _started(check, subject)) for check in checks]
-    return tuple(Examined(check, _collected(check, began_s, queue)) for check, began_s, queue in running)
+    found = ((check, _collected(check, began_s, queue)) for check, began_s, queue in running)
+    return tuple(
+        Examined(check, tuple(replace(one, remedy=placed(one.remedy, subject.flags)) for one in findings))
+        for check, findings in found
+    )
 
 
 def _started(check: Check, subject: Subject) -> SimpleQueue[list[Finding]]:

@@ -12,6 +12,7 @@ from config.errors import ConfigError
 from config.genesis import load_genesis
 from config.settings import Settings, file_place, load_settings, settings_faults
 from node.clock import now_ms
+from node.doctor.placing import flags_given
 from node.doctor.visiting import Visit, visit_all
 from node.membership import is_prepared_validator
 from node.status import STATUS_FILE_NAME, Liveness, NodeStatus, StatusError, liveness, read_status
@@ -45,6 +46,8 @@ class Subject:
     """Why the settings would be refused; then `settings` holds none of them but home and network."""
     config_file: Path
     reach: Reach
+    flags: str = ""
+    """With which the user named the node; empty where none was needed."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _visits: list[tuple[Visit, ...]] = field(default_factory=list, repr=False)
 
@@ -94,8 +97,9 @@ def subject_of(home: Path | None, network: str | None, reach: Reach) -> Subject:
     flags = {"home": home, "network": network}
     place = file_place(flags)
     faults = tuple(settings_faults(flags))
+    given = flags_given(home, network)
     if not faults:
-        return Subject(load_settings(flags), (), place, reach)
+        return Subject(load_settings(flags), (), place, reach, given)
     placed = {"home": place.parents[1], "network": place.parent.name}
     # The defaults: what stands beside a mistake may be one too.
-    return Subject(load_settings(placed, {}, Path("/dev/null")), faults, place, reach)
+    return Subject(load_settings(placed, {}, Path("/dev/null")), faults, place, reach, given)

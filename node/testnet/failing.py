@@ -33,12 +33,17 @@ class Failure(Enum):
 
 @dataclass
 class FailingNode:
-    """Runs `command` until it is told to stop, and fails it every `every_s` seconds, give or take a half."""
+    """Runs `command` until it is told to stop, and fails it every `every_s` seconds, give or take a half.
+
+    Every three failures are one of each kind, in an order that is drawn.
+    """
 
     command: Sequence[str]
     every_s: float
     seed: int
     tell: Callable[[str], None] = lambda _: None
+    times: int | None = None
+    """After so many failures it is left alone; None: never."""
     _told_to_stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:
@@ -52,12 +57,19 @@ class FailingNode:
 
     def _run(self, draw: random.Random) -> int:
         process = self._start()
+        left: list[Failure] = []
+        done = 0
         try:
             while not self._told_to_stop.wait(self.every_s * draw.uniform(0.5, 1.5)):
                 if process.poll() is not None:
                     # Not our doing: whoever started us decides about restarts, and sees the status.
                     return process.returncode or 1
-                failure = draw.choice(list(Failure))
+                if done == self.times:
+                    continue
+                done += 1
+                # None stays away for long by chance: whoever watches has soon seen them all.
+                left = left or draw.sample(list(Failure), len(Failure))
+                failure = left.pop()
                 away_s = self.every_s * PAUSE_SHARE * draw.uniform(0.5, 1.5)
                 self.tell(f"the node is {failure.value} for {away_s:.1f} s")
                 process = self._fail(process, failure, away_s)

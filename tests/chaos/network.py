@@ -6,9 +6,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Shape:
     """Members with an encoder's key that run no encoder: the listener, attackers."""
     slot_ms: int = 8_000
     seed: int = 1
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """Other parameters of the network that are unlike the preset's."""
 
 
 def plan_network(root: Path, shape: Shape, text: Path) -> tuple[TestnetPlan, tuple[NodePlan, ...]]:
@@ -70,6 +72,7 @@ def plan_network(root: Path, shape: Shape, text: Path) -> tuple[TestnetPlan, tup
             shard_size=shape.encoders,
             wave_deadline_ms=shape.slot_ms // 2,
             reveal_deadline_ms=shape.slot_ms // 2,
+            **shape.changes,
         ),
         [msgspec.structs.replace(m, stake=stakes[m.public_key]) for m in content.validators],
         [
@@ -242,13 +245,14 @@ def running_network(
     command: Callable[[NodePlan], list[str]] = command_line,
     prepare: Callable[[TestnetPlan], None] = lambda _: None,
     wait_for: Sequence[str] = (),
+    write_text: Callable[[Path], Path] = write_long_text,
 ) -> Iterator[Network]:
     """A network from its start to its end; afterwards no process of it is left.
 
-    `prepare` may change the planned directories. `wait_for` names the nodes that must run first, by default
-    all of them.
+    `prepare` may change the planned directories, `write_text` has the challenge items. `wait_for` names the
+    nodes that must run first, by default all of them.
     """
-    text = write_long_text(root / "text.txt")
+    text = write_text(root / "text.txt")
     plan, observers = plan_network(root / "net", shape, text)
     prepare(plan)
     run = secrets.token_hex(8)

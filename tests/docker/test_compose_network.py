@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,6 +22,8 @@ from tests.support.compose import (
     docker,
     engine_answers,
     log_errors,
+    log_lines,
+    processes_in,
     status_in,
     wait_for,
 )
@@ -28,6 +34,9 @@ VALIDATORS = tuple(f"validator-{number}" for number in range(1, 5))
 ROUNDS_S = 240
 """For what takes some rounds of 12 s, on a machine that has other things to do."""
 WEIGHT_OF_A_CHEATER_MAX = 0.01
+CHAOS = {"CHAOS_EVERY_S": "12", "CHAOS_TIMES": "3"}
+"""One failure of each kind; then the encoders have time to come back, however slow the machine is."""
+CERTIFIED_THROUGH_CHAOS = 4
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +64,9 @@ def network() -> Iterator[Compose]:
 
 
 def weights(network: Compose) -> dict[str, float]:
-    """Weight of each encoder in the newest rounds, by key."""
+    """Weight of each encoder in the newest rounds, by key; 0 of one that was in none of them."""
     document = network.get("/v1/encoders") or {"encoders": []}
-    return {one["public_key"]: one["weight"] for one in document["encoders"]}
+    return {one["public_key"]: one["weight"] or 0.0 for one in document["encoders"]}
 
 
 def keys(network: Compose, service: str) -> list[str]:
@@ -142,6 +151,81 @@ def test_node__killed_comes_back_and_certifies_with_the_others(network: Compose)
         return True if last is not None and last > since else None
 
     assert wait_for("it knows a later round certified", certifies, ROUNDS_S)
+
+
+@dataclass
+class Suffered:
+    """What was seen of one encoder whose timer fails it: its processes from outside, its log."""
+
+    container: Mapping[str, Any]
+    pids: list[int] = field(default_factory=list)
+    """Of the encoder, in the order in which they came."""
+    halted: set[int] = field(default_factory=set)
+    """Those that were seen stopped by a signal, as a pause leaves them."""
+    resumed: set[int] = field(default_factory=set)
+
+    def look(self) -> None:
+        """See how it is now."""
+        for pid, (state, words) in processes_in(self.container).items():
+            # The command lines of tini and of the timer hold these words too, behind their own.
+            if not words.partition(" -m node.cli ")[2].startswith("testnet join"):
+                continue
+            if pid not in self.pids:
+                self.pids.append(pid)
+            if state.startswith("T"):
+                self.halted.add(pid)
+            elif pid in self.halted:
+                self.resumed.add(pid)
+
+    @property
+    def told(self) -> list[str]:
+        """What the timer said it does, in order."""
+        pattern = re.compile(r"the node is (killed|paused|stopped) for [0-9.]+ s")
+        return [found[1] for line in log_lines(self.container) if (found := pattern.fullmatch(line))]
+
+    @property
+    def has_had_them_all(self) -> bool:
+        """Whether it was killed, paused and restarted, and each was seen to be so."""
+        seen = len(self.pids) >= 3 and bool(self.resumed)
+        return seen and sorted(self.told) == ["killed", "paused", "stopped"]
+
+
+def test_chaos__fails_encoders_for_real_while_rounds_are_certified(network: Compose) -> None:
+    before, began_s = max(network.rounds("certified"), default=-1), time.monotonic()
+    network.profiles = (*network.profiles, "chaos")
+    network.environment = {**network.environment, "CHAOS_ENCODERS": "2"} | CHAOS
+    network.run("up", "--detach", "--no-build", "--no-deps", "chaos")
+    suffering = [Suffered(container) for container in network.containers("chaos")]
+    assert len(suffering) == 2
+
+    def all_seen() -> bool | None:
+        for one in suffering:
+            one.look()
+        return True if all(one.has_had_them_all for one in suffering) else None
+
+    wait_for("both are killed, paused and restarted", all_seen, ROUNDS_S, every_s=0.7)
+    assert len(set(keys(network, "chaos"))) == 2, "each in a home of its own"
+
+    def certified_since() -> list[int] | None:
+        found = [round_ for round_ in network.rounds("certified") if round_ > before]
+        return found if len(found) >= CERTIFIED_THROUGH_CHAOS else None
+
+    certified = wait_for("rounds are certified meanwhile", certified_since, ROUNDS_S)
+
+    def healthy() -> list[Any] | None:
+        found = network.containers("chaos")
+        return found if all(one["State"]["Health"]["Status"] == "healthy" for one in found) else None
+
+    containers = wait_for("the engine calls both healthy", healthy, ROUNDS_S)
+    void = [round_ for round_ in network.rounds("void") if round_ > before]
+    print(f"\nchaos: {len(certified)} certified, {len(void)} void in {time.monotonic() - began_s:.0f} s")
+    # The node came back inside: the engine had nothing to restart.
+    assert [one["RestartCount"] for one in containers] == [0, 0]
+    assert [lines for one in containers if (lines := log_errors(one))] == []
+    network.run("stop", "chaos")
+    assert [one["State"]["ExitCode"] for one in network.containers("chaos")] == [0, 0]
+    network.run("rm", "--force", "chaos")
+    network.profiles = tuple(name for name in network.profiles if name != "chaos")
 
 
 def test_encoders__scaled_up_take_homes_of_their_own_and_the_network_stays_the_same(network: Compose) -> None:

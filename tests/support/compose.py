@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "deltamesh:test"
 BUILD_S = 1_200
 COMMAND_S = 240
+TRACEBACK_LINES_MAX = 40
 WHEELS_PORT = 48_099
 """Where folders of wheels are served from if it is free: layers are kept for one set of build arguments."""
 T = TypeVar("T")
@@ -204,13 +205,26 @@ def status_in(container: Mapping[str, Any]) -> dict[str, Any] | None:
     return found if found.get("state") == "running" else None
 
 
-def log_errors(container: Mapping[str, Any]) -> list[str]:
-    """Lines of a container's log that tell of an error, or are no log lines but a traceback."""
+def processes_in(container: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    """State and command line of a container's processes, by their ids outside; none once it has stopped."""
+    said = docker("top", container["Id"], "-o", "pid,stat,args", check=False)
+    rows = [line.split(maxsplit=2) for line in said.splitlines()[1:]]
+    return {int(pid): (state, words) for pid, state, words in rows}
+
+
+def log_lines(container: Mapping[str, Any]) -> list[str]:
+    """All that a container has written."""
     done = subprocess.run(
         ["docker", "logs", container["Id"]], capture_output=True, text=True, timeout=COMMAND_S, check=True
     )
+    return (done.stdout + done.stderr).splitlines()
+
+
+def log_errors(container: Mapping[str, Any]) -> list[str]:
+    """Lines of a container's log that tell of an error, or are no log lines but a traceback, with its end."""
     found = []
-    for line in (done.stdout + done.stderr).splitlines():
+    lines = log_lines(container)
+    for number, line in enumerate(lines):
         try:
             document = json.loads(line)
         except ValueError:
@@ -218,7 +232,9 @@ def log_errors(container: Mapping[str, Any]) -> list[str]:
         if isinstance(document, dict):
             if document.get("level") in ("error", "critical"):
                 found.append(line)
-        elif line.startswith(("Traceback", "error:")):
+        elif line.startswith("Traceback"):
+            found += lines[number : number + TRACEBACK_LINES_MAX]
+        elif line.startswith("error:"):
             found.append(line)
     return found
 

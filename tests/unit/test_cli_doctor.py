@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from node.cli.errors import ExitCode
 from node.doctor import examining
 from node.doctor.examining import examine
 from node.doctor.finding import Finding, Verdict, error, note, ok
+from node.doctor.placing import OF_THE_NODE, placed
 from node.doctor.registry import CHECKS, Check, Group
 from node.doctor.subject import Reach, Subject, subject_of
 from node.keys import create_key, load_key
@@ -25,6 +27,7 @@ from node.membership import prepare_encoder, prepare_validator
 from node.status import STATUS_FILE_NAME, NodeStatus, write_status
 from protocol.genesis import Genesis
 from tests.support.cli import deltamesh
+from tests.support.documents import ROOT, read
 from tests.support.genesis import small_network, text_items
 
 SEEN_HERE = {
@@ -127,6 +130,43 @@ def test_only__runs_what_it_names_and_refuses_what_there_is_not() -> None:
     ended = deltamesh("doctor", "--only", "pyton")
     assert ended.code == ExitCode.USAGE
     assert "did you mean 'python'" in ended.error
+
+
+def test_remedies__name_the_node_as_the_user_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "some where"
+    prepare_encoder(DataDir.open(elsewhere, "ours"), stake=1)
+    (found,) = about("running", "--home", elsewhere, "--network", "ours")
+    assert found.remedy == f"`deltamesh run encoder --home '{elsewhere}' --network ours`"
+    # Not asked for by a flag, it is not asked of the user either: the environment says it to both commands.
+    (found,) = about("running", "--network", "ours")
+    assert "--home" not in found.remedy
+    monkeypatch.setenv("DELTAMESH_API", "0.0.0.0:7780")
+    monkeypatch.setenv("DELTAMESH_API_ACCESS", "open")
+    checked = deltamesh("config", "check", "--home", elsewhere, "--network", "ours")
+    assert f"`deltamesh token new NAME --home '{elsewhere}' --network ours`" in checked.out
+
+
+@pytest.mark.parametrize(
+    ("remedy", "told"),
+    [
+        ("`deltamesh rounds` tells", "`deltamesh rounds --home /x` tells"),
+        ("`deltamesh init --role validator --home ANOTHER`", None),
+        ("`deltamesh models list`", None),
+        ("`deltamesh stake transfer` by a validator that has some", None),
+        ("`chmod 600 /x/key`", None),
+    ],
+)
+def test_remedy__of_this_node_alone_is_given_its_place(remedy: str, told: str | None) -> None:
+    assert placed(remedy, "--home /x") == (told or remedy)
+    assert placed(remedy, "") == remedy
+
+
+def test_every_command_of_a_remedy__is_known_to_be_of_this_node_or_not() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "node" / "doctor").rglob("*.py"))
+    named = set(re.findall(r"`deltamesh ([a-z]+)", sources + read("config/contradictions.py")))
+    assert named - OF_THE_NODE == {"encoder", "genesis", "keys", "models", "stake"}
+    for command in OF_THE_NODE & named - {"config", "run", "token"}:
+        assert "--home" in deltamesh(command, "--help").out, command
 
 
 def test_settings__that_would_be_refused_are_told_and_the_rest_is_looked_at(home: Path) -> None:

@@ -33,13 +33,13 @@ from tests.support.records import GENESIS, SEEDS, VALIDATORS, Story, newcomer, t
 ME, OTHER = VALIDATORS[:2]
 
 
-def says(directory: DataDir, role: str, phase: str | None) -> None:
-    """What the node there says of itself; None: it has stopped."""
+def says(directory: DataDir, role: str, phase: str | None, ago_ms: int = 0) -> None:
+    """What the node there says of itself, or said last; None: it has stopped."""
     path = directory.root / STATUS_FILE_NAME
     if phase is None:
         path.unlink(missing_ok=True)
         return
-    moment = now_ms()
+    moment = now_ms() - ago_ms
     status = NodeStatus(role, "00", "00", os.getpid(), "1", moment, moment, phase=phase)
     write_status(path, status)
 
@@ -113,6 +113,9 @@ def test_encoder__is_replaced_step_by_step(old: DataDir, new: DataDir) -> None:
     assert "now    left" in ended.out
     assert "deltamesh run encoder" in ended.err
     says(old, "encoder", LEFT)
+    assert step(old) == "old node stopped"
+    # One that hangs still has the key.
+    says(old, "encoder", LEFT, ago_ms=60_000)
     assert step(old) == "old node stopped"
     says(old, "encoder", None)
     assert set(marks(rotate(old, "--json")).values()) == {"done"}

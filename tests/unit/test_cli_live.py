@@ -9,11 +9,13 @@ import pty
 import termios
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ from node.cli.live.picture import Picture, Progress, Resources, progress_of
 from node.cli.live.resources import of_api, samples
 from node.cli.live.screen import bar, render, render_rounds, sparkline
 from node.cli.live.steps import SeenStep, from_events, from_pictures, step_of
-from node.cli.output import moment, time_of_day
+from node.cli.output import moment, now_ms, time_of_day
 from node.cli.round_view import RoundDetail, RoundSummary
 from node.cli.rounds_watch import line_of
 from node.client import Client
@@ -234,6 +236,45 @@ def test_rounds_that_a_later_picture_adds_behind__are_over_and_not_told(
     monkeypatch.setattr("node.cli.live.steps.time.sleep", lambda _: None)
     told = list(islice(from_pictures(lambda: next(looks)), 1))
     assert [(one.round, one.step) for one in told] == [(8, "dealt")]
+
+
+def test_steps__end_when_the_node_stops_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = detail(7, "open", *GOING.steps, step("locked", 3, 6))
+    looks = iter([picture((GOING,)), replace(picture((grown,)), state=Liveness.STOPPED.value)])
+    monkeypatch.setattr("node.cli.live.steps.time.sleep", lambda _: None)
+    told = [(one.step, one.wave) for one in from_pictures(lambda: next(looks))]
+    assert told == [("dealt", 0), ("locked", 1), ("locked", 2), ("locked", 3)]
+
+
+def test_watch__of_a_node_that_was_stopped_says_so_and_ends(tmp_path: Path) -> None:
+    home_with_round(tmp_path)
+    ended = deltamesh("rounds", "watch", "--home", tmp_path)
+    assert ended.code == ExitCode.NODE_STATE
+    assert ended.out == ""
+    assert f"no node is running in {tmp_path}" in ended.error
+    assert f"deltamesh run encoder --home {tmp_path} --network localnet" in ended.error
+
+
+def test_watch__on_a_terminal_ends_when_the_node_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home_with_round(tmp_path)
+    path = directory_of(tmp_path).root / STATUS_FILE_NAME
+    write_status(path, msgspec.structs.replace(status(), updated_ms=now_ms()))
+    drawn_s = []
+
+    def show(draw: terminal.Draw, every_s: float) -> None:
+        for _ in range(2):
+            draw(80, 24)
+            drawn_s.append(every_s)
+            path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(terminal, "show_until_quit", show)
+    monkeypatch.setattr("node.cli.rounds_watch._is_terminal", lambda: True)
+    ended = deltamesh("rounds", "watch", "--home", tmp_path)
+    assert ended.code == ExitCode.NODE_STATE
+    assert "no node is running" in ended.error
+    assert len(drawn_s) == 1
 
 
 JSON = st.recursive(

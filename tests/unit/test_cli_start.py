@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ COMMANDS = [
 ]
 
 
+def _with_arguments() -> list[list[str]]:
+    """Every command that takes one."""
+
+    def below(command: Any, words: list[str]) -> Iterator[list[str]]:
+        if any(one.param_type_name == "argument" for one in command.params):
+            yield words
+        for name, child in getattr(command, "commands", {}).items():
+            yield from below(child, [*words, name])
+
+    return list(below(typer.main.get_command(app), []))
+
+
 def test_import__loads_nothing_heavy() -> None:
     code = "import sys, json, node.cli; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, timeout=60)
@@ -83,6 +96,14 @@ def test_help__lists_every_command_under_a_heading() -> None:
 
 def test_help__keeps_what_it_says_in_brackets() -> None:
     assert "[default: localnet]" in " ".join(deltamesh("token", "list", "--help").out.split())
+
+
+@pytest.mark.parametrize("words", _with_arguments(), ids=" ".join)
+def test_help__calls_an_argument_by_its_name_alone(words: list[str]) -> None:
+    text = deltamesh(*words, "--help").out
+    (panel,) = re.findall(r"╭─ Arguments ─+╮\n(.*?)╰", text, re.DOTALL)
+    assert not re.search(r"<[a-z]", panel), panel
+    assert not re.search(r"│\s+\*?\s+[a-z]", panel.splitlines()[0]), "named in capitals"
 
 
 def test_help__gives_a_flag_no_value() -> None:

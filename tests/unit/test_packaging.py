@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
@@ -62,3 +67,31 @@ def test_constraints__pin_every_direct_requirement() -> None:
     names = {canonical(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
     assert names - pinned == set()
     assert len(pinned) == len(PINS), "each name once"
+
+
+@pytest.mark.slow
+def test_wheel__is_built_without_a_warning_and_has_every_file_of_the_packages(tmp_path: Path) -> None:
+    source, wheels = tmp_path / "source", tmp_path / "wheels"
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation"]
+    # Where no bytecode is wanted, as in CI, setuptools warns of that.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [*command, "--wheel-dir", wheels, source],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert not re.findall(r".*(?:[Ww]arning|importable package|[Dd]eprecat).*", said)
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if not name.startswith("deltamesh-")}
+    there = {path.relative_to(source) for name in PACKAGES for path in (source / name).rglob("*")}
+    assert held == {str(path) for path in there if (source / path).is_file()}

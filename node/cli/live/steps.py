@@ -10,6 +10,7 @@ from typing import Any, Final
 from node.cli.live.gathering import ROUNDS_KEPT
 from node.cli.live.picture import Picture
 from node.client.sse import Event
+from node.status import Liveness
 from protocol.rounds.effects import Step
 
 LOOK_EVERY_S: Final = 0.5
@@ -61,11 +62,12 @@ def step_of(data: dict[str, Any]) -> SeenStep | None:
 
 
 def from_pictures(picture: Callable[[], Picture]) -> Iterator[SeenStep]:
-    """The steps that come, for ever, and those of the rounds under way when it begins."""
+    """The steps that come until the node stops, and those of the rounds under way when it begins."""
     told: dict[tuple[int, int], int] = {}
     oldest: tuple[int, int] | None = None
     while True:
-        details = sorted(picture().rounds, key=lambda one: (one.summary.round, one.summary.shard))
+        seen = picture()
+        details = sorted(seen.rounds, key=lambda one: (one.summary.round, one.summary.shard))
         is_first = not told
         for detail in details:
             place = (detail.summary.round, detail.summary.shard)
@@ -89,4 +91,6 @@ def from_pictures(picture: Callable[[], Picture]) -> Iterator[SeenStep]:
             told[place] = len(steps)
         for place in sorted(told)[: -4 * ROUNDS_KEPT]:
             del told[place]
+        if seen.state == Liveness.STOPPED.value:
+            return
         time.sleep(LOOK_EVERY_S)

@@ -92,7 +92,7 @@ def _standing(genesis: Genesis, key: NodeKey, subject: Subject) -> list[Finding]
                     _NAME,
                     f"{named}: an encoder of genesis, in a directory prepared as a validator's",
                     "one key has one role",
-                    "`deltamesh init --role validator` in another --home",
+                    "`deltamesh init --role validator --home ANOTHER`",
                 )
             ]
         return [ok(_NAME, f"{named}: an encoder of genesis")]
