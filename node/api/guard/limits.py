@@ -38,8 +38,8 @@ class Limits:
     json_elements_max: int = 8_192
     """Values in one JSON body, objects and arrays among them; an object's name counts with its value."""
 
-    requests_max: int = 256
-    """Requests under way at one time, listeners to events apart."""
+    requests_max: int = 768
+    """Requests under way at one time, listeners to events apart; 512 of them may wait for certificates."""
     listeners_per_client_max: int = 32
     """Listeners to events of one client; on loopback `listeners_max` alone holds."""
     listeners_max: int = 1_536
