@@ -2,7 +2,7 @@
 
 import { el, fill } from "../dom.js";
 import { clipped, counted, decimal, percent, plural, short } from "../format.js";
-import { Loaded } from "../load.js";
+import { LoadedPages } from "../load.js";
 import { bar, TERMS, termBars } from "../parts/terms.js";
 import { sortable } from "../parts/table.js";
 
@@ -10,6 +10,8 @@ export function encodersView(place, network) {
   const order = { key: "score", down: true };
   const intro = el("p", { class: "soft lead" });
   const table = el("div", {});
+  const listed = el("p", { class: "soft", tabindex: "-1", role: "status" });
+  const more = el("button", { type: "button", hidden: true, on: { click: showMore } }, "Show more encoders");
   const legend = el(
     "dl",
     { class: "legend" },
@@ -26,6 +28,7 @@ export function encodersView(place, network) {
     el("h1", {}, "Encoders"),
     intro,
     table,
+    el("div", { class: "more" }, listed, more),
     el(
       "section",
       { class: "apart", "aria-labelledby": "legend-title" },
@@ -38,10 +41,18 @@ export function encodersView(place, network) {
       legend,
     ),
   );
-  const loaded = new Loaded("/v1/encoders", update);
+  const loaded = new LoadedPages("/v1/encoders", "encoders", update);
+  const version = () => `${network.epochEvents}-${network.status?.last_certified_round}`;
+
+  async function showMore() {
+    more.disabled = true; // until they are here: two presses are one
+    await loaded.more(version());
+    more.disabled = false;
+    if (more.hidden) listed.focus(); // whoever used the keyboard stays at the end of the list
+  }
 
   function update() {
-    loaded.want(`${network.epochEvents}-${network.status?.last_certified_round}`);
+    loaded.want(version());
     const found = loaded.value;
     if (!found) {
       fill(table, loaded.failure?.message ?? "", () =>
@@ -52,7 +63,18 @@ export function encodersView(place, network) {
     const weightiest = Math.max(1e-9, ...found.encoders.map((one) => one.weight ?? 0));
     const best = Math.max(1e-9, ...found.encoders.map((one) => one.score ?? 0));
     const probation = found.encoders.filter((one) => one.probation).length;
-    intro.textContent = `${plural(found.total ?? found.encoders.length, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)} on probation` : ""}. Scores and weights are means over the last 20 scored rounds.${found.next_after ? ` The first ${found.encoders.length} are listed.` : ""}`;
+    const total = found.total ?? found.encoders.length;
+    const modality = network.status ? ` All embed ${clipped(network.status.modality, 20)}.` : "";
+    intro.textContent = `${plural(total, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)}${found.next_after ? " of those listed" : ""} on probation` : ""}.${modality} Scores and weights are means over the last 20 scored rounds.`;
+    const left = total - found.encoders.length;
+    const words =
+      left > 0
+        ? `${counted(found.encoders.length)} of ${counted(total)} encoders are listed, in the order of their keys; they are sorted among themselves.`
+        : loaded.pages > 1
+          ? `All ${counted(total)} encoders are listed.`
+          : "";
+    if (listed.textContent !== words) listed.textContent = words;
+    more.hidden = !loaded.goesOn;
     fill(table, [found, order], () =>
       found.encoders.length
         ? sortable({
