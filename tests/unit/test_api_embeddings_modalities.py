@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from node.api.app import make_guarded_app
 from node.api.embedding.limits import FILE_BYTES_MAX
+from node.api.guard.limits import FILE_COST, Limits, Rate
 from node.api.service import Service
 from node.encoders.built_in import REFERENCES
 from node.modalities import audio_file, items_of_file, series_file
@@ -192,3 +194,13 @@ def test_token_numbers__are_refused_where_no_text_is_embedded_too(refusing: Serv
     client = guarded_client(replace(refusing, genesis=genesis_of("bytes")))
     answer = client.post("/v1/embeddings", json={"input": [72, 105]}, headers={"Prefer": "wait=0"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "tokens_not_supported")
+
+
+def test_files__cost_more_than_texts_as_reading_them_does(refusing: Service) -> None:
+    limits = Limits(local=Rate(0.001, 2 * FILE_COST + 8), stranger=Rate(0.001, 2 * FILE_COST + 8))
+    served = replace(refusing, genesis=genesis_of("bytes"))
+    client = TestClient(make_guarded_app(served, limits=limits), base_url="http://127.0.0.1:7780")
+    assert ask(client, "no base64!", "nor this!").status_code == 400
+    answer = ask(client, "no base64!")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(answer.headers["retry-after"]) > 0

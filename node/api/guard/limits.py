@@ -82,6 +82,9 @@ COSTS: Final = {
 LARGE_SUFFIXES: Final = ("/bundle", "/body")
 """Ends of paths under which megabytes are served."""
 LARGE_COST: Final = 24
+TEXT_COST: Final = 1
+FILE_COST: Final = 32
+"""Of an input to embed: reading a picture of 49 million pixels, 140 KB as PNG, takes a core 0.7 s."""
 CHARGED_BYTES: Final = 65_536
 """Of a body: so many take one unit more."""
 BAD_TOKEN_COST: Final = 49
