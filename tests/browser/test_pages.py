@@ -1,4 +1,4 @@
-"""The page's list of encoders beyond the first 200: the rest on demand, the total said, by keyboard too."""
+"""The page's list of encoders beyond the first 200: a page at a time, the total said, by keyboard too."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def listed(page: Page, total: int = TOTAL) -> list[str]:
         asked.append(after)
         start = int(after, 16) + 1 if after else 0
         rows = [encoder(number) for number in range(start, min(start + PAGE, total))]
-        last = start + len(rows) >= total
+        last = start + PAGE >= total
         route.fulfill(
             json={
                 "epoch": 0,
@@ -57,50 +57,75 @@ def listed(page: Page, total: int = TOTAL) -> list[str]:
     return asked
 
 
-def test_encoders__beyond_the_first_page_come_when_asked_for_with_the_total_said(
+def best(first: int, last: int) -> str:
+    """The key of the best of a page's encoders."""
+    return f"{max(range(first, last), key=lambda number: number * 37 % TOTAL):064x}"
+
+
+def test_encoders__beyond_the_first_page_are_turned_to_with_the_total_said(
     seen: PageNetwork, watched: OpenPage
 ) -> None:
     one = watched()
     listed(one.page)
     page = one.open(seen.url, "encoders")
-    rows, more = page.locator("tbody tr"), page.get_by_role("button", name="Show more encoders")
-    page.get_by_text("200 of 450 encoders are listed").wait_for()
+    rows = page.locator("tbody tr")
+    on, back = (page.get_by_role("button", name=f"{name} encoders") for name in ("Next", "Previous"))
+    page.get_by_text("Encoders 1 to 200 of 450").wait_for()
     assert "450 encoders in epoch 0" in page.locator("main").inner_text()
+    assert (rows.count(), back.count()) == (200, 0)
+    on.click()
+    page.get_by_text("Encoders 201 to 400 of 450").wait_for()
     assert rows.count() == 200
-    more.click()
-    page.get_by_text("400 of 450 encoders are listed").wait_for()
-    assert rows.count() == 400
-    # By the keyboard, which is left at the end of the list when there is no more.
-    more.focus()
+    assert rows.first.locator("a").first.get_attribute("href") == f"#/encoders/{best(200, 400)}"
+    # By the keyboard, which is left where pages are turned when there is no next one.
+    on.focus()
     page.keyboard.press("Enter")
-    page.get_by_text("All 450 encoders are listed.").wait_for()
-    assert rows.count() == 450
-    assert more.count() == 0
-    assert page.evaluate("document.activeElement.getAttribute('role')") == "status"
-    # All of them are sorted, not each page: the best comes first.
-    best = max(range(TOTAL), key=lambda number: number * 37 % TOTAL)
-    assert rows.first.locator("a").first.get_attribute("href") == f"#/encoders/{best:064x}"
+    page.get_by_text("Encoders 401 to 450 of 450").wait_for()
+    assert rows.count() == 50
+    assert on.count() == 0
+    page.locator(".more p:focus").wait_for()
+    back.click()
+    page.get_by_text("Encoders 201 to 400 of 450").wait_for()
+    back.click()
+    page.get_by_text("Encoders 1 to 200 of 450").wait_for()
+    assert rows.first.locator("a").first.get_attribute("href") == f"#/encoders/{best(0, 200)}"
 
 
-def test_encoders__that_fit_one_page_have_no_button(seen: PageNetwork, watched: OpenPage) -> None:
+def test_encoders__that_fit_one_page_have_no_buttons(seen: PageNetwork, watched: OpenPage) -> None:
     page = watched().open(seen.url, "encoders")
     page.locator("tbody tr").first.wait_for()
-    assert page.get_by_role("button", name="Show more encoders").count() == 0
-    assert "are listed" not in page.locator("main").inner_text()
+    assert page.get_by_role("button", name="Next encoders").count() == 0
+    assert page.get_by_role("button", name="Previous encoders").count() == 0
+    assert "Encoders 1 to" not in page.locator("main").inner_text()
 
 
-def test_encoders__stay_listed_when_an_epoch_begins(network: PageNetwork, watched: OpenPage) -> None:
+def test_page__stays_when_an_epoch_begins(network: PageNetwork, watched: OpenPage) -> None:
     one = watched()
     asked = listed(one.page)
     page = one.open(network.url, "encoders")
-    page.get_by_role("button", name="Show more encoders").click()
-    page.get_by_text("400 of 450 encoders are listed").wait_for()
+    page.get_by_role("button", name="Next encoders").click()
+    page.get_by_text("Encoders 201 to 400 of 450").wait_for()
     asked.clear()
     with page.expect_response("**/v1/encoders?after=*"):
         publish(network.service.events, "epoch", {"epoch": 1})
-    assert asked == ["", f"{PAGE - 1:064x}"]
-    page.get_by_text("400 of 450 encoders are listed").wait_for()
-    assert page.locator("tbody tr").count() == 400
+    assert asked == [f"{PAGE - 1:064x}"]
+    page.get_by_text("Encoders 201 to 400 of 450").wait_for()
+    assert page.locator("tbody tr").count() == 200
+
+
+def test_page_whose_encoders_left__is_the_one_before(network: PageNetwork, watched: OpenPage) -> None:
+    one = watched()
+    listed(one.page)
+    page = one.open(network.url, "encoders")
+    page.get_by_role("button", name="Next encoders").click()
+    page.get_by_text("Encoders 201 to 400 of 450").wait_for()
+    page.unroute("**/v1/encoders")
+    page.unroute("**/v1/encoders?*")
+    listed(page, 150)
+    publish(network.service.events, "epoch", {"epoch": 1})
+    page.get_by_text("150 encoders in epoch 0").wait_for()
+    assert page.locator("tbody tr").count() == 150
+    assert page.get_by_role("button", name="Previous encoders").count() == 0
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
@@ -110,7 +135,7 @@ def test_long_list__fits_and_has_no_serious_accessibility_fault(
     one = watched(width, scheme)
     listed(one.page)
     page = one.open(seen.url, "encoders")
-    page.get_by_role("button", name="Show more encoders").wait_for()
+    page.get_by_role("button", name="Next encoders").wait_for()
     assert one.overflow_px() <= 0
     found = Axe().run(page).response["violations"]
     serious = [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")]

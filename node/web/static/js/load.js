@@ -2,8 +2,6 @@
 
 import { get } from "./api.js";
 
-const PAGES_MAX = 50; // of 200: all are asked for anew when they may have changed
-
 /** Holds the newest answer of a path: `value` null until the first, `failure` the last error or null. */
 export class Loaded {
   constructor(path, changed) {
@@ -43,32 +41,32 @@ export class Loaded {
   }
 }
 
-/** The same of a list that comes in pages: `value` holds the rows of as many pages as are wanted. */
-export class LoadedPages extends Loaded {
+/** The same of one page of a list in key order: `value` has `first`, the place of its first row, too. */
+export class LoadedPage extends Loaded {
   constructor(path, rows, changed) {
     super(path, changed);
-    Object.assign(this, { rows, pages: 1 });
+    Object.assign(this, { rows, starts: [{ after: null, first: 0 }] });
   }
 
-  /** Whether there is more, and room for it. */
-  get goesOn() {
-    return Boolean(this.value?.next_after) && this.pages < PAGES_MAX;
-  }
-
-  /** Want one page more. */
-  more(version) {
-    this.pages += 1;
+  /** Turn to the next page, `forward`, or back; `version` as in `want`. */
+  async turn(forward, version) {
+    if (forward) {
+      if (!this.value?.next_after) return;
+      const first = this.value.first + this.value[this.rows].length;
+      this.starts.push({ after: this.value.next_after, first });
+    } else if (this.starts.length > 1) this.starts.pop();
     this.version = null;
-    return this.want(version);
+    await this.want(version);
   }
 
   async fetch() {
-    let page = await get(this.path);
-    const rows = [...page[this.rows]];
-    for (let pages = 1; pages < this.pages && page.next_after; pages += 1) {
-      page = await get(`${this.path}?after=${encodeURIComponent(page.next_after)}`);
-      rows.push(...page[this.rows]);
+    const { after, first } = this.starts.at(-1);
+    const page = await get(after ? `${this.path}?after=${encodeURIComponent(after)}` : this.path);
+    // Members may have left since it was turned to.
+    if (after && !page[this.rows].length) {
+      this.starts.pop();
+      return this.fetch();
     }
-    return { ...page, [this.rows]: rows };
+    return { ...page, first };
   }
 }

@@ -2,7 +2,7 @@
 
 import { el, fill } from "../dom.js";
 import { clipped, counted, decimal, percent, plural, short } from "../format.js";
-import { LoadedPages } from "../load.js";
+import { LoadedPage } from "../load.js";
 import { bar, TERMS, termBars } from "../parts/terms.js";
 import { sortable } from "../parts/table.js";
 
@@ -11,7 +11,17 @@ export function encodersView(place, network) {
   const intro = el("p", { class: "soft lead" });
   const table = el("div", {});
   const listed = el("p", { class: "soft", tabindex: "-1", role: "status" });
-  const more = el("button", { type: "button", hidden: true, on: { click: showMore } }, "Show more encoders");
+  const turner = (words, forward) =>
+    el("button", { type: "button", hidden: true, on: { click: () => turn(forward) } }, words);
+  const back = turner("Previous encoders", false);
+  const on = turner("Next encoders", true);
+  const pages = el(
+    "nav",
+    { class: "more", hidden: true, "aria-label": "Pages of encoders" },
+    listed,
+    back,
+    on,
+  );
   const legend = el(
     "dl",
     { class: "legend" },
@@ -28,7 +38,7 @@ export function encodersView(place, network) {
     el("h1", {}, "Encoders"),
     intro,
     table,
-    el("div", { class: "more" }, listed, more),
+    pages,
     el(
       "section",
       { class: "apart", "aria-labelledby": "legend-title" },
@@ -41,14 +51,15 @@ export function encodersView(place, network) {
       legend,
     ),
   );
-  const loaded = new LoadedPages("/v1/encoders", "encoders", update);
+  const loaded = new LoadedPage("/v1/encoders", "encoders", update);
   const version = () => `${network.epochEvents}-${network.status?.last_certified_round}`;
 
-  async function showMore() {
-    more.disabled = true; // until they are here: two presses are one
-    await loaded.more(version());
-    more.disabled = false;
-    if (more.hidden) listed.focus(); // whoever used the keyboard stays at the end of the list
+  async function turn(forward) {
+    back.disabled = on.disabled = true; // until it is here: two presses are one
+    await loaded.turn(forward, version());
+    back.disabled = on.disabled = false;
+    // Whoever used the keyboard stays where pages are turned.
+    if ((forward ? on : back).hidden) listed.focus({ preventScroll: true });
   }
 
   function update() {
@@ -63,18 +74,18 @@ export function encodersView(place, network) {
     const weightiest = Math.max(1e-9, ...found.encoders.map((one) => one.weight ?? 0));
     const best = Math.max(1e-9, ...found.encoders.map((one) => one.score ?? 0));
     const probation = found.encoders.filter((one) => one.probation).length;
-    const total = found.total ?? found.encoders.length;
+    const count = found.encoders.length;
+    const total = found.total ?? count;
     const modality = network.status ? ` All embed ${clipped(network.status.modality, 20)}.` : "";
-    intro.textContent = `${plural(total, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)}${found.next_after ? " of those listed" : ""} on probation` : ""}.${modality} Scores and weights are means over the last 20 scored rounds.`;
-    const left = total - found.encoders.length;
+    intro.textContent = `${plural(total, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)}${count < total ? " of those listed" : ""} on probation` : ""}.${modality} Scores and weights are means over the last 20 scored rounds.`;
     const words =
-      left > 0
-        ? `${counted(found.encoders.length)} of ${counted(total)} encoders are listed, in the order of their keys; they are sorted among themselves.`
-        : loaded.pages > 1
-          ? `All ${counted(total)} encoders are listed.`
-          : "";
+      count < total
+        ? `Encoders ${counted(found.first + 1)} to ${counted(found.first + count)} of ${counted(total)}, in the order of their keys; sorted among themselves.`
+        : "";
     if (listed.textContent !== words) listed.textContent = words;
-    more.hidden = !loaded.goesOn;
+    pages.hidden = !words;
+    on.hidden = !found.next_after;
+    back.hidden = !found.first;
     fill(table, [found, order], () =>
       found.encoders.length
         ? sortable({
