@@ -50,8 +50,10 @@ export class LoadedPage extends Loaded {
 
   /** Turn to the next page, `forward`, or back; `version` as in `want`. */
   async turn(forward, version) {
+    // What is shown may still be the page before.
+    if (this.value?.first !== this.starts.at(-1).first) return;
     if (forward) {
-      if (!this.value?.next_after) return;
+      if (!this.value.next_after) return;
       const first = this.value.first + this.value[this.rows].length;
       this.starts.push({ after: this.value.next_after, first });
     } else if (this.starts.length > 1) this.starts.pop();

@@ -114,9 +114,11 @@ export function askView(place, network) {
     const modality = status?.modality ?? TEXT;
     form.hidden = modality !== TEXT;
     files.hidden = !form.hidden;
-    fill(files, modality, () => [
-      `This network embeds ${clipped(modality, 20)}: send it files from a program. What you submit becomes public.`,
-    ]);
+    fill(files, modality, () =>
+      modality === TEXT
+        ? []
+        : `This network embeds ${clipped(modality, 20)}: send it files from a program. What you submit becomes public.`,
+    );
     fill(example, modality, () => [
       modality === TEXT
         ? `${CURL} \\\n  -d '{"input": "Some words to embed"}'`

@@ -12,7 +12,7 @@ export function encodersView(place, network) {
   const table = el("div", {});
   const listed = el("p", { class: "soft", tabindex: "-1", role: "status" });
   const turner = (words, forward) =>
-    el("button", { type: "button", hidden: true, on: { click: () => turn(forward) } }, words);
+    el("button", { type: "button", disabled: true, on: { click: () => turn(forward) } }, words);
   const back = turner("Previous encoders", false);
   const on = turner("Next encoders", true);
   const pages = el(
@@ -57,9 +57,17 @@ export function encodersView(place, network) {
   async function turn(forward) {
     back.disabled = on.disabled = true; // until it is here: two presses are one
     await loaded.turn(forward, version());
-    back.disabled = on.disabled = false;
+    ends();
     // Whoever used the keyboard stays where pages are turned.
-    if ((forward ? on : back).hidden) listed.focus({ preventScroll: true });
+    const pressed = forward ? on : back;
+    if (pressed.disabled) listed.focus({ preventScroll: true });
+    else pressed.focus({ preventScroll: true });
+  }
+
+  /** Both stay where they are, so that a second press is never one of the other. */
+  function ends() {
+    on.disabled = !loaded.value?.next_after;
+    back.disabled = !loaded.value?.first;
   }
 
   function update() {
@@ -84,8 +92,7 @@ export function encodersView(place, network) {
         : "";
     if (listed.textContent !== words) listed.textContent = words;
     pages.hidden = !words;
-    on.hidden = !found.next_after;
-    back.hidden = !found.first;
+    if (!loaded.asking) ends();
     fill(table, [found, order], () =>
       found.encoders.length
         ? sortable({
