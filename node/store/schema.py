@@ -183,9 +183,10 @@ _TURNS = (
     "ALTER TABLE items ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
     # The last turn of which an item was served when no earlier one waited.
     "ALTER TABLE queue ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
-    """CREATE INDEX items_in_turn ON items (turn, client, submitted_ms, item_id)
+    # State is in both, or SQLite takes `items_by_state` and looks at the whole queue.
+    """CREATE INDEX items_in_turn ON items (state, turn, client, submitted_ms, item_id)
     WHERE state = 'pending'""",
-    "CREATE INDEX items_of_client ON items (client, turn) WHERE state = 'pending'",
+    "CREATE INDEX items_of_client ON items (state, client, turn) WHERE state = 'pending'",
     """CREATE TRIGGER client_queued AFTER INSERT ON items WHEN NEW.state = 'pending' BEGIN
         UPDATE clients SET items = items + 1, size_bytes = size_bytes + length(NEW.content)
         WHERE id = NEW.client;

@@ -161,6 +161,21 @@ def test_client_with_nothing_in_the_queue__is_forgotten(queue: Queue) -> None:
     assert not any("alice" in str(value) for row in rows for value in row)
 
 
+def test_what_is_next__is_read_off_an_index_however_long_the_queue(queue: Queue) -> None:
+    order = "ORDER BY turn, client, submitted_ms, item_id LIMIT 9"
+    for asked, index in (
+        (f"SELECT item_id FROM items WHERE state = 'pending' {order}", "items_in_turn (state=?)"),
+        ("SELECT 1 FROM items WHERE state = 'pending' AND turn < 7", "items_in_turn (state=? AND turn<?)"),
+        (
+            "SELECT max(turn) FROM items WHERE state = 'pending' AND client = 7",
+            "items_of_client (state=? AND client=?)",
+        ),
+    ):
+        plan = " ".join(row[3] for row in queue.store._all(f"EXPLAIN QUERY PLAN {asked}"))
+        assert index in plan
+        assert "TEMP B-TREE" not in plan
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("submit"), st.sampled_from("abcd"), st.integers(1, 5)),
