@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from config.errors import ConfigError, nearest_hint
-from protocol.genesis import NetworkParameters
+from protocol.genesis import NetworkParameters, wave_fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,9 @@ _TESTNET: Final = NetworkParameters(
     registration_stake=1,
 )
 
+SERVED_BLOCK: Final = 64
+"""Served items are lowered by as many."""
+
 PRESETS: Final = MappingProxyType(
     {
         "localnet": Preset("localnet", ("/ip4/127.0.0.1/tcp/0",), 0, _LOCALNET),
@@ -110,6 +113,21 @@ def changed_parameters(parameters: NetworkParameters, changes: Sequence[str]) ->
         names = list(values)
         place = re.sub(r"\$\[(\d+)\]", lambda found: names[int(found[1])], str(error))
         raise ConfigError(f"parameters of the network: {place}") from None
+
+
+def fitting(parameters: NetworkParameters, changes: Sequence[str] = ()) -> NetworkParameters:
+    """The parameters with as many served items, in blocks of 64, as the largest wave has room for.
+
+    A picture is as large as six texts, and a masked part of it as the whole: a batch made for text may be too
+    much. Scored items stay as they are, since on their number rests what the waves stop. Where `changes` name
+    `served_items_max` it is left to them.
+    """
+    if any(change.startswith("served_items_max=") for change in changes):
+        return parameters
+    served = parameters.served_items_max
+    while served and not wave_fits(msgspec.structs.replace(parameters, served_items_max=served)):
+        served = (served - 1) // SERVED_BLOCK * SERVED_BLOCK
+    return msgspec.structs.replace(parameters, served_items_max=served)
 
 
 def preset_for(network: str) -> Preset:

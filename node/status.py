@@ -62,6 +62,8 @@ class NodeStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counters: dict[str, int] = {}
     api: str | None = None
     """`host:port` of a validator's HTTP API; None where there is none."""
+    modality: str = ""
+    """What the network embeds, one modality for all its members; empty where older software wrote it."""
 
 
 class Liveness(Enum):

@@ -62,7 +62,7 @@ class Submissions:
         host.handle(METHOD, self._take, request_bytes_max=REQUEST_BYTES_MAX, response_bytes_max=16)
 
     def pending(self) -> tuple[bytes, ...]:
-        """What this node would serve now, oldest first, within the bound for one batch. Raises StoreError."""
+        """What this node would serve now, clients in turn, within a batch's bound. Raises StoreError."""
         limit = min(ITEMS_MAX, self._genesis.parameters.served_items_max)
         records = self._store.pending(limit) if limit else []
         return tuple(record.content for record in records if record.content is not None)
@@ -123,13 +123,14 @@ class Submissions:
             self._host.penalise(peer, COST_NONSENSE, f"hands over nonsense: {error}")
             raise RequestRefused("not canonical items") from None
         try:
-            taken = await trio.to_thread.run_sync(self._queue, handover.items, f"peer {peer.hex()[:8]}")
+            taken = await trio.to_thread.run_sync(self._queue, handover.items, peer)
         except StoreError as error:
             raise RequestRefused("the store takes no items now") from error
         return str(taken).encode()
 
-    def _queue(self, items: tuple[bytes, ...], source: str) -> int:
+    def _queue(self, items: tuple[bytes, ...], peer: bytes) -> int:
         """How many of the items are in the queue now, which may be full before the last."""
+        source = f"peer {peer.hex()[:8]}"
         for taken, item in enumerate(items):
             try:
                 self._store.submit_item(
@@ -138,6 +139,7 @@ class Submissions:
                     modality=self._genesis.modality.name,
                     source=source,
                     submitted_ms=now_ms(),
+                    client=f"peer {peer.hex()}",
                 )
             except QueueFull:
                 log.info("items.queue_full", source=source, taken=taken)

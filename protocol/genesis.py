@@ -190,6 +190,24 @@ def views_bounds(p: NetworkParameters, wave: int) -> tuple[int, int]:
     return p.scored_items * per_item + probes, (p.scored_items + p.served_items_max) * per_item + probes
 
 
+def largest_wave(p: NetworkParameters) -> tuple[int, int]:
+    """Views of the third wave, and its bytes, where every item is as large as the modality allows."""
+    views = views_bounds(p, 3)[1]
+    modality = MODALITIES[p.modality]
+    # The third wave holds an item whole and, cut in two, once for every further mask, and parts as probes. A
+    # masked part of text is shorter than its item; of a picture it is as large.
+    probes = probe_count(p.scored_items, p.masks_per_item)
+    items = p.scored_items + p.served_items_max
+    whole = views if modality.masks_keep_size else items * p.masks_per_item + probes
+    return views, whole * modality.item_bytes_max + views * VIEW_OVERHEAD_BYTES
+
+
+def wave_fits(p: NetworkParameters) -> bool:
+    """Whether the largest wave is within the bounds of all waves."""
+    views, wave_bytes = largest_wave(p)
+    return views <= VIEWS_MAX and wave_bytes <= WAVE_BYTES_MAX
+
+
 def _check(content: GenesisContent) -> None:
     _check_members(content)
     p = content.parameters
@@ -263,14 +281,8 @@ def _check_batch(p: NetworkParameters) -> None:
         raise GenesisError(f"a batch of {items} items is over {BATCH_ITEMS_MAX}: score or serve fewer")
     if p.masks_per_item > MASKS_MAX:
         raise GenesisError(f"masks_per_item {p.masks_per_item} is over {MASKS_MAX}")
-    views = views_bounds(p, 3)[1]
-    modality = MODALITIES[p.modality]
-    # The third wave holds an item whole and, cut in two, once for every further mask, and parts as probes. A
-    # masked part of text is shorter than its item; of a picture it is as large.
-    probes = probe_count(p.scored_items, p.masks_per_item)
-    whole = views if modality.masks_keep_size else items * p.masks_per_item + probes
-    wave_bytes = whole * modality.item_bytes_max + views * VIEW_OVERHEAD_BYTES
-    if views > VIEWS_MAX or wave_bytes > WAVE_BYTES_MAX:
+    views, wave_bytes = largest_wave(p)
+    if not wave_fits(p):
         raise GenesisError(
             f"a wave could have {views} views of {wave_bytes} bytes, over {VIEWS_MAX} or {WAVE_BYTES_MAX}: "
             "score or serve fewer items, or draw fewer masks of each"

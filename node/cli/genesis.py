@@ -152,7 +152,7 @@ def start_ms(text: str, at_ms: int) -> int:
 def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
     import msgspec
 
-    from config.presets import changed_parameters
+    from config.presets import changed_parameters, fitting
     from config.presets import preset as preset_of
     from protocol.modalities import MODALITIES
 
@@ -164,6 +164,14 @@ def _parameters(preset: str, changes: Sequence[str]) -> NetworkParameters:
 
         _insist_on_known("rule", changed.rule, tuple(RULES))
     _insist_on_known("modality", changed.modality, tuple(MODALITIES))
+    if changed.modality != start.modality:
+        fitted = fitting(changed, changes)
+        if fitted.served_items_max < changed.served_items_max:
+            note(
+                f"served_items_max is {fitted.served_items_max}, not {changed.served_items_max}: a wave has "
+                f"no room for more {changed.modality} beside {changed.scored_items} scored items."
+            )
+        changed = fitted
     named = any(change.startswith("reference_encoder=") for change in changes)
     if changed.modality != start.modality and not named:
         from node.encoders.built_in import REFERENCES

@@ -170,6 +170,7 @@ def status_of(client: Client) -> NodeStatus:
         phase=told.phase,
         counters=told.counters,
         api=told.api,
+        modality=told.modality,
     )
 
 

@@ -68,6 +68,7 @@ def _print_status(found: NodeStatus, alive: Liveness) -> None:
         "role": found.role + (f", model {found.model}" if found.model else ""),
         "public key": found.public_key,
         "network": found.network_id,
+        "embeds": found.modality or "-",
         "started": f"{moment(found.started_ms)} ({span(found.updated_ms - found.started_ms)} of running)",
         "last word": moment(found.updated_ms),
         "round": f"{found.round}" if found.round >= 0 else "before genesis",

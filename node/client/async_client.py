@@ -18,6 +18,7 @@ from node.client.download import Download
 from node.client.embedding import MODEL, TIMEOUT_S, Embeddings, OnEmbedded
 from node.client.errors import ClientError, UnreachableError
 from node.client.events import EVENTS, SILENCE_S, Listening
+from node.client.files import File
 from node.client.retrying import Retrying
 from node.client.sse import Event
 from node.client.verification import VerifiedItem
@@ -158,6 +159,23 @@ class AsyncClient:
         Raises VerificationFailed, ClientError.
         """
         return await self._run(self._core.embed(texts, model, verify, timeout_s, on_embedded))
+
+    async def embed_files(
+        self,
+        files: Sequence[File],
+        *,
+        verify: bool = False,
+        model: str = MODEL,
+        timeout_s: float = TIMEOUT_S,
+        on_embedded: OnEmbedded | None = None,
+    ) -> Embeddings:
+        """As `embed`, for networks of images, sound, series or bytes: each file must make one item.
+
+        A file is a path, or the bytes it holds; what it is, is told by its content. With `verify` its item
+        is made here too, and compared but for the rounding of another machine. Raises VerificationFailed,
+        ClientError.
+        """
+        return await self._run(self._core.embed_files(files, model, verify, timeout_s, on_embedded))
 
     async def submit(
         self, texts: Sequence[str], *, model: str = MODEL

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from node.client import calls, embedding
+from node.client import calls, embedding, files
 from node.client.answers import Item
-from node.client.call import Flow, ask, printable
+from node.client.call import Flow, Work, ask, printable
 from node.client.chain_cache import cache_home
 from node.client.embedding import Embeddings, OnEmbedded
 from node.client.errors import ClientError, NotFoundError
@@ -76,15 +77,34 @@ class Core:
         contents = _contents(texts) if verify else []
         verifier = self.verifier if verify else None
         found = yield from embedding.embed(texts, model, timeout_s, on_embedded)
+        # The ids are computed here: the server may not choose which item it proves.
+        return found if verifier is None else (yield from _verified(verifier, contents, found))
+
+    def embed_files(
+        self,
+        given: Sequence[files.File],
+        model: str,
+        verify: bool,
+        timeout_s: float,
+        on_embedded: OnEmbedded | None,
+    ) -> Flow[Embeddings]:
+        """Embed files, an item each; verified, each is checked to be the certified embedding of that file."""
+        verifier = self.verifier if verify else None
+        data = yield from ask(Work(partial(files.read_files, given)))
+        own: list[bytes] = []
+        modality = ""
+        if verifier is not None:
+            modality = (yield from verifier.genesis()).modality.name
+            own = yield from ask(Work(partial(files.items_of, modality, data)))
+        inputs = yield from ask(Work(partial(files.inputs_of, data)))
+        found = yield from embedding.embed(inputs, model, timeout_s, on_embedded, what="file")
         if verifier is None:
             return found
-        verified = []
-        for content, item, vector in zip(contents, found.items, found.vectors, strict=True):
-            report = bytes.fromhex(item.certificate)
-            # The id is computed here: the server may not choose which item it proves.
-            claim = Claim(name_of(content), content, report, vector, found.space)
-            verified.append((yield from verifier.verify(claim)))
-        return found.checked(tuple(verified), verifier.network_id.hex())
+        contents = []
+        for number, (content, item) in enumerate(zip(own, found.items, strict=True)):
+            named = bytes.fromhex(item.item_id)
+            contents.append((yield from files.same_item(number, modality, content, named)))
+        return (yield from _verified(verifier, contents, found))
 
     def verify_item(
         self, item_id: bytes | str, text: str | None, space: str, on_step: OnStep | None
@@ -121,6 +141,16 @@ def checked_digest(given: bytes | str, what: str) -> bytes:
     if len(given) != 32:
         raise ClientError(f"{len(given)} bytes are no {what}: it has 32")
     return given
+
+
+def _verified(verifier: Verifier, contents: Sequence[bytes], found: Embeddings) -> Flow[Embeddings]:
+    """The same embeddings, each checked to be the certified one of its content."""
+    verified = []
+    for content, item, vector in zip(contents, found.items, found.vectors, strict=True):
+        report = bytes.fromhex(item.certificate)
+        claim = Claim(name_of(content), content, report, vector, found.space)
+        verified.append((yield from verifier.verify(claim)))
+    return found.checked(tuple(verified), verifier.network_id.hex())
 
 
 def _contents(texts: Sequence[str]) -> list[bytes]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from node.client import calls
 from node.client.answers import EmbeddedItem, EmbeddingList, Job, vector_of
@@ -27,6 +27,9 @@ TIMEOUT_S: Final = 600.0
 TEXTS_PER_CALL: Final = 256
 TEXT_CHARS_PER_CALL: Final = 256 << 10
 """Servers bound the size of a request."""
+FILES_PER_CALL: Final = 64
+FILE_CHARS_PER_CALL: Final = 1 << 20
+"""Of base64; a larger file has a call to itself."""
 WAIT_S: Final = 5
 """The first call waits so long for a certificate; then its job is asked how far it is."""
 POLL_S: Final = 0.5
@@ -61,15 +64,22 @@ OnEmbedded = Callable[[int, int], None]
 
 
 def embed(
-    texts: Sequence[str], model: str, timeout_s: float, on_embedded: OnEmbedded | None = None
+    texts: Sequence[str],
+    model: str,
+    timeout_s: float,
+    on_embedded: OnEmbedded | None = None,
+    what: Literal["text", "file"] = "text",
 ) -> Flow[Embeddings]:
-    """Embed texts in as many calls as they need. Raises ClientError."""
+    """Embed texts, or files in base64, in as many calls as they need. Raises ClientError."""
     if isinstance(texts, str):
         raise ClientError("embed takes a list of texts: put this one into a list")
     if not texts:
-        raise ClientError("there is nothing to embed: give at least one text")
+        raise ClientError(f"there is nothing to embed: give at least one {what}")
     ends_s = (yield from ask(Work(time.monotonic))) + timeout_s
-    parts = _parts(texts)
+    if what == "text":
+        parts = _parts(texts, TEXTS_PER_CALL, TEXT_CHARS_PER_CALL)
+    else:
+        parts = _parts(texts, FILES_PER_CALL, FILE_CHARS_PER_CALL)
     done = [0] * len(parts)
 
     def tell(number: int, certified: int) -> None:
@@ -93,11 +103,11 @@ def embed(
     raise ClientError("the network's space changes faster than the texts are embedded: ask for fewer")
 
 
-def _parts(texts: Sequence[str]) -> list[list[str]]:
+def _parts(texts: Sequence[str], per_call: int, chars_per_call: int) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     characters = 0
     for text in texts:
-        if parts[-1] and (len(parts[-1]) == TEXTS_PER_CALL or characters + len(text) > TEXT_CHARS_PER_CALL):
+        if parts[-1] and (len(parts[-1]) == per_call or characters + len(text) > chars_per_call):
             parts.append([])
             characters = 0
         parts[-1].append(text)

@@ -156,6 +156,10 @@ class Verifier:
             steps=tuple(done.steps),
         )
 
+    def genesis(self) -> Flow[Genesis]:
+        """The genesis of the trusted network. Raises VerificationFailed, ClientError."""
+        return (yield from self._network()).genesis
+
     def epoch(self, number: int) -> Flow[Epoch]:
         """An epoch by its certified record, without its encoders. Raises VerificationFailed, ClientError."""
         chain = yield from self._network()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.modalities.file_door import FileError
+from node.modalities.file_door import FileError, TooManyItems
 from node.modalities.files import items_of_file
 from node.modalities.load import load_challenge_items, load_items
 from node.modalities.samples import Part, sample_items
@@ -14,6 +14,7 @@ __all__ = [
     "Loading",
     "ModelView",
     "Part",
+    "TooManyItems",
     "decode_view",
     "items_of_file",
     "load_challenge_items",

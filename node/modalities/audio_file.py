@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from node.modalities.audio_item import BLOCK_FRAMES, FRAMES_MAX, RATE_HZ, encode_audio
-from node.modalities.file_door import FileError, FileKind, kind_of, open_file, read_head, reason_of
+from node.modalities.file_door import (
+    FileError,
+    FileKind,
+    insist_on_count,
+    kind_of,
+    open_file,
+    read_head,
+    reason_of,
+)
 from node.modalities.mdct import FRAME_SAMPLES
 from node.modalities.resample import resampled
 from node.modalities.wav_header import check_wav_sizes
@@ -36,7 +44,7 @@ _SUBTYPES: Final = frozenset(
 _BLOCK_VALUES: Final = 1 << 18
 
 
-def audio_items(path: Path) -> list[bytes]:
+def audio_items(path: Path, items_max: int | None = None) -> list[bytes]:
     """The sound of a file as items, in order. Raises FileError.
 
     Channels are averaged, the rate becomes 16 kHz (`resampled`), samples beyond full scale are clipped. A
@@ -54,6 +62,7 @@ def audio_items(path: Path) -> list[bytes]:
         try:
             with soundfile.SoundFile(file) as sound:
                 _insist_on_bounds(path, sound)
+                insist_on_count(path, _count(sound.frames, sound.samplerate), items_max)
                 items = [encode_audio(piece) for piece in _pieces(_blocks(path, sound), sound.samplerate)]
         except soundfile.LibsndfileError as error:
             raise FileError(
@@ -81,6 +90,12 @@ def _insist_on_bounds(path: Path, sound: SoundFile) -> None:
             f"{path} says that it lasts {sound.frames / sound.samplerate:,.0f} s, {DURATION_S_MAX:,} are "
             "read at most: cut it into parts."
         )
+
+
+def _count(frames: int, rate_hz: int) -> int:
+    """The pieces of a sound of that length, silent ones among them."""
+    whole, rest = divmod(-(-frames * RATE_HZ // rate_hz), PIECE_SAMPLES)
+    return whole + (rest >= REST_SAMPLES_MIN or not whole)
 
 
 def _blocks(path: Path, sound: SoundFile) -> Iterator[npt.NDArray[np.float32]]:

@@ -23,6 +23,16 @@ class FileError(CorpusError):
     """A file cannot become items; the message says what it is, why not, and what to do."""
 
 
+class TooManyItems(FileError):  # noqa: N818 (says what it is)
+    """A file makes more items than are asked for: `count`, before silence and gaps are left out."""
+
+    def __init__(self, path: Path, count: int, items_max: int) -> None:
+        super().__init__(
+            f"{path} makes {count:,} items, {items_max:,} at most are asked for: cut it into smaller files."
+        )
+        self.count = count
+
+
 class FileKind(StrEnum):
     """What a file is by its first bytes; the value is its name in sentences."""
 
@@ -68,6 +78,12 @@ def open_file(path: Path, size_bytes_max: int) -> Iterator[tuple[BinaryIO, int]]
         if "null" not in str(error):
             raise
         raise FileError(f"{str(path)!r} is no path: it has a null character.") from error
+
+
+def insist_on_count(path: Path, count: int, items_max: int | None) -> None:
+    """Raise TooManyItems where a file makes more than `items_max` items; None is no bound."""
+    if items_max is not None and count > items_max:
+        raise TooManyItems(path, count, items_max)
 
 
 def reason_of(error: BaseException) -> str:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from node.modalities import audio_file, image_file, raw_file, series_file
-from node.modalities.file_door import FileKind
+from node.modalities.file_door import FileKind, insist_on_count
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """How files of a modality are read."""
 
-    items: Callable[[Path], list[bytes]]
-    """The items of a file, in order. Raises FileError."""
+    items: Callable[[Path, int | None], list[bytes]]
+    """The items of a file, in order, where they are no more than that. Raises FileError."""
     kinds: frozenset[FileKind]
     size_bytes_max: int
 
@@ -39,10 +39,13 @@ def reader_of(modality: str) -> Reader:
     return reader
 
 
-def items_of_file(modality: str, path: Path) -> list[bytes]:
+def items_of_file(modality: str, path: Path, items_max: int | None = None) -> list[bytes]:
     """The canonical items of one file of a modality other than text, in order.
 
     What a file is, is told by its content; its name is not looked at. Raises FileError, which says what is
-    wrong with the file and what to do.
+    wrong with the file and what to do; TooManyItems where it makes more than `items_max`, told by its length
+    as soon as that is known: what is made of two hours of sound takes a minute.
     """
-    return reader_of(modality).items(path)
+    items = reader_of(modality).items(path, items_max)
+    insist_on_count(path, len(items), items_max)
+    return items

@@ -52,8 +52,8 @@ _DAMAGE: Final = (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeErro
 """What Pillow's readers raise for files that are not as they should be."""
 
 
-def image_items(path: Path) -> list[bytes]:
-    """The image of a file as one item. Raises FileError.
+def image_items(path: Path, items_max: int | None = None) -> list[bytes]:
+    """The image of a file as one item, whatever the bound. Raises FileError.
 
     It is turned as its EXIF orientation says, laid over the neutral grey where it is transparent, and
     averaged over areas (`area`) to `item_sides`. A JPEG of 1,024 pixels or more on both sides is

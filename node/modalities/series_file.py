@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node.modalities.csv_table import read_csv
-from node.modalities.file_door import FileError, FileKind, kind_of, open_file, read_head
+from node.modalities.file_door import FileError, FileKind, insist_on_count, kind_of, open_file, read_head
 from node.modalities.npy_array import read_npy
 from node.modalities.parquet_table import read_parquet
 from node.modalities.series_item import CHANNELS_MAX, ITEM_VALUES_MAX, SPAN_STEPS, STEPS_MAX, encode_series
@@ -32,7 +32,9 @@ _READERS: Final[dict[FileKind, Callable[[Path, BinaryIO, int], Values]]] = {
 KINDS: Final = frozenset(_READERS)
 
 
-def series_items(path: Path, *, window_steps: int = WINDOW_STEPS) -> list[bytes]:
+def series_items(
+    path: Path, items_max: int | None = None, *, window_steps: int = WINDOW_STEPS
+) -> list[bytes]:
     """The series of a file as items: windows that follow each other, in order. Raises FileError.
 
     Rows are steps, columns channels; an array of three dimensions is [series, steps, channels]. Each channel
@@ -51,6 +53,7 @@ def series_items(path: Path, *, window_steps: int = WINDOW_STEPS) -> list[bytes]
         values = reader(path, file, size_bytes)
     runs = values if values.ndim == 3 else values[None]  # [series, steps, channels]
     _insist_on_shape(path, runs.shape[1], runs.shape[2], window_steps)
+    insist_on_count(path, len(runs) * max(1, runs.shape[1] // window_steps), items_max)
     standardise(runs)
     items = [encode_series(window) for run in runs for window in windows(run, window_steps)]
     if not items:

@@ -72,7 +72,7 @@ def items_of_source(
         found: list[bytes] = []
         try:
             if alone or _is_of(reader, path):
-                found = reader.items(path)
+                found = reader.items(path, None)
             else:
                 other_kinds += 1
         except FileError as error:

@@ -175,6 +175,7 @@ async def report_status(
             model=model,
             counters=dict(host.counters),
             api=None if api is None else api.address,
+            modality=node.genesis.modality.name,
         )
         if api is not None:
             api.tell(status)

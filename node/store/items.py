@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from node.store.database import Database, Put, in_batches
 from node.store.errors import QueueFull, StoreError
+from node.store.lines import Line, joined, line_of
 
 
 class ItemState(StrEnum):
@@ -40,14 +42,30 @@ class ItemRecord:
 _COLUMNS = "item_id, modality, content, state, source, submitted_ms, round, released_round"
 
 
+OPERATOR: Final = "operator"
+"""The client that is bounded by the whole queue alone: whoever runs the node."""
+
+
 class Items(Database):
-    """At most `pending_items_max` items and `pending_bytes_max` bytes of them are in the queue."""
+    """At most `pending_items_max` items and `pending_bytes_max` bytes of them are in the queue.
+
+    Of one client there are no more than `pending_items_per_client_max` and `pending_bytes_per_client_max`.
+    """
 
     def submit_item(
-        self, item_id: bytes, content: bytes, *, modality: str, source: str, submitted_ms: int
+        self,
+        item_id: bytes,
+        content: bytes,
+        *,
+        modality: str,
+        source: str,
+        submitted_ms: int,
+        client: str = OPERATOR,
     ) -> Put:
-        """Queue an item; submitting it again changes nothing. Raises `QueueFull`.
+        """Queue an item in the line of a client; submitting it again changes nothing. Raises `QueueFull`.
 
+        One that waits already takes the earlier of the places that its clients have for it: nobody holds
+        back what others ask for by asking for it first.
         An id known without content (released by another dealer) gets its content and is queued, to be served;
         so is one that was certified without an embedding, in a round whose encoders had no weight.
         """
@@ -60,10 +78,19 @@ class Items(Database):
             row = database.execute(
                 "SELECT CASE state WHEN 'certified' THEN EXISTS "
                 "(SELECT 1 FROM embeddings e WHERE e.item_id = items.item_id) "
-                "ELSE content IS NOT NULL END FROM items WHERE item_id = ?",
+                "ELSE content IS NOT NULL END, state = 'pending', turn FROM items WHERE item_id = ?",
                 (item_id,),
             ).fetchone()
-            if row is not None and row[0]:
+            known = row is not None and row[0]
+            if known and not row[1]:
+                return Put.KNOWN
+            line = line_of(database, client)
+            if known:
+                if line.turn < row[2] and self._has_room(client, line, len(content)):
+                    database.execute(
+                        "UPDATE items SET client = ?, turn = ? WHERE item_id = ?",
+                        (joined(database, client, line), line.turn, item_id),
+                    )
                 return Put.KNOWN
             count, size_bytes = database.execute("SELECT items, size_bytes FROM queue").fetchone()
             limits = self._limits
@@ -73,14 +100,36 @@ class Items(Database):
                     f"{limits.pending_items_max} items and {limits.pending_bytes_max} bytes; "
                     "submit again when some rounds have passed"
                 )
+            if not self._has_room(client, line, len(content)):
+                raise QueueFull(
+                    f"{line.items} items ({line.size_bytes} bytes) of one client are pending, the bound is "
+                    f"{limits.pending_items_per_client_max} items and {limits.pending_bytes_per_client_max} "
+                    "bytes; submit again when some rounds have passed"
+                )
             database.execute(
-                "INSERT INTO items (item_id, modality, content, state, source, submitted_ms) "
-                "VALUES (?, ?, ?, 'pending', ?, ?) ON CONFLICT (item_id) DO UPDATE SET "
+                "INSERT INTO items (item_id, modality, content, state, source, submitted_ms, client, turn) "
+                "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (item_id) DO UPDATE SET "
                 "modality = excluded.modality, content = excluded.content, state = 'pending', "
-                "source = excluded.source, submitted_ms = excluded.submitted_ms, round = NULL",
-                (item_id, modality, content, source, submitted_ms),
+                "source = excluded.source, submitted_ms = excluded.submitted_ms, round = NULL, "
+                "client = excluded.client, turn = excluded.turn",
+                (
+                    item_id,
+                    modality,
+                    content,
+                    source,
+                    submitted_ms,
+                    joined(database, client, line),
+                    line.turn,
+                ),
             )
             return Put.NEW
+
+    def _has_room(self, client: str, line: Line, size_bytes: int) -> bool:
+        limits = self._limits
+        return client == OPERATOR or (
+            line.items < limits.pending_items_per_client_max
+            and line.size_bytes + size_bytes <= limits.pending_bytes_per_client_max
+        )
 
     def item(self, item_id: bytes) -> ItemRecord | None:
         """One item."""
@@ -96,9 +145,13 @@ class Items(Database):
         return found
 
     def pending(self, limit: int) -> list[ItemRecord]:
-        """The oldest items of the queue; one with a `released_round` may be served but never scored."""
+        """The items of the queue that are next, clients in turn and of each the oldest first.
+
+        One with a `released_round` may be served but never scored.
+        """
         rows = self._all(
-            f"SELECT {_COLUMNS} FROM items WHERE state = 'pending' ORDER BY submitted_ms, item_id LIMIT ?",
+            f"SELECT {_COLUMNS} FROM items WHERE state = 'pending' "
+            "ORDER BY turn, client, submitted_ms, item_id LIMIT ?",
             (limit,),
         )
         return [_record(row) for row in rows]

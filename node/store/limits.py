@@ -22,6 +22,9 @@ class StoreLimits:
     item_bytes_max: int = 1 << 20
     pending_items_max: int = 65_536
     pending_bytes_max: int = 256 << 20
+    pending_items_per_client_max: int = 16_384
+    """Of a client of the API, or a validator that hands over. What `submit` queues is the operator's."""
+    pending_bytes_per_client_max: int = 64 << 20
     peers_max: int = 8_192
     addresses_per_peer_max: int = 16
     address_length_max: int = 256

@@ -170,5 +170,42 @@ _LEARNT = (
 # Readers know a certified round by the digest of its report.
 _REPORTS = ("CREATE INDEX rounds_by_report ON rounds (report_digest) WHERE report_digest IS NOT NULL",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS, _LEARNT, _REPORTS)
+# Clients take turns in the queue (`node/store/lines.py`). One has a row while it has items there, and none of
+# what came of them tells whose they were.
+_TURNS = (
+    """CREATE TABLE clients (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        items INTEGER NOT NULL DEFAULT 0,
+        size_bytes INTEGER NOT NULL DEFAULT 0
+    )""",
+    "ALTER TABLE items ADD COLUMN client INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE items ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+    # The last turn of which an item was served when no earlier one waited.
+    "ALTER TABLE queue ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+    # State is in both, or SQLite takes `items_by_state` and looks at the whole queue.
+    """CREATE INDEX items_in_turn ON items (state, turn, client, submitted_ms, item_id)
+    WHERE state = 'pending'""",
+    "CREATE INDEX items_of_client ON items (state, client, turn) WHERE state = 'pending'",
+    """CREATE TRIGGER client_queued AFTER INSERT ON items WHEN NEW.state = 'pending' BEGIN
+        UPDATE clients SET items = items + 1, size_bytes = size_bytes + length(NEW.content)
+        WHERE id = NEW.client;
+    END""",
+    """CREATE TRIGGER client_moved AFTER UPDATE ON items
+    WHEN (OLD.state = 'pending' OR NEW.state = 'pending')
+        AND (OLD.state != NEW.state OR OLD.client != NEW.client) BEGIN
+        UPDATE clients SET items = items + 1, size_bytes = size_bytes + length(NEW.content)
+        WHERE id = NEW.client AND NEW.state = 'pending';
+        UPDATE clients SET items = items - 1, size_bytes = size_bytes - length(OLD.content)
+        WHERE id = OLD.client AND OLD.state = 'pending';
+        DELETE FROM clients WHERE id = OLD.client AND items = 0;
+    END""",
+    """CREATE TRIGGER turn_served AFTER UPDATE ON items
+    WHEN OLD.state = 'pending' AND NEW.state != 'pending' BEGIN
+        UPDATE queue SET turn = OLD.turn WHERE turn < OLD.turn
+        AND NOT EXISTS (SELECT 1 FROM items WHERE state = 'pending' AND turn < OLD.turn);
+    END""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _EPOCHS, _LEARNT, _REPORTS, _TURNS)
 """Step i takes a database of version i to version i + 1; `user_version` holds the version."""

@@ -15,7 +15,7 @@ import msgspec
 from config.datadir import DataDir
 from config.errors import ConfigError
 from config.genesis import save_genesis
-from config.presets import preset
+from config.presets import fitting, preset
 from node.clock import now_ms
 from node.encoders.alignment_store import FOLDER_NAME
 from node.encoders.built_in import REFERENCES, encoder_names
@@ -177,13 +177,14 @@ def plan_testnet(
 
 def _parameters(wanted: Wanted) -> NetworkParameters:
     parameters = preset(NETWORK).parameters
-    return msgspec.structs.replace(
+    changed = msgspec.structs.replace(
         parameters,
         modality=wanted.modality.name,
         reference_encoder=REFERENCES[wanted.modality.name],
         shards_per_round=wanted.shards,
         shard_size=wanted.shard_size or parameters.shard_size,
     )
+    return fitting(changed)
 
 
 def _check(wanted: Wanted) -> None:

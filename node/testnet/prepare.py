@@ -17,7 +17,7 @@ from config.datadir import DataDir
 from config.errors import ConfigError, os_error_sentence
 from config.files import PRIVATE, replace_file
 from config.genesis import load_genesis, save_genesis
-from config.presets import changed_parameters, preset
+from config.presets import changed_parameters, fitting, preset
 from node.clock import now_ms
 from node.encoders.built_in import REFERENCES
 from node.membership import assemble_genesis, prepare_encoder, prepare_validator
@@ -149,7 +149,7 @@ def _checked(wanted: Prepared) -> NetworkParameters:
         # All of them take part in every round, however few of them run.
         shard_size=max(start.shard_size, wanted.encoders + wanted.cheaters),
     )
-    return changed_parameters(start, wanted.changes)
+    return fitting(changed_parameters(start, wanted.changes), wanted.changes)
 
 
 def _address(wanted: Prepared, name: str) -> str:

@@ -15,8 +15,11 @@ import openai
 import pytest
 import trio
 
+from node.api.guard.tokens import FILE_NAME, new_token
 from node.client import Client, VerificationFailed
 from node.clock import now_ms, sleep_until_ms
+from node.store import ItemState
+from protocol.items import canonical_text, item_id
 from protocol.schedule import round_at, slot_start_ms
 from tests.support.local_network import LocalNetwork, local_network
 
@@ -150,3 +153,30 @@ async def test_items__ride_in_the_next_round_whenever_they_come(tmp_path: Path) 
             # A loaded machine submits later than it was asked to, and voids a round now and then.
             came = round_at(network.genesis, record.submitted_ms + LATEST_MS)
             assert item["round"] <= min(round_ for round_ in network.certified(name) if round_ > came)
+
+
+async def test_long_list_of_one_client__does_not_hold_up_another(tmp_path: Path) -> None:
+    """Before clients were served in turn, the second waited for all of the first one's list."""
+    batch = 16
+    async with local_network(tmp_path, api="127.0.0.1:0", served_items_max=batch) as network:
+        tokens = network.nodes["validator-0"].directory.root / FILE_NAME
+        alice, bob = new_token(tokens, "alice"), new_token(tokens, "bob")
+        url = await base_url_of(network, "validator-0")
+        await network.until(lambda: network.certified("validator-0"), 60, "the network certifies")
+        long_list = [f"text number {number} of a list that is long" for number in range(10 * batch)]
+
+        def ask() -> int:
+            with Client(url, token=alice) as client:
+                client.submit(long_list)
+            with Client(url, token=bob) as client:
+                return client.embed(["one text alone"], timeout_s=2 * UNTIL_ANSWERED_S).items[0].round
+
+        answered_in = await trio.to_thread.run_sync(ask)
+        names = [item_id(canonical_text(text)) for text in long_list]
+        states = network.store("validator-0").item_states(names).values()
+        before = sum(
+            state is ItemState.CERTIFIED and round_ is not None and round_ <= answered_in
+            for state, round_ in states
+        )
+        # The batch that was handed over already, one that was being dealt, and the one they share.
+        assert before <= 3 * batch

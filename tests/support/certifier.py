@@ -48,16 +48,23 @@ class Certifier:
 
         Without `whole` everything is written but the round's state, as a moment before a certificate stands.
         """
+        named = {name_of(text): vector for text, vector in vectors.items()}
+        return self.certify_items(named, epoch=epoch, whole=whole)
+
+    def certify_items(
+        self, vectors: Mapping[bytes, Vector | None], *, epoch: int = 0, whole: bool = True
+    ) -> bytes:
+        """As `certify`, of items of any modality by their ids."""
         round_ = FIRST_ROUND + self.rounds
         self.rounds += whole
         report = round_.to_bytes(32, "big")
         self.store.record_round(RoundRecord(epoch, round_, 0, RoundState.REPORTED, 0, report_digest=report))
         self.store.record_embeddings(
-            EmbeddingRecord(name_of(text), round_, 0, position, epoch, vector.astype("<f4").tobytes())
-            for position, (text, vector) in enumerate(vectors.items())
+            EmbeddingRecord(name, round_, 0, position, epoch, vector.astype("<f4").tobytes())
+            for position, (name, vector) in enumerate(vectors.items())
             if vector is not None
         )
-        self.store.mark_certified([name_of(text) for text in vectors], round_)
+        self.store.mark_certified(list(vectors), round_)
         if whole:
             self.store.record_round(
                 RoundRecord(

@@ -186,7 +186,7 @@ def test_certificate_between_looking_and_waiting__is_not_missed(certifier: Certi
     async def scenario(client: httpx.AsyncClient) -> None:
         await ask(client, "to make the desk", Prefer="wait=0")
         desk = desk_of(client)
-        job = await desk.submit("slips through", Encoding.FLOAT)
+        job = await desk.submit("slips through", Encoding.FLOAT, "me")
         looked = desk._is_done
 
         def look_then_certify(asked: Any) -> bool:
@@ -196,7 +196,7 @@ def test_certificate_between_looking_and_waiting__is_not_missed(certifier: Certi
             return done
 
         desk._is_done = look_then_certify  # type: ignore[method-assign]
-        assert await desk.wait(job, 60_000)
+        assert await desk.wait(job, 60_000, "me")
 
     run(certifier, scenario)
 

@@ -212,6 +212,20 @@ def test_genesis_create__overwrites_nothing_and_names_the_odd_card(tmp_path: Pat
     assert not (tmp_path / "x").exists()
 
 
+def test_genesis_create__of_pictures_serves_as_many_as_a_wave_holds_and_says_so(genesis: Path) -> None:
+    cards, to = sorted(genesis.parent.glob("[ve]?.json")), genesis.parent / "pictures.json"
+    ended = deltamesh("genesis", "create", "--card", *cards, "--to", to, "--set", "modality=image")
+    assert ended.code == 0, ended.err
+    parameters = load_genesis(to).parameters
+    assert (parameters.scored_items, parameters.served_items_max) == (256, 192)
+    assert parameters.reference_encoder == "image-patches"
+    assert "served_items_max is 192, not 256" in ended.err
+    asked = ["--set", "modality=image", "--set", "served_items_max=256"]
+    refused = deltamesh("genesis", "create", "--card", *cards, "--to", genesis.parent / "x", *asked)
+    assert refused.code != 0
+    assert "serve fewer" in refused.error
+
+
 @pytest.mark.parametrize(
     ("text", "milliseconds"),
     [

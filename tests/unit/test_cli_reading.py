@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,16 @@ def test_running_node__tells_what_it_does(tmp_path: Path) -> None:
     peers = deltamesh("peers", "--home", tmp_path)
     assert (peers.code, "abababab" in peers.out, "ab" * 32 in peers.out) == (0, True, False)
     assert deltamesh("peers", "--home", tmp_path, "--json").json[0]["public_key"] == "ab" * 32
+
+
+def test_status__names_the_modality_of_the_network(tmp_path: Path) -> None:
+    directory = directory_of(tmp_path)
+    write_status(directory.root / "status.json", status(modality="audio"))
+    assert re.search(r"embeds\s+audio", deltamesh("status", "--home", tmp_path).out)
+    assert deltamesh("status", "--home", tmp_path, "--json").json["modality"] == "audio"
+    # Software before this wrote none.
+    write_status(directory.root / "status.json", status())
+    assert re.search(r"embeds\s+-", deltamesh("status", "--home", tmp_path).out)
 
 
 @pytest.mark.parametrize("command", ["status", "peers"])

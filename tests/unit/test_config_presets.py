@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from config.presets import PRESETS, changed_parameters, preset
+from config.presets import PRESETS, changed_parameters, fitting, preset
+from protocol.genesis import wave_fits
+from protocol.modalities import MODALITIES
 
 START = preset("localnet").parameters
 NUMBERS = [
@@ -62,3 +65,36 @@ def test_later_change__wins_over_an_earlier_one() -> None:
 
 def test_presets__are_what_they_are_called() -> None:
     assert {name: one.name for name, one in PRESETS.items()} == {name: name for name in PRESETS}
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("name", PRESETS)
+def test_fitting__every_preset_has_a_wave_that_fits_for_every_modality(name: str, modality: str) -> None:
+    asked = changed_parameters(preset(name).parameters, [f"modality={modality}"])
+    found = fitting(asked)
+    assert wave_fits(found)
+    assert found.scored_items == asked.scored_items
+    assert found.served_items_max % 64 == 0
+    if wave_fits(asked):
+        assert found == asked
+    else:
+        one_block_more = msgspec.structs.replace(found, served_items_max=found.served_items_max + 64)
+        assert not wave_fits(one_block_more)
+        assert found.served_items_max >= 64
+
+
+def test_fitting__pictures_and_sounds_of_the_testnet_are_fewer_than_its_texts() -> None:
+    start = preset("testnet").parameters
+    served = {
+        modality: fitting(changed_parameters(start, [f"modality={modality}"])).served_items_max
+        for modality in MODALITIES
+    }
+    assert served == {"text": 256, "image": 192, "audio": 64, "series": 256, "bytes": 256}
+
+
+def test_fitting__leaves_what_was_asked_for_and_what_cannot_be_helped() -> None:
+    start = preset("testnet").parameters
+    asked = ["modality=image", "served_items_max=256"]
+    assert fitting(changed_parameters(start, asked), asked).served_items_max == 256
+    hopeless = changed_parameters(start, ["modality=image", "scored_items=2048"])
+    assert not wave_fits(fitting(hopeless))

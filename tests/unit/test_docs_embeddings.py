@@ -6,6 +6,7 @@ import re
 
 from node.api.embedding import limits
 from node.api.models.embeddings import EmbeddingRequest
+from node.store import StoreLimits
 from protocol.items import TEXT_BYTES_MAX
 from protocol.report import DIMENSIONS
 from tests.support.documents import ROOT, read
@@ -46,14 +47,18 @@ def code_in(cell: str) -> list[str]:
 
 
 def test_bounds__are_those_of_the_code() -> None:
+    queue = StoreLimits()
     for told in (
         f"1 to {limits.INPUTS_MAX:,} of them",
-        f"at most {limits.FILES_MAX}, and each must make one item",
+        f"at most {limits.FILES_MAX} files",
+        f"{limits.FILE_BYTES_MAX / 1e6:g} MB of files; each must make one item",
         f"At most {TEXT_BYTES_MAX:,} bytes",
         f"| {DIMENSIONS} or nothing",
         f"waits for {limits.WAIT_SLOTS} slots, at least {limits.WAIT_MS_MIN // 1000} s and at most "
         f"{limits.WAIT_MS_MAX // 1000} s",
         f"keeps {limits.JOBS_MAX:,} jobs for a day",
-        f"{limits.WAITING_MAX} requests wait",
+        f"{limits.WAITING_MAX} requests wait, of one client {queue.pending_items_per_client_max:,} "
+        f"({queue.pending_bytes_per_client_max >> 20} MiB) and {limits.WAITING_PER_CLIENT_MAX}",
+        f"{queue.pending_items_max:,} items ({queue.pending_bytes_max >> 20} MiB) may be queued",
     ):
         assert told in asking()

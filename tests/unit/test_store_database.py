@@ -110,7 +110,7 @@ def test_open__garbage_file_refused(tmp_path: Path) -> None:
 
 def test_read__damaged_page_reported_as_corruption(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
-        for number in range(200):
+        for number in range(600):
             store.put_statement(statement(number, size_bytes=500))
     path = tmp_path / "store.sqlite"
     data = bytearray(path.read_bytes())

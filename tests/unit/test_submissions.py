@@ -83,6 +83,33 @@ async def taken(key: bytes, method: str, payload: bytes) -> bytes:
     return b"16"
 
 
+async def test_long_list_of_a_client__leaves_the_batch_to_others_too(store: Store) -> None:
+    genesis, people, _ = small_network(4, 4, served_items_max=4)
+    host = FakeHost(people[0].key, answer=took_all)
+    for number, item in enumerate(ITEMS[:20]):
+        store.submit_item(
+            item_id(item), item, modality="text", source="api", submitted_ms=number, client="alice"
+        )
+    for client, item in (("bob", ITEMS[20]), ("carol", ITEMS[21])):
+        store.submit_item(item_id(item), item, modality="text", source="api", submitted_ms=99, client=client)
+    expected = [ITEMS[0], ITEMS[20], ITEMS[21], ITEMS[1]]
+    submissions = Submissions(epochs_of(genesis), host.host, store)
+    assert list(submissions.pending()) == expected
+    await submissions.hand_over(rounds_dealt_by(genesis, host.public_key, others=True)[0])
+    assert handed(host) == [expected]
+
+
+async def test_validators__are_served_in_turn_at_a_dealer(store: Store) -> None:
+    genesis, people, _ = small_network(4, 4, served_items_max=4)
+    host = FakeHost(people[0].key)
+    submissions = Submissions(epochs_of(genesis), host.host, store)
+    take = host.handlers[METHOD]
+    assert await take(people[1].key, encode(Handover(tuple(ITEMS[:9])))) == b"9"
+    assert await take(people[2].key, encode(Handover(tuple(ITEMS[9:11])))) == b"2"
+    submit(store, ITEMS[11])
+    assert list(submissions.pending()) == [ITEMS[0], ITEMS[9], ITEMS[11], ITEMS[1]]
+
+
 async def test_nothing_pending_or_own_round__bothers_nobody(store: Store) -> None:
     genesis, people, _ = small_network(4, 4)
     host = FakeHost(people[0].key, answer=taken)

@@ -58,18 +58,18 @@ class EmbeddingDesk:
         """What computes or touches the disk, beside the loop."""
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._threads)
 
-    async def submit(self, given: Any, encoding: Encoding) -> Job:
-        """Queue what is not certified yet. Raises ApiError, StoreError."""
-        return await self.in_thread(self._submit, given, encoding)
+    async def submit(self, given: Any, encoding: Encoding, client: str) -> Job:
+        """Queue what is not certified yet, in the line of a client. Raises ApiError, StoreError."""
+        return await self.in_thread(self._submit, given, encoding, client)
 
-    async def wait(self, job: Job, wait_ms: int) -> bool:
+    async def wait(self, job: Job, wait_ms: int, client: str) -> bool:
         """Until every item is certified; False when the time was over before. Raises ApiError, StoreError."""
         if await self.in_thread(self._is_done, job):
             return True
         if wait_ms <= 0:
             return False  # who does not wait needs no place
         with anyio.move_on_after(wait_ms / 1_000):
-            async with self.certificates.place():
+            async with self.certificates.place(client):
                 while True:
                     mark = self.certificates.mark()
                     if await self.in_thread(self._is_done, job):
@@ -87,7 +87,7 @@ class EmbeddingDesk:
 
     # -- in threads ----------------------------------------------------------------------------------------
 
-    def _submit(self, given: Any, encoding: Encoding) -> Job:
+    def _submit(self, given: Any, encoding: Encoding, client: str) -> Job:
         genesis, queue = self._service.genesis, self._service.queue
         items = items_of_input(genesis, given)
         if genesis.parameters.served_items_max == 0:
@@ -110,12 +110,17 @@ class EmbeddingDesk:
         try:
             for name, item in fresh.items():
                 queue.submit_item(
-                    name, item, modality=genesis.modality.name, source=SOURCE, submitted_ms=job.created_ms
+                    name,
+                    item,
+                    modality=genesis.modality.name,
+                    source=SOURCE,
+                    submitted_ms=job.created_ms,
+                    client=f"{SOURCE} {client}",
                 )
         except QueueFull as error:
             raise ApiError(
                 429,
-                f"the queue of this validator is full: {error}",
+                f"the queue of this validator has no room: {error}",
                 code="queue_full",
                 headers={"Retry-After": self.retry_after},
             ) from None

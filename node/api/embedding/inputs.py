@@ -74,7 +74,7 @@ def _text(_: Genesis, index: int, text: str) -> bytes:
 
 
 def _file(genesis: Genesis, index: int, text: str) -> bytes:
-    from node.modalities import FileError, items_of_file
+    from node.modalities import FileError, TooManyItems, items_of_file
 
     kind = genesis.modality.name
     data = _decoded(index, text, kind)
@@ -82,18 +82,18 @@ def _file(genesis: Genesis, index: int, text: str) -> bytes:
         path = Path(folder, "file")
         path.write_bytes(data)
         try:
-            items = items_of_file(kind, path)
+            (item,) = items_of_file(kind, path, items_max=1)
+        except TooManyItems as error:
+            raise ApiError(
+                400,
+                f"input[{index}]: the file makes {error.count:,} items and an input is one: cut it into "
+                "smaller files, or submit the whole of it with `deltamesh submit`",
+                param=_param(index),
+            ) from None
         except FileError as error:
             reason = str(error).replace(str(path), "the file")
             raise ApiError(400, f"input[{index}]: {reason}", param=_param(index)) from None
-    if len(items) != 1:
-        raise ApiError(
-            400,
-            f"input[{index}]: the file makes {len(items)} items and an input is one: cut it into smaller "
-            "files, or submit the whole of it with `deltamesh submit`",
-            param=_param(index),
-        )
-    return items[0]
+    return item
 
 
 def _decoded(index: int, text: str, kind: str) -> bytes:
@@ -104,7 +104,7 @@ def _decoded(index: int, text: str, kind: str) -> bytes:
     if len(body) > FILE_BYTES_MAX * 4 // 3 + 4:
         raise ApiError(
             400,
-            f"input[{index}]: the file is over {FILE_BYTES_MAX >> 20} MiB: make it smaller",
+            f"input[{index}]: the file is over {FILE_BYTES_MAX:,} bytes: make it smaller",
             param=_param(index),
         )
     try:

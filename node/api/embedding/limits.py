@@ -8,10 +8,12 @@ INPUTS_MAX: Final = 2_048
 """Inputs of one request, as OpenAI's."""
 FILES_MAX: Final = 64
 """Of them where an input is a file: some megabytes of it may be unpacked."""
-FILE_BYTES_MAX: Final = 4 << 20
-"""One file, decoded from base64."""
+FILE_BYTES_MAX: Final = 3_100_000
+"""One file, decoded from base64: what the body of a request has room for."""
 WAITING_MAX: Final = 512
 """Requests that wait for certificates at once."""
+WAITING_PER_CLIENT_MAX: Final = 128
+"""Of them of one client."""
 THREADS_MAX: Final = 4
 """Threads at work on such requests at once, so that those who only read find some free."""
 WAIT_MS_MIN: Final = 60_000

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from node.api.embedding.limits import LOOK_AGAIN_S, WAITING_MAX
+from node.api.embedding.limits import LOOK_AGAIN_S, WAITING_MAX, WAITING_PER_CLIENT_MAX
 from node.api.errors import ApiError
 from node.api.events import EventHub, Kind
 
@@ -20,6 +21,7 @@ class Certificates:
     def __init__(self, hub: EventHub) -> None:
         self._hub = hub
         self._waiting = 0
+        self._waiting_of: Counter[str] = Counter()
         self._certified = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
 
@@ -29,23 +31,26 @@ class Certificates:
         return self._waiting
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place among those who wait, left with the block. Raises ApiError when all are taken."""
+    async def place(self, client: str) -> AsyncIterator[None]:
+        """A place among those who wait, left with the block.
+
+        Raises ApiError when all are taken, or all that one client may have.
+        """
         if self._waiting >= WAITING_MAX:
-            raise ApiError(
-                429,
-                f"{WAITING_MAX} requests wait for certificates already: the items are queued, ask again in a "
-                "while, or ask with `Prefer: respond-async`",
-                code="too_many_waiting",
-                headers={"Retry-After": _BUSY_RETRY_S},
-            )
+            raise _too_many(f"{WAITING_MAX} requests wait")
+        if self._waiting_of[client] >= WAITING_PER_CLIENT_MAX:
+            raise _too_many(f"{WAITING_PER_CLIENT_MAX} requests of yours wait")
         self._waiting += 1
+        self._waiting_of[client] += 1
         if self._follower is None:
             self._follower = asyncio.create_task(self._follow(), name="certificates")
         try:
             yield
         finally:
             self._waiting -= 1
+            self._waiting_of[client] -= 1
+            if not self._waiting_of[client]:
+                del self._waiting_of[client]
             if not self._waiting and self._follower is not None:
                 # Nothing of a client that went away stays behind.
                 self._follower.cancel()
@@ -72,3 +77,13 @@ class Certificates:
     def _wake(self) -> None:
         self._certified.set()
         self._certified = asyncio.Event()
+
+
+def _too_many(what: str) -> ApiError:
+    return ApiError(
+        429,
+        f"{what} for certificates already: the items are queued, ask again in a while, or ask with "
+        "`Prefer: respond-async`",
+        code="too_many_waiting",
+        headers={"Retry-After": _BUSY_RETRY_S},
+    )

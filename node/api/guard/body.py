@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.api.errors import ApiError
 from node.api.guard.json_shape import checked_json
-from node.api.guard.limits import CHARGED_BYTES, EMBEDDINGS, Limits
+from node.api.guard.limits import CHARGED_BYTES, EMBEDDINGS, TEXT_COST, Limits
 from node.api.guard.rate import CHARGE
 from node.api.guard.refusal import CLOSE, one_value, refuse, values_of
 
@@ -35,9 +35,11 @@ class _Held:
 class Body:
     """Reads the body of a request, hands it on in one piece, and charges for the inputs in it."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, input_cost: int = TEXT_COST) -> None:
+        """`input_cost`: units that an input to embed takes."""
         self._app = app
         self._limits = limits
+        self._input_cost = input_cost
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +114,7 @@ class Body:
             document = self._parsed(body)
         inputs = _inputs(document) if scope["path"] == EMBEDDINGS else 0
         if CHARGE in scope:
-            scope[CHARGE](inputs + len(body) // CHARGED_BYTES)
+            scope[CHARGE](inputs * self._input_cost + len(body) // CHARGED_BYTES)
 
     def _parsed(self, body: bytes) -> Any:
         return checked_json(

@@ -13,6 +13,9 @@ from node.api.embedding.desk import EmbeddingDesk
 from node.api.embedding.jobs import Job
 from node.api.embedding.prefer import preference_of
 from node.api.errors import ApiError, ErrorBody
+from node.api.guard.access import TOKEN_NAME
+from node.api.guard.buckets import client_of
+from node.api.guard.refusal import client_host
 from node.api.models.embeddings import EmbeddingRequest, EmbeddingResponse, JobAnswer
 from node.api.routes.jobs import DeskOf, job_response
 from node.api.routes.models import check_model
@@ -58,7 +61,8 @@ async def create_embeddings(
     check_model(service, asked.model)
     _check_dimensions(asked.dimensions)
     wish = preference_of(prefer)
-    job = await desk.submit(asked.input, asked.encoding_format)
+    client = client_of_request(request)
+    job = await desk.submit(asked.input, asked.encoding_format, client)
     wait_ms = min(desk.wait_ms, wish.wait_ms(desk.wait_ms))
     waited = await wait_for_job(request, desk, job, wait_ms)
     if waited is Waited.GONE:
@@ -92,6 +96,7 @@ class Waited(Enum):
 async def wait_for_job(request: Request, desk: EmbeddingDesk, job: Job, wait_ms: int) -> Waited:
     """Until the job is done, the time is over or the client is gone. Raises ApiError, StoreError."""
     waited, failure = Waited.GONE, None
+    client = client_of_request(request)
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -101,13 +106,18 @@ async def wait_for_job(request: Request, desk: EmbeddingDesk, job: Job, wait_ms:
     async with anyio.create_task_group() as waiting:
         waiting.start_soon(watch)
         try:
-            waited = Waited.DONE if await desk.wait(job, wait_ms) else Waited.LATE
+            waited = Waited.DONE if await desk.wait(job, wait_ms, client) else Waited.LATE
         except (ApiError, StoreError) as error:
             failure = error  # in a group of errors nobody would know it
         waiting.cancel_scope.cancel()
     if failure is not None:
         raise failure
     return waited
+
+
+def client_of_request(request: Request) -> str:
+    """Who stands in line: a token, or else an address."""
+    return client_of(client_host(request.scope), request.scope.get(TOKEN_NAME))
 
 
 def _check_dimensions(dimensions: int | None) -> None:

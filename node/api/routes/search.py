@@ -19,7 +19,13 @@ from node.api.models.search import (
     SearchAnswer,
     SearchRequest,
 )
-from node.api.routes.embeddings import CLIENT_GONE, TIMEOUT_TYPE, Waited, wait_for_job
+from node.api.routes.embeddings import (
+    CLIENT_GONE,
+    TIMEOUT_TYPE,
+    Waited,
+    client_of_request,
+    wait_for_job,
+)
 from node.api.routes.jobs import DeskOf
 from node.api.service import Service, ServiceOf
 from node.search_process import (
@@ -130,7 +136,7 @@ def get_map(
 
 async def _certified(request: Request, desk: EmbeddingDesk, asked: SearchRequest) -> bool:
     """Have the text certified; False when who asked went away before it was. Raises ApiError."""
-    job = await desk.submit(asked.text, Encoding.FLOAT)
+    job = await desk.submit(asked.text, Encoding.FLOAT, client_of_request(request))
     waited = await wait_for_job(request, desk, job, desk.wait_ms)
     if waited is Waited.GONE:
         return False

@@ -22,7 +22,7 @@ export class Loaded {
     this.version = version;
     this.asking = true;
     try {
-      this.value = await get(this.path);
+      this.value = await this.fetch();
       this.failure = null;
     } catch (failure) {
       this.failure = failure;
@@ -32,7 +32,43 @@ export class Loaded {
     if (!this.ended) this.changed();
   }
 
+  fetch() {
+    return get(this.path);
+  }
+
   end() {
     this.ended = true;
+  }
+}
+
+/** The same of one page of a list in key order: `value` has `first`, the place of its first row, too. */
+export class LoadedPage extends Loaded {
+  constructor(path, rows, changed) {
+    super(path, changed);
+    Object.assign(this, { rows, starts: [{ after: null, first: 0 }] });
+  }
+
+  /** Turn to the next page, `forward`, or back; `version` as in `want`. */
+  async turn(forward, version) {
+    // What is shown may still be the page before.
+    if (this.value?.first !== this.starts.at(-1).first) return;
+    if (forward) {
+      if (!this.value.next_after) return;
+      const first = this.value.first + this.value[this.rows].length;
+      this.starts.push({ after: this.value.next_after, first });
+    } else if (this.starts.length > 1) this.starts.pop();
+    this.version = null;
+    await this.want(version);
+  }
+
+  async fetch() {
+    const { after, first } = this.starts.at(-1);
+    const page = await get(after ? `${this.path}?after=${encodeURIComponent(after)}` : this.path);
+    // Members may have left since it was turned to.
+    if (after && !page[this.rows].length) {
+      this.starts.pop();
+      return this.fetch();
+    }
+    return { ...page, first };
   }
 }

@@ -9,6 +9,8 @@ import { timeline } from "../parts/timeline.js";
 
 const WORDS_MAX = 8000;
 const POLL_MS = 2000;
+const TEXT = "text";
+const CURL = `curl ${location.origin}/v1/embeddings -H 'Content-Type: application/json'`;
 
 export function askView(place, network) {
   const field = el("textarea", {
@@ -35,6 +37,8 @@ export function askView(place, network) {
     el("div", { class: "row" }, go),
     fault,
   );
+  const files = el("p", { class: "notice", hidden: true });
+  const example = el("code", {});
   const list = el("div", { class: "asks", "aria-live": "polite" });
   place.append(
     el("h1", {}, "Ask"),
@@ -43,6 +47,7 @@ export function askView(place, network) {
       { class: "soft lead" },
       "The network embeds your text in its next round. You get one consensus embedding of 1,024 numbers, and a certificate that anyone can check. Texts it knows already are answered at once.",
     ),
+    files,
     form,
     list,
     el(
@@ -50,15 +55,7 @@ export function askView(place, network) {
       { class: "program", "aria-labelledby": "program-title" },
       el("h2", { id: "program-title" }, "From a program"),
       el("p", { class: "soft" }, "The same over HTTP, as OpenAI\u2019s clients speak it:"),
-      el(
-        "pre",
-        {},
-        el(
-          "code",
-          {},
-          `curl ${location.origin}/v1/embeddings -H 'Content-Type: application/json' \\\n  -d '{"input": "Some words to embed"}'`,
-        ),
-      ),
+      el("pre", {}, example),
     ),
   );
 
@@ -114,6 +111,19 @@ export function askView(place, network) {
 
   function update() {
     const status = network.status;
+    const modality = status?.modality ?? TEXT;
+    form.hidden = modality !== TEXT;
+    files.hidden = !form.hidden;
+    fill(files, modality, () =>
+      modality === TEXT
+        ? []
+        : `This network embeds ${clipped(modality, 20)}: send it files from a program. What you submit becomes public.`,
+    );
+    fill(example, modality, () => [
+      modality === TEXT
+        ? `${CURL} \\\n  -d '{"input": "Some words to embed"}'`
+        : `printf '{"input": "%s"}' "$(base64 < FILE | tr -d '\\n')" |\n  ${CURL} -d @-`,
+    ]);
     const pending = asks.some((one) => one.id && !one.answer && !one.failure);
     const detail = pending && status ? network.followed(status.round) : null;
     fill(list, [asks, detail, pending && status?.round], () => {

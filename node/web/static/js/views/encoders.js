@@ -2,7 +2,7 @@
 
 import { el, fill } from "../dom.js";
 import { clipped, counted, decimal, percent, plural, short } from "../format.js";
-import { Loaded } from "../load.js";
+import { LoadedPage } from "../load.js";
 import { bar, TERMS, termBars } from "../parts/terms.js";
 import { sortable } from "../parts/table.js";
 
@@ -10,6 +10,18 @@ export function encodersView(place, network) {
   const order = { key: "score", down: true };
   const intro = el("p", { class: "soft lead" });
   const table = el("div", {});
+  const listed = el("p", { class: "soft", tabindex: "-1", role: "status" });
+  const turner = (words, forward) =>
+    el("button", { type: "button", disabled: true, on: { click: () => turn(forward) } }, words);
+  const back = turner("Previous encoders", false);
+  const on = turner("Next encoders", true);
+  const pages = el(
+    "nav",
+    { class: "more", hidden: true, "aria-label": "Pages of encoders" },
+    listed,
+    back,
+    on,
+  );
   const legend = el(
     "dl",
     { class: "legend" },
@@ -26,6 +38,7 @@ export function encodersView(place, network) {
     el("h1", {}, "Encoders"),
     intro,
     table,
+    pages,
     el(
       "section",
       { class: "apart", "aria-labelledby": "legend-title" },
@@ -38,10 +51,27 @@ export function encodersView(place, network) {
       legend,
     ),
   );
-  const loaded = new Loaded("/v1/encoders", update);
+  const loaded = new LoadedPage("/v1/encoders", "encoders", update);
+  const version = () => `${network.epochEvents}-${network.status?.last_certified_round}`;
+
+  async function turn(forward) {
+    back.disabled = on.disabled = true; // until it is here: two presses are one
+    await loaded.turn(forward, version());
+    ends();
+    // Whoever used the keyboard stays where pages are turned.
+    const pressed = forward ? on : back;
+    if (pressed.disabled) listed.focus({ preventScroll: true });
+    else pressed.focus({ preventScroll: true });
+  }
+
+  /** Both stay where they are, so that a second press is never one of the other. */
+  function ends() {
+    on.disabled = !loaded.value?.next_after;
+    back.disabled = !loaded.value?.first;
+  }
 
   function update() {
-    loaded.want(`${network.epochEvents}-${network.status?.last_certified_round}`);
+    loaded.want(version());
     const found = loaded.value;
     if (!found) {
       fill(table, loaded.failure?.message ?? "", () =>
@@ -52,7 +82,17 @@ export function encodersView(place, network) {
     const weightiest = Math.max(1e-9, ...found.encoders.map((one) => one.weight ?? 0));
     const best = Math.max(1e-9, ...found.encoders.map((one) => one.score ?? 0));
     const probation = found.encoders.filter((one) => one.probation).length;
-    intro.textContent = `${plural(found.total ?? found.encoders.length, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)} on probation` : ""}. Scores and weights are means over the last 20 scored rounds.${found.next_after ? ` The first ${found.encoders.length} are listed.` : ""}`;
+    const count = found.encoders.length;
+    const total = found.total ?? count;
+    const modality = network.status ? ` All embed ${clipped(network.status.modality, 20)}.` : "";
+    intro.textContent = `${plural(total, "encoder")} in epoch ${counted(found.epoch)}${probation ? `, ${counted(probation)}${count < total ? " of those listed" : ""} on probation` : ""}.${modality} Scores and weights are means over the last 20 scored rounds.`;
+    const words =
+      count < total
+        ? `Encoders ${counted(found.first + 1)} to ${counted(found.first + count)} of ${counted(total)}, in the order of their keys; sorted among themselves.`
+        : "";
+    if (listed.textContent !== words) listed.textContent = words;
+    pages.hidden = !words;
+    if (!loaded.asking) ends();
     fill(table, [found, order], () =>
       found.encoders.length
         ? sortable({
