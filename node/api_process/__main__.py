@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Final
 
+from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame
 
 NICENESS: Final = 5
@@ -22,6 +23,7 @@ def main() -> None:
     # The node says when to stop: a signal to all of a service's processes must not cut its requests short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(NICENESS)
+    give_back_free_memory()
     sys.setswitchinterval(SWITCH_S)
     # Two seconds of a core, which a node that starts needs more.
     from node.api_process.serving import serve

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame, write_frame
 from node.search_process.desk import SearchDesk
 from node.search_process.wire import Request, Response, SearchSetup
@@ -19,6 +20,7 @@ def main() -> None:
     """Open the files, then answer requests until the node closes the pipe."""
     source, sink = own_pipes()
     os.nice(NICENESS)
+    give_back_free_memory()
     first = read_frame(source)
     if first is None:
         return
