@@ -34,6 +34,7 @@ from node.clock import now_ms
 from node.corpus import load_corpus
 from node.store import Access, Store
 from node.testnet.fleet import Fleet
+from node.testnet.kernels import kernels_compiled
 from node.testnet.plan import START_LEAD_MS, TestnetPlan, Wanted, plan_testnet
 from protocol.genesis import Genesis
 from protocol.schedule import round_at
@@ -145,7 +146,7 @@ def planned(root: Path, given: argparse.Namespace) -> TestnetPlan:
     data = root / "items.jsonl"
     write_items(data, int(given.rounds * ITEMS_PER_ROUND * SPARE), given.seed)
     wanted = Wanted(given.validators, given.encoders, 0, (), data, given.seed, tuple(given.model or MODELS))
-    plan = plan_testnet(root / "net", wanted)
+    plan = plan_testnet(root / "net", wanted, beside=kernels_compiled(lambda _: None))
     parameters = msgspec.structs.replace(
         plan.genesis.parameters,
         slot_ms=given.slot_ms,
