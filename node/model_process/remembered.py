@@ -29,9 +29,8 @@ class RememberedRows:
         """From now on these items, in this order; what is known of the others is forgotten."""
         before = {name: place for place, name in enumerate(self._names) if self._known[place]}
         found = [(place, before[name]) for place, name in enumerate(names) if name in before]
-        here, there = (
-            (np.array(places, np.int64) for places in zip(*found, strict=True)) if found else ([], [])
-        )
+        here = np.array([place for place, _ in found], np.int64)
+        there = np.array([place for _, place in found], np.int64)
         self._names = tuple(names)
         self._known = np.zeros(len(names), dtype=bool)
         self._known[here] = True
