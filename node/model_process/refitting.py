@@ -76,8 +76,9 @@ class Refitter:
                 f"{self.encoder.name} has {self.encoder.native.dimensions} dimensions, and a map is refitted "
                 f"for up to {DIMENSIONS_MAX}: align it once with `deltamesh encoder align`"
             )
-        if self._fit is not None:
+        if self._fit is not None and self._fit.is_alive():
             raise EncoderError("the map before is still being fitted: give it more --threads")
+        self._fit = None  # nobody has waited for it: this one is of newer pairs
         with Pairs.open(folder, access=Access.READ_ONLY) as kept:
             self._items, self._vectors = kept.newest(min(pairs, PAIRS_MAX))
         if len(self._items) < PAIRS_MIN:
