@@ -27,7 +27,7 @@ from protocol.evidence import (
     members_epoch,
     vote_slot,
 )
-from protocol.genesis import VIEW_OVERHEAD_BYTES, views_bounds
+from protocol.genesis import VIEW_OVERHEAD_BYTES, Genesis, views_bounds
 from protocol.messages import (
     WAVES,
     AboutEpoch,
@@ -202,14 +202,18 @@ def _window(kind: Kind, at: ShardRound, gossip: Gossip) -> Judgement | None:
         return Judgement(Verdict.REJECT, "no such shard-round in this network")
     if gossip.now_ms + CLOCK_SKEW_MS < slot_start_ms(genesis, at.round):
         return Judgement(Verdict.IGNORE, "its round has not begun")
-    rounds_kept = ROUNDS_KEPT
-    if kind is Kind.EVIDENCE:
-        rounds_kept = EVIDENCE_ROUNDS_KEPT
-    elif kind in (Kind.REGISTRATION, Kind.EXIT, Kind.STAKE_TRANSFER):
-        rounds_kept = 2 * genesis.parameters.epoch_rounds
-    if at.round < round_at(genesis, gossip.now_ms) - rounds_kept:
+    if at.round < round_at(genesis, gossip.now_ms) - rounds_kept(kind, genesis):
         return Judgement(Verdict.IGNORE, "its round is over")
     return None
+
+
+def rounds_kept(kind: Kind, genesis: Genesis) -> int:
+    """For how many rounds after its own a statement of this kind counts."""
+    if kind is Kind.EVIDENCE:
+        return EVIDENCE_ROUNDS_KEPT
+    if kind in (Kind.REGISTRATION, Kind.EXIT, Kind.STAKE_TRANSFER):
+        return 2 * genesis.parameters.epoch_rounds
+    return ROUNDS_KEPT
 
 
 def accused_of(evidence: Evidence, network_id: bytes) -> tuple[ShardRound, bytes] | None:

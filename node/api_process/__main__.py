@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Final
 
+from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame
 from node.priority import leave_session
 
@@ -24,6 +25,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     leave_session()
     os.nice(NICENESS)
+    give_back_free_memory()
     sys.setswitchinterval(SWITCH_S)
     # Two seconds of a core, which a node that starts needs more.
     from node.api_process.serving import serve

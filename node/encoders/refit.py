@@ -66,7 +66,9 @@ def refitted(
     passed over. Raises ValueError for fewer than ten pairs.
     """
     known = np.isfinite(native).all(axis=1) & (np.linalg.norm(vectors, axis=1) > 0)
-    native, vectors, reference, held_out = native[known], vectors[known], reference[known], held_out[known]
+    if not known.all():  # copies take 50 MiB
+        native, vectors = native[known], vectors[known]
+        reference, held_out = reference[known], held_out[known]
     if len(native) < 2 * HELD_OUT_EVERY or not held_out.any() or held_out.all():
         raise ValueError(f"{len(native)} pairs are too few to fit and to compare")
     some = ~held_out

@@ -6,6 +6,8 @@ message ids.
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 import trio
@@ -32,6 +34,8 @@ Penalise = Callable[[bytes, float, str], None]
 Deliver = Callable[[str, bytes, bytes], None]
 Validator = Callable[[bytes, bytes], Verdict]
 
+SEEN_S = 300.0
+"""For how long a message is recognised when it comes again; five slots of a minute."""
 # Room for the envelope around the largest message: author, key, signature, topic.
 ENVELOPE_BYTES = 4096
 TOPIC_BYTES_MAX = 256
@@ -45,27 +49,36 @@ COST_FORGED = 25.0
 
 
 class SeenMessages:
-    """Message ids seen lately, oldest forgotten first; the library's cache has a thread and no size limit."""
+    """Message ids seen lately, oldest forgotten first; the library's cache has a thread and no size limit.
 
-    def __init__(self, entries_max: int) -> None:
+    Copies that gossip makes arrive within seconds. What comes again after `SEEN_S` is judged again, by
+    someone who knows that its round is over; remembered for ever it would only take memory.
+    """
+
+    def __init__(self, entries_max: int, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._entries_max = entries_max
-        self._ids: dict[bytes, None] = {}
+        self._clock_s = clock_s
+        self._seen_s: OrderedDict[bytes, float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._seen_s)
 
     def has(self, message_id: bytes) -> bool:
         """Whether the id was added and is still remembered."""
-        return message_id in self._ids
+        return message_id in self._seen_s
 
     def add(self, message_id: bytes) -> bool:
         """Remember an id; True when it is new."""
-        if message_id in self._ids:
+        if message_id in self._seen_s:
             return False
-        if len(self._ids) >= self._entries_max:
-            del self._ids[next(iter(self._ids))]
-        self._ids[message_id] = None
+        now_s = self._clock_s()
+        while self._seen_s and (len(self) >= self._entries_max or self._oldest_s() < now_s - SEEN_S):
+            self._seen_s.popitem(last=False)
+        self._seen_s[message_id] = now_s
         return True
+
+    def _oldest_s(self) -> float:
+        return next(iter(self._seen_s.values()))
 
 
 class _Buckets:

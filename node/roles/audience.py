@@ -20,7 +20,8 @@ LOOK_EVERY_S = 0.1
 
 
 class Audience:
-    """The validators and encoders that a dealer is connected to. Tables are bounded by the epoch's encoders.
+    """The validators and encoders that a dealer is connected to. Tables are bounded by the epoch's encoders,
+    and by who connects while the node starts.
 
     An encoder need not be connected between rounds: it dials its dealer shortly before their slot begins.
     """
@@ -28,14 +29,15 @@ class Audience:
     def __init__(self, host: Host, clock_ms: Callable[[], int] = now_ms) -> None:
         self._host = host
         self._clock_ms = clock_ms
-        self._met: set[bytes] = set()  # who was connected since the start
+        self._met: set[bytes] = set()  # who was connected while the node started
         self._absent: set[bytes] = set()  # who had not come when it was last dealt to
         self._started_s = trio.current_time()
         host.on_peer(self._meet)
 
     def _meet(self, event: PeerEvent) -> None:
         if isinstance(event, PeerConnected):
-            self._met.add(event.public_key)
+            if self._is_starting():  # later nobody asks, and who never deals would remember every guest
+                self._met.add(event.public_key)
             self._absent.discard(event.public_key)
 
     async def gathers(self, epoch: Epoch, at: ShardRound) -> bool:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame, write_frame
 from node.scoring_worker.launch import COMPILE_ONLY
 from node.scoring_worker.wire import Request, Response, Setup
@@ -24,6 +25,7 @@ def main() -> None:
         warm_up()
         return
     source, sink = own_pipes()
+    give_back_free_memory()
     first = read_frame(source)
     if first is None:
         return

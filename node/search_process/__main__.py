@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame, write_frame
 from node.priority import give_way, leave_session
 from node.search_process.desk import SearchDesk
@@ -22,6 +23,7 @@ def main() -> None:
     leave_session()
     os.nice(NICENESS)
     give_way()
+    give_back_free_memory()
     first = read_frame(source)
     if first is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from node.store.database import Access
@@ -94,6 +94,15 @@ class DiskBlobs:
                     removed += 1
         return removed
 
+    def forget_all(self, digests: Iterable[bytes]) -> int:
+        """Remove these blobs; return how many of them were there."""
+        removed = 0
+        with translated(self._directory), self._lock:
+            self._check_writable()
+            for digest in digests:
+                removed += self._remove(self._path(digest))
+        return removed
+
     def _path(self, digest: bytes) -> Path:
         if len(digest) != DIGEST_BYTES:
             raise ValueError(f"a digest has {DIGEST_BYTES} bytes, not {len(digest)}")
@@ -106,13 +115,15 @@ class DiskBlobs:
                 if len(path.name) == 2 * DIGEST_BYTES and path.name.startswith(folder.name):
                     yield path
 
-    def _remove(self, path: Path) -> None:
+    def _remove(self, path: Path) -> bool:
+        """Remove a file; whether it was there."""
         try:
             size_bytes = path.stat().st_size
             path.unlink()
         except FileNotFoundError:
-            return
+            return False
         self._size_bytes -= size_bytes
+        return True
 
     def _check_writable(self) -> None:
         if self._access is Access.READ_ONLY:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from node.store.blobs import DiskBlobs
-from node.store.database import Access, connect
+from node.store.database import Access, connect, in_batches
 from node.store.embeddings import Embeddings
 from node.store.epochs import EpochRows
 from node.store.findings import Findings
@@ -45,6 +45,7 @@ class Store(
     """
 
     blobs: DiskBlobs
+    _is_swept = False
 
     @classmethod
     def open(
@@ -75,7 +76,7 @@ class Store(
         return self.blobs.put(data)
 
     def use_blob(self, digest: bytes, round: int, purpose: Purpose) -> None:
-        """Keep a blob that is there or about to come; one without a use goes with the next pruning."""
+        """Keep a blob that is there or about to come; one without a use goes when the node starts again."""
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO blob_uses VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -89,8 +90,9 @@ class Store(
     def prune_rounds(self, before_round: int, learnt_before_round: int = 0) -> Pruned:
         """Of rounds below `before_round` keep reports, certificates, scores and embeddings; drop the rest.
 
-        What epochs have learnt goes with those that began before `learnt_before_round`, and blobs no round is
-        kept for, also those a crash has left behind.
+        What epochs have learnt goes with those that began before `learnt_before_round`. The first call also
+        drops blobs no round is kept for, which a crash has left behind; later ones touch only what goes, or
+        each would go through every report there is.
         """
         marks = ",".join("?" * len(KEPT_KINDS))
         with self._lock:
@@ -100,12 +102,28 @@ class Store(
                     (before_round, *KEPT_KINDS),
                 ).rowcount
                 database.execute("DELETE FROM steps WHERE round < ?", (before_round,))
-                database.execute(
-                    "DELETE FROM blob_uses WHERE round < ? AND purpose NOT IN (?, ?)",
-                    (before_round, Purpose.REPORT.value, Purpose.LEARNT.value),
+                unused = {
+                    row[0]
+                    for row in database.execute(
+                        "DELETE FROM blob_uses WHERE (round < ?1 AND purpose NOT IN (?3, ?4)) "
+                        "OR (round < ?2 AND purpose = ?4) RETURNING digest",
+                        (before_round, learnt_before_round, Purpose.REPORT.value, Purpose.LEARNT.value),
+                    )
+                }
+            if not self._is_swept:
+                removed = self.blobs.prune(self.kept_blobs())
+                self._is_swept = True
+                return Pruned(statements, removed)
+            return Pruned(statements, self.blobs.forget_all(unused - self._used_of(unused)))
+
+    def _used_of(self, digests: set[bytes]) -> set[bytes]:
+        """Those of the blobs that some round is kept for."""
+        used: set[bytes] = set()
+        for marks, batch in in_batches(sorted(digests)):
+            used.update(
+                row[0]
+                for row in self._all(
+                    f"SELECT DISTINCT digest FROM blob_uses WHERE digest IN ({marks})", batch
                 )
-                database.execute(
-                    "DELETE FROM blob_uses WHERE round < ? AND purpose = ?",
-                    (learnt_before_round, Purpose.LEARNT.value),
-                )
-            return Pruned(statements, self.blobs.prune(self.kept_blobs()))
+            )
+        return used

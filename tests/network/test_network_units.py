@@ -17,7 +17,7 @@ from node.network.frames import HEADER_BYTES_MAX, FrameError, FrameReader, encod
 from node.network.gossipsub import BoundedMessageCache
 from node.network.identity import key_pair, parse_address, peer_id, public_key
 from node.network.limits import NetworkLimits
-from node.network.pubsub import BoundedRpcQueue, SeenMessages
+from node.network.pubsub import SEEN_S, BoundedRpcQueue, SeenMessages
 from node.network.rate import TokenBucket
 from node.network.reputation import Reputation
 from node.network.topics import Inbox
@@ -184,6 +184,17 @@ def test_seen_messages__bounded_and_oldest_forgotten() -> None:
     assert len(seen) == 3
     assert not seen.has(b"a")
     assert seen.has(b"d")
+
+
+def test_seen_messages__forgotten_after_a_while() -> None:
+    clock = [0.0]
+    seen = SeenMessages(1_000_000, lambda: clock[0])
+    for second in range(int(3 * SEEN_S)):
+        clock[0] = float(second)
+        assert seen.add(second.to_bytes(8, "big"))
+        assert len(seen) <= SEEN_S + 1
+    assert seen.has((second - int(SEEN_S)).to_bytes(8, "big"))
+    assert not seen.has((second - int(SEEN_S) - 1).to_bytes(8, "big"))
 
 
 async def test_outbound_queue__holds_a_burst_of_300_and_counts_what_it_drops() -> None:

@@ -163,3 +163,17 @@ def test_tables__hold_encoders_of_the_epoch_only() -> None:
 
     gathered(dict.fromkeys(SHARD, -1.0), prepare=prepare)
     assert held[0]._met <= EPOCH.encoders.keys()
+
+
+def test_guests__are_not_remembered_once_the_node_has_started() -> None:
+    async def run() -> tuple[int, int]:
+        host = FakeHost()
+        audience = Audience(host)  # type: ignore[arg-type]
+        host.connect(b"early")
+        await trio.sleep(LONG_S)
+        early = len(audience._met)
+        for number in range(1_000):
+            host.connect(number.to_bytes(32, "big"))
+        return early, len(audience._met)
+
+    assert trio.run(run, clock=MockClock(autojump_threshold=0)) == (1, 1)

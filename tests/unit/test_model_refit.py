@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -105,3 +108,37 @@ def test_refit__is_refused_where_it_cannot_be_done(model: str, maps: Path, tmp_p
     reference = ModelProcess(ModelSettings("wordllama-64", "wordllama-64", maps))
     with reference, pytest.raises(EncoderError, match="as the reference does: it stays"):
         reference.refit(asked)
+
+
+def test_fit_that_nobody_waited_for__does_not_stand_in_the_way_of_the_next(
+    model: str, maps: Path, tmp_path: Path
+) -> None:
+    _write_pairs(tmp_path, model, maps, 1_100)
+    with ModelProcess(ModelSettings(model, "wordllama-64", maps, target="consensus")) as process:
+        begins = True
+        while (far := process.refit(Refit(str(tmp_path), 4_096, 0.0, begins, False))).done < far.total:
+            begins = False
+        until_s = monotonic() + 20.0
+        while monotonic() < until_s:
+            with suppress(EncoderError):  # it is still being fitted
+                far = process.refit(Refit(str(tmp_path), 4_096, 1.0, True, False))
+                break
+        assert far.fitted is not None or _refit(process, tmp_path)[0].pairs == 1_100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_refits__leave_no_more_memory_behind_each_time(model: str, maps: Path, tmp_path: Path) -> None:
+    _write_pairs(tmp_path, model, maps, 1_100)
+    with ModelProcess(ModelSettings(model, "wordllama-64", maps, target="consensus")) as process:
+        process.encode(ITEMS[:50])
+        held = []
+        for _ in range(5):
+            _refit(process, tmp_path, within_s=0.5)
+            held.append(_anonymous_bytes(process.pid))
+        # Rows of 1,100 items take 2.5 MB, what a fit takes on the way ten times as much.
+        assert max(held[1:]) - held[0] < 2 << 20, held
+
+
+def _anonymous_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) * 1024

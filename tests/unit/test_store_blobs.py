@@ -177,3 +177,23 @@ def test_prune_rounds__keeps_reports_and_certificates_drops_the_rest(tmp_path: P
             False,
         ]
         assert store.prune_rounds(before_round=2) == Pruned(statements=0, blobs=0)
+
+
+def test_prune_rounds__looks_through_all_blobs_once_and_then_at_what_goes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path / "store.sqlite", tmp_path / "blobs") as store:
+        store.prune_rounds(0)
+        monkeypatch.setattr(store.blobs, "_paths", lambda: pytest.fail("went through every blob"))
+        gone = [store.put_blob(b"reveal %d" % number, 1, Purpose.REVEAL) for number in range(1_200)]
+        kept = store.put_blob(b"report of round 1", 1, Purpose.REPORT)
+        shared = store.put_blob(b"views of both", 1, Purpose.VIEWS)
+        store.use_blob(shared, 2, Purpose.VIEWS)
+        learnt = store.put_blob(b"means", 1, Purpose.LEARNT)
+        store.use_blob(content_digest(b"never came"), 1, Purpose.REVEAL)
+        assert store.prune_rounds(2) == Pruned(statements=0, blobs=len(gone))
+        assert not any(map(store.blobs.has, gone))
+        assert [store.blobs.has(one) for one in (kept, shared, learnt)] == [True, True, True]
+        assert store.prune_rounds(3, learnt_before_round=2) == Pruned(statements=0, blobs=2)
+        assert [store.blobs.has(one) for one in (kept, shared, learnt)] == [True, False, False]
+        assert store.blobs.size_bytes == len(b"report of round 1")
