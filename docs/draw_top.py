@@ -1,7 +1,7 @@
 """Draws docs/images/top.svg, `deltamesh top` of a validator that runs.
 
-    deltamesh testnet up --dir net
-    PYTHONPATH=. python docs/draw_top.py net/validator-1
+deltamesh testnet up --dir net
+PYTHONPATH=. python docs/draw_top.py net/validator-1
 """
 
 from __future__ import annotations

@@ -209,7 +209,8 @@ def _decoded(data: bytes) -> GenesisContent:
             raise
         fields: list[Any] = decode(data, list, size_bytes_max=GENESIS_BYTES_MAX)
         parameters = fields[_PARAMETERS] if len(fields) > _PARAMETERS else None
-        if not isinstance(parameters, list) or len(parameters) != len(NetworkParameters.__struct_fields__) - 1:
+        named = len(NetworkParameters.__struct_fields__)
+        if not isinstance(parameters, list) or len(parameters) != named - 1:
             raise
         parameters.append(FirstMask.SPANS.value)
         return decode(encode(fields), GenesisContent, size_bytes_max=GENESIS_BYTES_MAX)

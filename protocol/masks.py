@@ -1,9 +1,9 @@
 """Masks: a few spans of units per mask, several overlapping masks per item, each with its exact inverse.
 
 A mask is a pure function of (secret, item, index, modality, number of units); of grids not of the item. Units
-are the modality's: words, patches, blocks of time and frequency. Mask 0, which is scored, is one end of a text
-and drawn freely of anything else; every later mask is drawn nested with, crossing or disjoint from mask 0, each a
-third of the time.
+are the modality's: words, patches, blocks of time and frequency. Mask 0, which is scored, is one end of a
+text, and drawn freely of anything else; every later mask is drawn nested with, crossing or disjoint from mask
+0, each a third of the time.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -53,7 +53,7 @@ _SOURCES: Final = {
 _LATER_SOURCES: Final = {
     "networkx": ("",),
     "numpy": ("_typing", "char", "f2py", "random", "strings", "testing", "typing"),
-    "scipy": ("cluster", "constants", "datasets", "differentiate", "fft", "fftpack", "io", "sparse", "special"),
+    "scipy": ("cluster", "datasets", "differentiate", "fft", "fftpack", "io", "sparse", "special"),
     "sklearn": (
         "base.py",
         "calibration.py",
@@ -82,7 +82,7 @@ _LATER_SOURCES: Final = {
         "utils",
     ),
     "sympy": ("",),
-    "torch": ("ao", "autograd", "cuda", "distributed", "export", "func", "fx", "library.py", "linalg", "onnx"),
+    "torch": ("ao", "autograd", "cuda", "distributed", "export", "func", "fx", "library.py", "onnx"),
 }
 _ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
 _HASH_BYTES: Final = 2
