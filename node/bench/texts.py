@@ -22,6 +22,8 @@ ITEM_WORDS_MIN: Final = 20
 """Shorter chunks have parts that hardly mean anything."""
 SPLIT_ITEMS_MIN: Final = 600
 """Fewer items in a split would make its figures depend on which ones they are."""
+LATER_ITEMS_MAX: Final = 4096
+"""Of the split `later`, drawn by their hashes: its sources hold four times as many."""
 _LITERAL_CHARACTERS_MIN: Final = 160
 _Shingle: TypeAlias = tuple[str, ...]
 _SHINGLE_WORDS: Final = 4
@@ -145,7 +147,7 @@ def _later_items() -> tuple[str, ...]:
     known = set(_first_items()[1])
     earlier = set(_documents())
     later = [document for document in unique(_literals(_paths(_LATER_SOURCES))) if document not in earlier]
-    return _ordered(item for document in later for item in _new_items(document, known))
+    return _ordered(item for document in later for item in _new_items(document, known))[:LATER_ITEMS_MAX]
 
 
 def _new_items(document: str, known: set[_Shingle]) -> list[str]:
