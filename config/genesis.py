@@ -19,6 +19,7 @@ from config.errors import ConfigError, nearest_hint, os_error_sentence
 from config.files import PUBLIC, replace_file
 from protocol.codec import Record
 from protocol.genesis import GENESIS_BYTES_MAX, Genesis, GenesisContent, GenesisError
+from protocol.masks import FirstMask
 
 _R = TypeVar("_R", bound=Record)
 
@@ -50,6 +51,9 @@ def genesis_from_text(text: str, source: str = "genesis") -> Genesis:
     if not isinstance(document, dict):
         raise GenesisFileError(f"{source} is not a genesis file: it must hold one JSON object")
     claimed = document.pop(NETWORK_ID_KEY, None)
+    if isinstance(document.get("parameters"), dict):
+        # Networks that are older than the parameter.
+        document["parameters"].setdefault("first_mask", FirstMask.SPANS.value)
     try:
         genesis = Genesis(_record(GenesisContent, _model(GenesisContent).model_validate(document)))
     except ValidationError as error:

@@ -47,6 +47,7 @@ _LOCALNET: Final = NetworkParameters(
     reputation_half_life_epochs=4,
     registration_work_bits=16,
     registration_stake=1,
+    first_mask="cut",
 )
 
 # Machines of strangers over the internet. A shard of 70 keeps the risk of a majority of bad encoders under
@@ -72,6 +73,7 @@ _TESTNET: Final = NetworkParameters(
     reputation_half_life_epochs=8,
     registration_work_bits=24,
     registration_stake=1,
+    first_mask="cut",
 )
 
 SERVED_BLOCK: Final = 64

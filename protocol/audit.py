@@ -133,6 +133,7 @@ def _batch(epoch: Epoch, report: Report, challenge: Statement[Challenge], body: 
             body.served,
             epoch.parameters.masks_per_item,
             epoch.genesis.modality,
+            epoch.genesis.first_mask,
         )
     except (BatchError, ItemError) as error:
         raise AuditError("items", str(error)) from None

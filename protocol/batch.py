@@ -18,7 +18,7 @@ import msgspec
 from protocol.codec import Record, decode, encode
 from protocol.genesis import VIEWS_MAX, WAVE_BYTES_MAX
 from protocol.hashing import Xof, digest, keyed_stream
-from protocol.masks import UNITS_MIN, masks_of
+from protocol.masks import UNITS_MIN, FirstMask, masks_of
 from protocol.messages import WAVES
 from protocol.modalities import ITEM_BYTES_MAX, TEXT, Modality, Units
 from protocol.probes import probe_view, probed_items
@@ -104,12 +104,13 @@ def plan_batch(
     served: Sequence[bytes],
     masks_per_item: int,
     modality: Modality = TEXT,
+    first_mask: FirstMask = FirstMask.CUT,
 ) -> Batch:
     """The batch of these items under this secret.
 
     Raises BatchError when an item appears twice, and ItemError when one is not canonical in this modality.
     """
-    return _planned(secret, tuple(scored), tuple(served), masks_per_item, modality)
+    return _planned(secret, tuple(scored), tuple(served), masks_per_item, modality, first_mask)
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -119,6 +120,7 @@ def _planned(
     served: tuple[bytes, ...],
     masks_per_item: int,
     modality: Modality,
+    first_mask: FirstMask,
 ) -> Batch:
     if len(set(scored) | set(served)) != len(scored) + len(served):
         raise BatchError("an item appears twice in one batch")
@@ -136,7 +138,7 @@ def _planned(
                 raise BatchError(f"a scored item has fewer than {UNITS_MIN} units")
             shares.append(())
             continue
-        masks = masks_of(secret, units, masks_per_item)
+        masks = masks_of(secret, units, masks_per_item, first_mask)
         for k, mask in enumerate(masks):
             views.append(View(index, Role.MASK, k, mask.part(units)))
             views.append(View(index, Role.INVERSE, k, mask.inverse(units)))

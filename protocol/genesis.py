@@ -6,14 +6,14 @@ The network id is the digest of the canonical genesis; every signed statement ca
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from protocol.chain import LENGTH_MAX
 from protocol.codec import CodecError, Digest, Natural, PublicKey, Record, decode, encode
 from protocol.hashing import digest
-from protocol.masks import MASKS_MAX
+from protocol.masks import MASKS_MAX, FirstMask
 from protocol.modalities import MODALITIES, Modality
 from protocol.probes import probe_count
 from protocol.sampling import POOL_ITEMS_MAX
@@ -80,6 +80,8 @@ class NetworkParameters(Record, frozen=True):
     """Leading zero bits a registration's proof of work has, unless genesis holds a bond for its key."""
     registration_stake: Positive
     """Stake of an encoder that registered by work."""
+    first_mask: ShortText
+    """How mask 0 is drawn: one of `protocol.masks.FirstMask`."""
 
 
 class ValidatorMember(Record, frozen=True):
@@ -134,14 +136,21 @@ class Genesis:
     def from_bytes(cls, data: bytes) -> Genesis:
         """Raises GenesisError when the bytes are not a canonical, sensible genesis."""
         try:
-            return cls(decode(data, GenesisContent, size_bytes_max=GENESIS_BYTES_MAX))
+            genesis = cls(_decoded(data))
         except CodecError as error:
             raise GenesisError(str(error)) from None
+        if genesis.data != data:
+            raise GenesisError("a genesis does not name the first mask where it is spans")
+        return genesis
 
     @cached_property
     def data(self) -> bytes:
         """Canonical bytes."""
-        return encode(self.content)
+        if self.first_mask is not FirstMask.SPANS:
+            return encode(self.content)
+        fields = msgspec.structs.astuple(self.content)
+        parameters = msgspec.structs.astuple(self.parameters)[:-1]
+        return encode((*fields[:_PARAMETERS], parameters, *fields[_PARAMETERS + 1 :]))
 
     @cached_property
     def network_id(self) -> bytes:
@@ -152,6 +161,11 @@ class Genesis:
     def modality(self) -> Modality:
         """What kind of data the network embeds."""
         return MODALITIES[self.parameters.modality]
+
+    @property
+    def first_mask(self) -> FirstMask:
+        """How mask 0 is drawn."""
+        return FirstMask(self.parameters.first_mask)
 
     @cached_property
     def validators(self) -> dict[bytes, ValidatorMember]:
@@ -181,6 +195,25 @@ class Genesis:
     def is_member(self, public_key: bytes) -> bool:
         """Whether the key is a validator or an encoder of this network."""
         return public_key in self.validators or public_key in self.encoders
+
+
+_PARAMETERS = GenesisContent.__struct_fields__.index("parameters")
+
+
+def _decoded(data: bytes) -> GenesisContent:
+    """Raises CodecError. A genesis without the last parameter is of a network whose first masks are spans."""
+    try:
+        return decode(data, GenesisContent, size_bytes_max=GENESIS_BYTES_MAX)
+    except CodecError:
+        if len(data) > GENESIS_BYTES_MAX:
+            raise
+        fields: list[Any] = decode(data, list, size_bytes_max=GENESIS_BYTES_MAX)
+        parameters = fields[_PARAMETERS] if len(fields) > _PARAMETERS else None
+        named = len(NetworkParameters.__struct_fields__)
+        if not isinstance(parameters, list) or len(parameters) != named - 1:
+            raise
+        parameters.append(FirstMask.SPANS.value)
+        return decode(encode(fields), GenesisContent, size_bytes_max=GENESIS_BYTES_MAX)
 
 
 def views_bounds(p: NetworkParameters, wave: int) -> tuple[int, int]:
@@ -216,6 +249,8 @@ def _check(content: GenesisContent) -> None:
             f"'{p.modality}' is no modality this software knows: use one of {', '.join(MODALITIES)}, "
             "or update it"
         )
+    if p.first_mask not in set(FirstMask):
+        raise GenesisError(f"'{p.first_mask}' is no way to draw the first mask: {' or '.join(FirstMask)}")
     if p.epoch_rounds < EPOCH_ROUNDS_MIN:
         raise GenesisError(
             f"an epoch of {p.epoch_rounds} rounds is too short to agree on the next one: "

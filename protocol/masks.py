@@ -1,15 +1,16 @@
 """Masks: a few spans of units per mask, several overlapping masks per item, each with its exact inverse.
 
 A mask is a pure function of (secret, item, index, modality, number of units); of grids not of the item. Units
-are the modality's: words, patches, blocks of time and frequency. Mask 0 is drawn freely; every later mask is
-drawn nested with, crossing or disjoint from mask 0, each a third of the time.
+are the modality's: words, patches, blocks of time and frequency. Mask 0, which is scored, is one end of a
+text, and drawn freely of anything else; every later mask is drawn nested with, crossing or disjoint from mask
+0, each a third of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from itertools import pairwise
 from typing import Final
 
@@ -22,6 +23,9 @@ UNITS_MIN: Final = 8
 SPANS_MAX: Final = 4
 SHARE_PERCENT_MIN: Final = 15
 MASKS_MAX: Final = 16
+CUT_PERCENT_MIN: Final = 40
+CUT_PERCENT_MAX: Final = 60
+"""What one end of a text takes of it: half, more or less, so that both parts say as much as they can."""
 
 # A mask is drawn again until it has at most SPANS_MAX spans: 4 draws in the mean for a long item. At worst,
 # when a mask 0 of 4 spans is to be crossed, one draw in 30 succeeds: the bound is never met.
@@ -30,6 +34,15 @@ _DRAWS_MAX: Final = 4096
 
 class MaskError(ValueError):
     """Masks asked for in a way that cannot be, or applied to another item."""
+
+
+class FirstMask(StrEnum):
+    """How mask 0 of a text is drawn; of everything else it is always spans."""
+
+    CUT = "cut"
+    """One end of it: neighbouring words are torn apart in one place only."""
+    SPANS = "spans"
+    """1 to 4 spans anywhere, as in networks whose genesis does not say."""
 
 
 class Relation(Enum):
@@ -77,7 +90,9 @@ class Mask:
         return item
 
 
-def masks_of(secret: bytes, item: Units, count: int) -> tuple[Mask, ...]:
+def masks_of(
+    secret: bytes, item: Units, count: int, first_mask: FirstMask = FirstMask.CUT
+) -> tuple[Mask, ...]:
     """Return the first `count` masks of an item; none when it has fewer than UNITS_MIN units.
 
     Mask k does not depend on `count`, and no later one equals mask 0. Raises MaskError for a count outside
@@ -92,18 +107,21 @@ def masks_of(secret: bytes, item: Units, count: int) -> tuple[Mask, ...]:
     bounds = _bounds(len(item), item.modality.share_percent_max)
     name = item_id(item.data)
     streams = [_stream(secret, name, index, item) for index in range(count)]
-    first = _free_mask(streams[0], len(item), bounds)
+    if first_mask is FirstMask.CUT and item.modality.is_cut_in_two:
+        first = _end(_stream(secret, name, 0, item, "cut"), len(item))
+    else:
+        first = _free_mask(streams[0], len(item), bounds)
     return first, *(_related_mask(stream, first, bounds) for stream in streams[1:])
 
 
-def _stream(secret: bytes, name: bytes, index: int, item: Units) -> Xof:
+def _stream(secret: bytes, name: bytes, index: int, item: Units, what: str = "mask") -> Xof:
     modality = item.modality.name
     if item.modality.masks_keep_size:
         # A view of a grid shows where its mask lies. Were that another place in every item, an encoder could
         # tell by the shapes alone which inverse belongs to which mask: all items of a size share it.
         name = b""
     key = digest("mask", secret, name, uint(index), modality.encode(), uint(len(item)))
-    return keyed_stream(key, f"{modality} mask")
+    return keyed_stream(key, f"{modality} {what}")
 
 
 def _bounds(unit_count: int, share_percent_max: int) -> Span:
@@ -113,6 +131,12 @@ def _bounds(unit_count: int, share_percent_max: int) -> Span:
 
 def _between(stream: Xof, low: int, high: int) -> int:
     return low + stream.below(high - low + 1)
+
+
+def _end(stream: Xof, unit_count: int) -> Mask:
+    low, high = -(-CUT_PERCENT_MIN * unit_count // 100), CUT_PERCENT_MAX * unit_count // 100
+    size = _between(stream, low, high)
+    return Mask(((unit_count - size, unit_count) if stream.below(2) else (0, size),), unit_count)
 
 
 def _free_mask(stream: Xof, unit_count: int, bounds: Span) -> Mask:

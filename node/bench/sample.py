@@ -86,7 +86,7 @@ def draw_sample(
     answered = (
         answers_to(views, encoders, cache_dir)
         if aligned_on is AlignedOn.ANCHORS
-        else answers_aligned_on(past_rows, views, encoders, cache_dir)
+        else answers_aligned_on(past_rows, views, encoders, cache_dir, split_texts(split))
     )
     rows = torch.from_numpy(answered)  # [N, 3I + P' + 2Q, D]
     full = rows[:, :items]

@@ -6,11 +6,11 @@ import ast
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from blake3 import blake3
 
@@ -22,7 +22,10 @@ ITEM_WORDS_MIN: Final = 20
 """Shorter chunks have parts that hardly mean anything."""
 SPLIT_ITEMS_MIN: Final = 600
 """Fewer items in a split would make its figures depend on which ones they are."""
+LATER_ITEMS_MAX: Final = 4096
+"""Of the split `later`, drawn by their hashes: its sources hold four times as many."""
 _LITERAL_CHARACTERS_MIN: Final = 160
+_Shingle: TypeAlias = tuple[str, ...]
 _SHINGLE_WORDS: Final = 4
 _SHINGLES_KNOWN_MAX: Final = 0.25
 """An item with a larger share of known runs of words says what another one said: parameters are documented
@@ -48,6 +51,41 @@ _SOURCES: Final = {
     ),
     "torch": ("_torch_docs.py", "_tensor_docs.py", "nn", "optim", "distributions", "utils/data", "special"),
 }
+# Of other packages, and of other parts of the same.
+_LATER_SOURCES: Final = {
+    "networkx": ("",),
+    "numpy": ("_typing", "char", "f2py", "random", "strings", "testing", "typing"),
+    "scipy": ("cluster", "datasets", "differentiate", "fft", "fftpack", "io", "sparse", "special"),
+    "sklearn": (
+        "base.py",
+        "calibration.py",
+        "compose",
+        "covariance",
+        "cross_decomposition",
+        "datasets",
+        "discriminant_analysis.py",
+        "dummy.py",
+        "feature_selection",
+        "frozen",
+        "impute",
+        "inspection",
+        "isotonic.py",
+        "kernel_approximation.py",
+        "kernel_ridge.py",
+        "mixture",
+        "multiclass.py",
+        "multioutput.py",
+        "naive_bayes.py",
+        "neural_network",
+        "pipeline.py",
+        "random_projection.py",
+        "semi_supervised",
+        "tree",
+        "utils",
+    ),
+    "sympy": ("",),
+    "torch": ("ao", "autograd", "cuda", "distributed", "export", "func", "fx", "library.py", "onnx"),
+}
 _ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
 _HASH_BYTES: Final = 2
 
@@ -60,7 +98,9 @@ class Split(Enum):
     TUNE = "tune"
     """What the constants of a rule are chosen on."""
     FINAL = "final"
-    """What the figures of a frozen rule are taken on, once."""
+    """What the figures of the first frozen rule were taken on, once."""
+    LATER = "later"
+    """Other sources, for the figures of the rule frozen after those were seen."""
 
 
 # The upper ends of each split in hashes of documents.
@@ -73,7 +113,7 @@ def split_texts(split: Split) -> tuple[str, ...]:
     The same for the same versions of Python and of the packages. A document is in one split as a whole.
     Raises BenchError where too little text is installed.
     """
-    items = _items_of_splits()[split]
+    items = _later_items() if split is Split.LATER else _first_items()[0][split]
     if len(items) < SPLIT_ITEMS_MIN:
         raise BenchError(
             f"Only {len(items)} of the {SPLIT_ITEMS_MIN} texts needed for `{split.value}` were found: "
@@ -92,23 +132,39 @@ def split_by_name(name: str) -> Split:
 
 
 @cache
-def _items_of_splits() -> dict[Split, tuple[str, ...]]:
-    items: dict[Split, list[str]] = {split: [] for split in Split}
+def _first_items() -> tuple[dict[Split, tuple[str, ...]], frozenset[_Shingle]]:
+    """The items of all splits but `later`, and all that was said in them or dropped."""
+    items: dict[Split, list[str]] = {split: [] for split in _SPLIT_ENDS}
     # What encoders are aligned on comes first, so that no item repeats it.
     known = {shingle for text in anchor_texts() for shingle in _shingles(text)}
     for document in unique(_documents()):
-        split = _split_of(document)
-        for item in chunk_text("\n\n".join(prose_paragraphs(_plain(document)))):
-            if len(item.split()) < ITEM_WORDS_MIN:
-                continue
-            shingles = _shingles(item)
-            if len(shingles & known) <= _SHINGLES_KNOWN_MAX * len(shingles):
-                items[split].append(item)
-            known |= shingles
-    return {
-        split: tuple(sorted(found, key=lambda text: blake3(text.encode()).digest()))
-        for split, found in items.items()
-    }
+        items[_split_of(document)] += _new_items(document, known)
+    return {split: _ordered(found) for split, found in items.items()}, frozenset(known)
+
+
+@cache
+def _later_items() -> tuple[str, ...]:
+    known = set(_first_items()[1])
+    earlier = set(_documents())
+    later = [document for document in unique(_literals(_paths(_LATER_SOURCES))) if document not in earlier]
+    return _ordered(item for document in later for item in _new_items(document, known))[:LATER_ITEMS_MAX]
+
+
+def _new_items(document: str, known: set[_Shingle]) -> list[str]:
+    """The items of a document that do not repeat what is known, which what they say is added to."""
+    items = []
+    for item in chunk_text("\n\n".join(prose_paragraphs(_plain(document)))):
+        if len(item.split()) < ITEM_WORDS_MIN:
+            continue
+        shingles = _shingles(item)
+        if len(shingles & known) <= _SHINGLES_KNOWN_MAX * len(shingles):
+            items.append(item)
+        known |= shingles
+    return items
+
+
+def _ordered(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(items, key=lambda text: blake3(text.encode()).digest()))
 
 
 def _split_of(document: str) -> Split:
@@ -116,7 +172,7 @@ def _split_of(document: str) -> Split:
     return next(split for split, end in _SPLIT_ENDS.items() if place < end)
 
 
-def _shingles(text: str) -> set[tuple[str, ...]]:
+def _shingles(text: str) -> set[_Shingle]:
     words = re.findall(r"[a-z]+", text.lower())
     return {tuple(words[at : at + _SHINGLE_WORDS]) for at in range(max(1, len(words) - _SHINGLE_WORDS + 1))}
 
@@ -130,7 +186,12 @@ def _documents() -> Iterator[str]:
     from pydoc_data.topics import topics
 
     yield from (topics[name] for name in sorted(topics))
-    for path in _paths():
+    yield from _literals(_paths(_SOURCES))
+
+
+def _literals(paths: Iterable[Path]) -> Iterator[str]:
+    """The texts of these files: whole, or of a program every long literal of several lines."""
+    for path in paths:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".rst":
             yield text
@@ -142,8 +203,8 @@ def _documents() -> Iterator[str]:
                 yield value
 
 
-def _paths() -> Iterator[Path]:
-    for package, places in _SOURCES.items():
+def _paths(sources: Mapping[str, Sequence[str]]) -> Iterator[Path]:
+    for package, places in sources.items():
         found = importlib.util.find_spec(package)
         if found is None or found.origin is None:
             continue

@@ -60,6 +60,11 @@ class Grid:
         """A grid stays whole."""
         return True
 
+    @property
+    def is_cut_in_two(self) -> bool:
+        """A grid has no ends."""
+        return False
+
     def check(self, data: bytes) -> None:
         """Raises ItemError."""
         if len(data) < HEADER_BYTES:

@@ -34,6 +34,10 @@ class Modality(Protocol):
     def masks_keep_size(self) -> bool:
         """Whether masked units are replaced, so that a view is as large as its item; else they are gone."""
 
+    @property
+    def is_cut_in_two(self) -> bool:
+        """Whether mask 0 may be one end of an item: what follows in it says more of what it is about."""
+
     def check(self, data: bytes) -> None:
         """Raise ItemError, saying what is wrong, where the bytes are not canonical."""
 

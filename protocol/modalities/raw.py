@@ -18,6 +18,7 @@ class RawBytes:
     item_bytes_max: Final = 8 * 1024
     share_percent_max: Final = 60
     masks_keep_size: Final = False
+    is_cut_in_two: Final = False
 
     def check(self, data: bytes) -> None:
         """Raises ItemError."""

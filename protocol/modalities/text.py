@@ -16,6 +16,7 @@ class Text:
     item_bytes_max: Final = TEXT_BYTES_MAX
     share_percent_max: Final = 60
     masks_keep_size: Final = False
+    is_cut_in_two: Final = True
 
     def check(self, data: bytes) -> None:
         """Raises ItemError."""

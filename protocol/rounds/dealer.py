@@ -115,6 +115,7 @@ class DealerMachine:
                 deal.served,
                 parameters.masks_per_item,
                 self.epoch.genesis.modality,
+                self.epoch.genesis.first_mask,
             )
         except (BatchError, ItemError) as error:
             return self._void(f"the items make no batch: {error}")

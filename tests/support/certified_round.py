@@ -90,9 +90,13 @@ class CertifiedRound:
 
 
 @cache
-def certified_round(seed: str = "a", *, masks: int = 1, fault: Fault = Fault.NONE) -> CertifiedRound:
+def certified_round(
+    seed: str = "a", *, masks: int = 1, fault: Fault = Fault.NONE, first_mask: str = "cut"
+) -> CertifiedRound:
     """Round 0 of a network of 4 validators and 4 encoders."""
-    genesis, dealers, encoders = small_network(4, 4, items=ITEMS, seed=seed, masks_per_item=masks)
+    genesis, dealers, encoders = small_network(
+        4, 4, items=ITEMS, seed=seed, masks_per_item=masks, first_mask=first_mask
+    )
     genesis = with_topical_pools(genesis, dealers)
     at = shard_round(genesis, 0, 0)
     faulty = encoders[0].key

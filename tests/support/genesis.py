@@ -97,6 +97,7 @@ def small_network(
         "reputation_half_life_epochs": 2,
         "registration_work_bits": 4,
         "registration_stake": 10,
+        "first_mask": "cut",
         **changes,
     }
     people = []

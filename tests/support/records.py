@@ -38,8 +38,16 @@ from tests.support.genesis import small_network
 
 ROUNDS = 6
 SCORE_PPM = 600_000
+# A genesis as all were when the vectors were made: it does not name the first mask.
 GENESIS, _VALIDATORS, _ENCODERS = small_network(
-    4, 6, items=8, shard_size=5, epoch_rounds=ROUNDS, chain_length=120, silent_epochs_max=2
+    4,
+    6,
+    items=8,
+    shard_size=5,
+    epoch_rounds=ROUNDS,
+    chain_length=120,
+    silent_epochs_max=2,
+    first_mask="spans",
 )
 SEEDS = {person.key: person.seed for person in (*_VALIDATORS, *_ENCODERS)}
 VALIDATORS, ENCODERS = list(GENESIS.validators), list(GENESIS.encoders)

@@ -70,6 +70,27 @@ def test_aligned_on_past__does_not_look_at_other_texts(
     np.testing.assert_array_equal(after[PAST], before[PAST])
 
 
+def test_aligned_on_past__is_the_same_where_texts_are_embedded_for_all_draws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = dict(zip(VIEWS, spread(0), strict=True))
+    asked = []
+
+    def native(some: Sequence[str], _name: str, _cache: Path) -> NDArray[np.float32]:
+        asked.append(list(some))
+        return np.array([rows[view] for view in some], dtype=np.float32)
+
+    monkeypatch.setattr(realigned, "native_answers", native)
+    alone = answers_aligned_on(PAST, VIEWS, (DEFAULT_REFERENCE,), tmp_path)
+    known = VIEWS[450:30:-1]  # some of the views, among them the past, in another order
+    asked.clear()
+    np.testing.assert_array_equal(
+        answers_aligned_on(PAST, VIEWS, (DEFAULT_REFERENCE,), tmp_path, known), alone
+    )
+    assert known in asked
+    assert VIEWS not in asked
+
+
 class _Counted:
     """A native encoder that counts how often it is asked."""
 

@@ -169,14 +169,18 @@ def test_every_part_of_a_round__follows_from_genesis_by_the_page(page: Any) -> N
 def test_masks_and_batches__of_the_page_are_those_of_the_vectors(page: Any) -> None:
     for row in vector("masks"):
         count = len(row["item"].split(" "))
-        drawn = page.masks_of(raw(row["secret"]), row["item"].encode(), count, len(row["masks"]))
+        drawn = page.masks_of(
+            raw(row["secret"]), row["item"].encode(), count, len(row["masks"]), first_mask=row["first_mask"]
+        )
         told = [[unit for span in mask["spans"] for unit in range(*span)] for mask in row["masks"]]
         assert [sorted(mask) for mask in drawn] == told
-    batch = vector("batch")
-    scored, served = ([text.encode() for text in batch[name]] for name in ("scored", "served"))
-    items, sealed = page.plan(raw(batch["secret"]), scored, served, batch["masks_per_item"])
-    assert [item.decode() for item in items] == batch["items"]
-    assert [page.content(data).hex() for data in sealed] == batch["sealed_digests"]
+    for batch in vector("batch"):
+        scored, served = ([text.encode() for text in batch[name]] for name in ("scored", "served"))
+        items, sealed = page.plan(
+            raw(batch["secret"]), scored, served, batch["masks_per_item"], batch["first_mask"]
+        )
+        assert [item.decode() for item in items] == batch["items"]
+        assert [page.content(data).hex() for data in sealed] == batch["sealed_digests"]
     for row in vector("sealing"):
         key = page.digest("wave key", raw(row["secret"]), page.uint(row["wave"]))
         assert key.hex() == row["key"]

@@ -20,7 +20,7 @@ from protocol.genesis import (
     GenesisError,
     views_bounds,
 )
-from protocol.masks import MASKS_MAX
+from protocol.masks import MASKS_MAX, FirstMask
 from protocol.sampling import POOL_ITEMS_MAX
 from tests.support.genesis import small_network
 
@@ -63,6 +63,20 @@ def test_bytes_of_no_genesis__are_refused() -> None:
     for wrong in (b"", b"\x90", GENESIS.data + b"\0", GENESIS.data[:-1], bytes(GENESIS_BYTES_MAX + 1)):
         with pytest.raises(GenesisError):
             Genesis.from_bytes(wrong)
+
+
+def test_genesis_without_a_first_mask__has_spans_and_keeps_its_bytes_and_id() -> None:
+    old = with_parameters(first_mask="spans")
+    parameters = msgspec.structs.astuple(old.parameters)[:-1]
+    fields = list(msgspec.structs.astuple(old.content))
+    fields[3] = parameters
+    assert old.data == encode(fields)
+    again = Genesis.from_bytes(old.data)
+    assert (again.first_mask, again.data) == (FirstMask.SPANS, old.data)
+    assert again.network_id == old.network_id != GENESIS.network_id
+    # Two encodings of one network would be two ids.
+    with pytest.raises(GenesisError, match="does not name the first mask"):
+        Genesis.from_bytes(encode(old.content))
 
 
 def test_look_ups__are_in_key_order_and_hold_everybody() -> None:
@@ -110,6 +124,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "two waves over a slot": ({"wave_deadline_ms": 10_001, "reveal_deadline_ms": 1}, "do not fit a slot"),
     "more masks than can be drawn": ({"masks_per_item": MASKS_MAX + 1}, "masks_per_item"),
     "a modality nobody knows": ({"modality": "smell"}, "use one of text, image"),
+    "first masks nobody knows": ({"first_mask": "half"}, "cut or spans"),
     "pictures larger than a wave holds": (
         {"modality": "image", "scored_items": 256, "served_items_max": 256},
         "score or serve fewer",

@@ -66,6 +66,14 @@ def test_certified_report__passes_every_check_in_order(masks: int) -> None:
     assert max(deviation.difference_ppm for deviation in verification.deviations) <= tolerance_ppm
 
 
+def test_report_of_a_network_that_names_no_first_mask__is_verified_with_its_own_masks() -> None:
+    old, new = certified_round(first_mask="spans"), certified_round()
+    assert verify_bundle(old.bundle, old.genesis.network_id).report == old.header.digest
+    assert b"spans" not in old.genesis.data
+    least = [min(of_item[0] for of_item in made.task.batch.mask_share_ppm) for made in (old, new)]
+    assert least[0] < 300_000 < least[1]  # an end is 40 % of the words or more, a span may be 15 %
+
+
 @pytest.mark.parametrize(("fault", "reveals"), [(Fault.SILENT, 3), (Fault.NAN, 4), (Fault.COPY, 4)])
 def test_round_with_a_faulty_encoder__passes_all_the_same(fault: Fault, reveals: int) -> None:
     held = certified_round(fault=fault)
