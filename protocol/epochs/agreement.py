@@ -93,6 +93,7 @@ class AgreementMachine:
     def _forget_slot(self) -> None:
         self._phases = Phases(AgreementPhase.WAITING, AGREEMENT_TABLE)
         self._proposal: Proposal | None = None
+        self._has_proposed = False  # its own proposal comes back to it as any other does
         self._reading: dict[bytes, bytes] = {}  # inputs being checked: the proposal's, and of what is held
         self._shown_round = 0  # the newest quorum shown in this slot, by anyone
 
@@ -145,6 +146,10 @@ class AgreementMachine:
         if at.round < agreement_begins(self.epochs, self._target) or self.me not in self._members.validators:
             return []
         early, self._early = self._early, None
+        if early is not None and early.body.at.round < at.round:
+            # Its slot never began here. What it shows has to be known before anything is proposed.
+            self._look_back(early.body)
+            early = None
         effects = [*self._recall(), *self._speak()]
         return effects if early is None else [*effects, *self._proposed(early)]
 
@@ -174,7 +179,7 @@ class AgreementMachine:
         slot = self._slot
         if slot is None or slot.round < agreement_begins(self.epochs, self._target):
             return False
-        if self._proposal is not None or self._certificate is not None:
+        if self._has_proposed or self._proposal is not None or self._certificate is not None:
             return False
         return proposer_of(self._members, slot.round) == self.me
 
@@ -190,6 +195,7 @@ class AgreementMachine:
         self, data: bytes, record: bytes, seen_round: int, seen: tuple[AttestationRef, ...]
     ) -> list[Effect]:
         assert self._slot is not None
+        self._has_proposed = True
         name = content_digest(data)
         proposal = Proposal(self._slot, self._target, name, len(data), record, seen_round, seen)
         return [Provide(data, Purpose.INPUTS), Broadcast(proposal)]

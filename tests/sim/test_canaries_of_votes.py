@@ -12,14 +12,13 @@ from collections.abc import Callable
 import pytest
 
 import protocol.evidence
-import protocol.hearing
 from node.signer import VOTE_KINDS
 from node.signer.errors import EquivocationRefused
 from node.sim.run import simulate
 from node.sim.scenario import Wishes, draw_scenario
 from node.sim.signer import SimSigner
 from protocol.evidence import Slot
-from protocol.gossip_rules import known_slot
+from protocol.hearing import Hearing
 from protocol.messages import Body, Kind
 from protocol.statement import Statement
 
@@ -65,10 +64,12 @@ def test_kind_that_is_not_recorded__is_caught_in_one_seed(
 def forget_first(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
     """The memory's rule off for one kind."""
 
-    def forgets(statement: Statement[Body], network_id: bytes) -> Slot | None:
-        return None if statement.kind is kind else known_slot(statement, network_id)
+    honest = Hearing._first_in
 
-    monkeypatch.setattr(protocol.hearing, "known_slot", forgets)
+    def forgets(self: Hearing, slot: Slot) -> Statement[Body] | None:
+        return None if slot[0] is kind else honest(self, slot)
+
+    monkeypatch.setattr(Hearing, "_first_in", forgets)
 
 
 @pytest.mark.parametrize("kind", OF_ROUNDS)

@@ -65,10 +65,10 @@ def test_models_check__hears_both_examples_and_the_learnt_one_better(latent_word
         assert ended.code == 0, ended.err
         assert ended.json["faults"] == []
         scores[path.stem] = ended.json["scores"][f"{path}:encode"]
-    # The page says .074 and .129; the second moves with the pages it is learnt from.
-    assert scores["bag_of_words"] == pytest.approx(0.074, abs=0.004)
-    assert 0.1 < scores["latent_words"] < 0.16
-    assert "(`bag_of_words.py`) | .074 |" in read("docs/write-your-own-encoder.md")
+    # The page says .096 and .152; the second moves with the pages it is learnt from.
+    assert scores["bag_of_words"] == pytest.approx(0.096, abs=0.005)
+    assert 0.12 < scores["latent_words"] < 0.18
+    assert "(`bag_of_words.py`) | .096 |" in read("docs/write-your-own-encoder.md")
 
 
 def test_service__starts_the_commands_there_are() -> None:

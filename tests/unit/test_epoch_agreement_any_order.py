@@ -20,6 +20,7 @@ import protocol.epochs.agreed
 import protocol.epochs.agreement
 from protocol.epochs.agreement import AgreementMachine
 from protocol.epochs.view import Epoch
+from protocol.messages import Proposal
 from tests.support.agreeing import NEWCOMERS, Agreeing, troubled
 
 seeds, places = st.integers(0, 2**16), st.integers(0, 10**6)
@@ -109,6 +110,24 @@ def test_agreement_in_any_order__never_certifies_two_records() -> None:
 @pytest.mark.slow
 def test_agreement_in_any_order__never_certifies_two_records_in_many_more() -> None:
     run(examples=150, steps=40)
+
+
+def test_proposer_that_missed_the_slot_before__proposes_once_what_was_shown_in_it() -> None:
+    """Found by the machine above: it proposed what it knew, and again what the missed slot had shown."""
+    world = Agreement()
+    world.found(liar=2)
+    for arrives, seed in ((0.3, 0), (0.3, 0), (0.3, 0), (0.9, 0), (0.7, 1)):
+        if world.world.slot == 3:
+            world.begin(place=0, ahead=2)
+        world.run_slot(seed=seed, arrives=arrives, late=0.0, ends=0.0)
+    world.begin(place=0, ahead=1)
+    world.begin(place=1, ahead=2)
+    world.deliver(place=0)
+    world.run_slot(seed=0, arrives=0.3, late=0.0, ends=0.0)
+    at = world.world.slot
+    said = [one for one in world.world.said.values() if one.signer == world.world.proposer(at)]
+    proposed = [one.body for one in said if isinstance(one.body, Proposal) and one.body.at.round == at]
+    assert [one.seen_round for one in proposed] == [at - 3]
 
 
 # -- the machine above catches what breaks the rules -------------------------------------------------------
