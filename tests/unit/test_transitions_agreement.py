@@ -39,7 +39,9 @@ ODD = Epoch(GENESIS, changed(NEXT.record, inputs=bytes(32)), NEXT.table)
 INPUTS = content_digest(DATA)
 BEGINS = agreement_begins(FIRST, 1)
 PROPOSER = proposer_of(MEMBERS, BEGINS)
-ME, *OTHERS = [key for key in GENESIS.validators if key != PROPOSER]
+# Neither this slot's proposer nor the next one's, whatever the network's id draws.
+ME = next(key for key in GENESIS.validators if key not in (PROPOSER, proposer_of(MEMBERS, BEGINS + 1)))
+OTHERS = [key for key in GENESIS.validators if key not in (PROPOSER, ME)]
 VOTERS = [*OTHERS, PROPOSER]
 OWN = next(round_ for round_ in range(BEGINS, 99) if proposer_of(MEMBERS, round_) == ME)
 SLOT, LATER, MINE = (shard_round(GENESIS, round_, 0) for round_ in (BEGINS, BEGINS + 1, OWN))
