@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.encoders.encoder import EncoderError, View, WritingEncoder, views_at_once
-from node.memory import give_back_free_memory
 from node.model_process.pace import Pace
 from node.model_process.slab import Slab
 from node.model_process.wire import (
@@ -38,7 +37,6 @@ ERROR_CHARACTERS_MAX = 2_000
 def main() -> None:
     """Load the model, then answer requests until the node closes the pipe."""
     source, sink = own_pipes()
-    give_back_free_memory()
     first = read_frame(source)
     if first is None:
         return
