@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,3 +109,14 @@ async def asking(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=make_app(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7780") as client:
         yield client
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds; whoever asks bounds the wait."""
+    while True:
+        try:
+            if condition():
+                return
+        except AttributeError:  # no desk before the first request
+            pass
+        await asyncio.sleep(0.005)

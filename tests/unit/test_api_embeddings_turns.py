@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from node.store import StoreLimits
 from node.store.database import Access, connect
 from node.store.items import Items
 from tests.support.api import guarded_client
-from tests.support.certifier import Certifier, certifier_over
+from tests.support.certifier import Certifier, certifier_over, until
 
 NOW = {"Prefer": "wait=0"}
 PATIENCE_S = 30.0
@@ -46,16 +46,6 @@ def named(token: str | None) -> dict[str, str]:
 
 def ask(client: TestClient, token: str | None, *texts: str) -> Any:
     return client.post("/v1/embeddings", json={"input": list(texts)}, headers=named(token))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while True:
-        try:
-            if condition():
-                return
-        except AttributeError:  # no desk before the first request
-            pass
-        await asyncio.sleep(0.005)
 
 
 def desk_of(app: FastAPI) -> EmbeddingDesk:

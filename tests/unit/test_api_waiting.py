@@ -17,7 +17,7 @@ from node.api.embedding.desk import EmbeddingDesk
 from node.api.embedding.jobs import Encoding
 from node.api.routes.embeddings import CLIENT_GONE
 from node.store import ItemState
-from tests.support.certifier import Certifier, asking, certifier_over, name_of
+from tests.support.certifier import Certifier, asking, certifier_over, name_of, until
 
 PATIENCE_S = 30.0
 
@@ -46,16 +46,6 @@ def desk_of(client: httpx.AsyncClient) -> EmbeddingDesk:
     transport: Any = client._transport
     desk: EmbeddingDesk = transport.app.state.embedding_desk
     return desk
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while True:
-        try:
-            if condition():
-                return
-        except AttributeError:  # no desk before the first request
-            pass
-        await asyncio.sleep(0.005)
 
 
 async def ask(client: httpx.AsyncClient, *texts: str, **headers: str) -> httpx.Response:
