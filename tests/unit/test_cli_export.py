@@ -128,7 +128,9 @@ def test_full_disk__keeps_what_was_read_and_the_next_run_ends_it(
 
 def test_file_size_limit__is_one_sentence_and_leaves_no_file(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.safetensors"
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    # Bytecode cut short by the limit would break every later process.
+    limit = "import resource, sys; sys.dont_write_bytecode = True; "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     ended = process("embeddings", "export", "--to", path, "--home", home, before=limit)
     assert ended.code == ExitCode.STORAGE
     assert "the same command goes on" in ended.error

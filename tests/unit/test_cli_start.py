@@ -136,7 +136,9 @@ def test_full_standard_output__is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_full_disk__makes_no_half_member(tmp_path: Path) -> None:
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))"
+    # Bytecode cut short by the limit would break every later process.
+    limit = "import resource, sys; sys.dont_write_bytecode = True; "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))"
     ended = process("init", "--role", "validator", "--home", tmp_path, before=limit)
     assert ended.code == ExitCode.STORAGE
     assert ended.error.startswith("cannot write the pool of challenge items")
