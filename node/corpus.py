@@ -10,7 +10,7 @@ from typing import Final
 
 from node.corpus_text import WORDS_MAX, chunk_text, prose_paragraphs, unique
 
-CHALLENGE_WORDS_MIN: Final = 12
+CHALLENGE_WORDS_MIN: Final = 20
 """Shorter items are too short to mask fairly: they are left out of the challenge pool."""
 SOURCE_BYTES_MAX: Final = 256 << 20
 """Most bytes of text that are read from one source."""

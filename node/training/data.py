@@ -17,6 +17,8 @@ from node.training.samples import SAMPLES
 from node.training.training_set import TrainingSet
 
 SAMPLE: Final = "sample"
+TEXT_WORDS_MIN: Final = 12
+"""Shorter texts are left out: nothing can be learnt from halves of a few words."""
 FILES_MAX: Final = 100_000
 ITEMS_MAX: Final = 200_000
 
@@ -33,7 +35,7 @@ def load_training_set(modality: str, source: str) -> TrainingSet:
         return SAMPLES[modality]()
     path = Path(source).expanduser()
     if modality == "text":
-        return TrainingSet("text", tuple(load_challenge_pool(path)))
+        return TrainingSet("text", tuple(load_challenge_pool(path, words_min=TEXT_WORDS_MIN)))
     files = _files(path)
     items: list[View] = []
     folders: list[str] = []

@@ -21,6 +21,9 @@ from node.evaluation.errors import EvaluationError
 
 ITEMS_PER_CLASS_MAX: Final = 40
 ITEM_WORDS_MIN: Final = 16
+ITEM_WORDS_MAX: Final = 40
+ITEM_WORDS_TARGET: Final = 24
+"""Shorter than a network's items: its figures are kept comparable with those taken before items grew."""
 GROUP_ITEMS: Final = 5
 """Neighbouring items that stay together: they may tell of one thing."""
 SHINGLE_WORDS: Final = 8
@@ -95,7 +98,8 @@ def _passages(modules: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
             caption = canonical_line(head)
             tells = len(caption.split()) >= _CAPTION_WORDS_MIN and bool(body)
             text = "\n\n".join(prose_paragraphs(body if tells else f"{head}\n\n{body}"))
-            for place, item in enumerate(chunk_text(text)):
+            chunks = chunk_text(text, words_max=ITEM_WORDS_MAX, words_target=ITEM_WORDS_TARGET)
+            for place, item in enumerate(chunks):
                 if len(item.split()) >= ITEM_WORDS_MIN:
                     yield item, caption if tells and place == 0 else None
 
