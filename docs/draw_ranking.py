@@ -12,6 +12,8 @@ from typing import Any
 
 from sketch import Sketch
 
+from scoring import HARDENED
+
 ROWS = Path(__file__).parent / "quality.json"
 TARGET = Path(__file__).parent / "images" / "ranking.svg"
 NETWORK = "all"
@@ -26,7 +28,7 @@ KINDS = (
 )
 PANELS = (
     ("literal", "literal: weight by ||f - m - v||"),
-    ("hardened", "hardened: the mask must find its inverse, gated"),
+    (HARDENED.name, "hardened: the mask must find its inverse, gated"),
 )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node.bench.table import attack_description, attack_names
+from scoring import HARDENED
 
 PAGE = Path(__file__).parent / "adversaries.md"
 ROWS = Path(__file__).parent / "adversaries.json"
@@ -64,12 +65,12 @@ def main() -> None:
     rows, final = (json.loads(path.read_text(encoding="utf-8"))["rows"] for path in (ROWS, FINAL_ROWS))
     parts = {
         "attacks": _attacks(),
-        "hardened": _table(rows, "hardened", _pair),
-        "attackers": _table(rows, "hardened", _attacker),
-        "honest": _table(rows, "hardened", _honest),
+        "hardened": _table(rows, HARDENED.name, _pair),
+        "attackers": _table(rows, HARDENED.name, _attacker),
+        "honest": _table(rows, HARDENED.name, _honest),
         "literal": _table(rows, "literal", _pair),
         "better": _better(rows),
-        "final": _table(final, "hardened", _pair),
+        "final": _table(final, HARDENED.name, _pair),
         "final better": _better(final),
     }
     page = PAGE.read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -13,6 +13,8 @@ from scoring.errors import ScoringError
 
 TEMPERATURE_MIN: Final = 0.003
 """Below this, exp((cosine - 1) / temperature) underflows a float64."""
+_FIRST_TEMPERATURES: Final = (0.05, 0.07, 0.1, 0.15)
+"""Of the presets that networks were started with before HARDENED."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Ramp:
 
 @dataclass(frozen=True)
 class ScoringRule:
-    """Every constant of scoring. The defaults are the hardened rule; a gate that is None never closes."""
+    """Every constant of scoring. The defaults are those of HARDENED; a gate that is None never closes."""
 
-    name: str = "hardened"
+    name: str = "hardened-2"
 
     base: Literal["discrimination", "differential_literal"] = "discrimination"
     """What a score is made of before the gates: the discrimination, or scale / (scale + literal loss)."""
@@ -72,7 +74,9 @@ class ScoringRule:
     """Items among which a mask must find its own inverse; a remainder joins the last block."""
     block_items_min: int = 8
     """An encoder with fewer valid items in a block is not measured on that block."""
-    temperatures: tuple[float, ...] = (0.05, 0.07, 0.1, 0.15)
+    temperatures: tuple[float, ...] = (0.05, 0.2)
+    """Each encoder has the best of them: a narrow space the first, a wide one the second. In between it is
+    enough to tell most items apart, which says little of who finds one among many."""
 
     n_neighbors: int | None = None
     """Neighbors of the local outlier factor; None is half of the live encoders, rounded down."""
@@ -139,9 +143,13 @@ class ScoringRule:
 HARDENED = ScoringRule()
 """The default: discrimination, gated by everything a cheat was seen to break."""
 
+HARDENED_1 = replace(HARDENED, name="hardened", temperatures=_FIRST_TEMPERATURES)
+"""Its predecessor, by which networks whose genesis names it are scored and audited as ever."""
+
 LITERAL = ScoringRule(
     name="literal",
     base="differential_literal",
+    temperatures=_FIRST_TEMPERATURES,
     norm_min=-math.inf,
     norm_max=math.inf,
     centred_norm_min=-math.inf,
@@ -161,7 +169,7 @@ LITERAL = ScoringRule(
 )
 """The idea as first stated: weights from ||full - mask - inverse||, 20 neighbors. Zeros win it."""
 
-RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, LITERAL)})
+RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, HARDENED_1, LITERAL)})
 """The presets that ship, by name."""
 
 

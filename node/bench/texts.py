@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -15,77 +15,22 @@ from typing import Final, TypeAlias
 from blake3 import blake3
 
 from node.bench.errors import BenchError
+from node.bench.text_sources import FIRST_SOURCES, LATER_SOURCES, LATEST_SOURCES, Sources
 from node.corpus_text import chunk_text, prose_paragraphs, unique
 from node.encoders.anchors import anchor_texts
 
-ITEM_WORDS_MIN: Final = 20
+ITEM_WORDS_MIN: Final = 30
 """Shorter chunks have parts that hardly mean anything."""
 SPLIT_ITEMS_MIN: Final = 600
 """Fewer items in a split would make its figures depend on which ones they are."""
-LATER_ITEMS_MAX: Final = 4096
-"""Of the split `later`, drawn by their hashes: its sources hold four times as many."""
+DRAWN_ITEMS_MAX: Final = 4096
+"""Of the splits with sources of their own, drawn by their hashes: there are more."""
 _LITERAL_CHARACTERS_MIN: Final = 160
 _Shingle: TypeAlias = tuple[str, ...]
 _SHINGLE_WORDS: Final = 4
 _SHINGLES_KNOWN_MAX: Final = 0.25
 """An item with a larger share of known runs of words says what another one said: parameters are documented
 again and again in the same words."""
-# Chosen for much prose in few files: all of it is parsed in some seconds. Tests are left out.
-_SOURCES: Final = {
-    "numpy": ("lib", "ma", "polynomial", "linalg", "fft", "_core"),
-    "scipy": ("stats", "optimize", "signal", "spatial", "interpolate", "integrate", "ndimage", "linalg"),
-    "sklearn": (
-        "cluster",
-        "datasets/descr",
-        "decomposition",
-        "ensemble",
-        "feature_extraction",
-        "gaussian_process",
-        "linear_model",
-        "manifold",
-        "metrics",
-        "model_selection",
-        "neighbors",
-        "preprocessing",
-        "svm",
-    ),
-    "torch": ("_torch_docs.py", "_tensor_docs.py", "nn", "optim", "distributions", "utils/data", "special"),
-}
-# Of other packages, and of other parts of the same.
-_LATER_SOURCES: Final = {
-    "networkx": ("",),
-    "numpy": ("_typing", "char", "f2py", "random", "strings", "testing", "typing"),
-    "scipy": ("cluster", "datasets", "differentiate", "fft", "fftpack", "io", "sparse", "special"),
-    "sklearn": (
-        "base.py",
-        "calibration.py",
-        "compose",
-        "covariance",
-        "cross_decomposition",
-        "datasets",
-        "discriminant_analysis.py",
-        "dummy.py",
-        "feature_selection",
-        "frozen",
-        "impute",
-        "inspection",
-        "isotonic.py",
-        "kernel_approximation.py",
-        "kernel_ridge.py",
-        "mixture",
-        "multiclass.py",
-        "multioutput.py",
-        "naive_bayes.py",
-        "neural_network",
-        "pipeline.py",
-        "random_projection.py",
-        "semi_supervised",
-        "tree",
-        "utils",
-    ),
-    "sympy": ("",),
-    "torch": ("ao", "autograd", "cuda", "distributed", "export", "func", "fx", "library.py", "onnx"),
-}
 _ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
 _HASH_BYTES: Final = 2
 
@@ -97,23 +42,23 @@ class Split(Enum):
     """What encoders of ours learn from; never scored on."""
     TUNE = "tune"
     """What the constants of a rule are chosen on."""
-    FINAL = "final"
-    """What the figures of the first frozen rule were taken on, once."""
     LATER = "later"
-    """Other sources, for the figures of the rule frozen after those were seen."""
+    """Other sources: what the figures of an earlier frozen rule were taken on, once."""
+    LATEST = "latest"
+    """Sources again others, for the figures of the rule frozen after those were seen."""
 
 
 # The upper ends of each split in hashes of documents.
-_SPLIT_ENDS: Final = {Split.FIT: 0.4, Split.TUNE: 0.7, Split.FINAL: 1.0}
+_SPLIT_ENDS: Final = {Split.FIT: 0.4, Split.TUNE: 1.0}
 
 
 def split_texts(split: Split) -> tuple[str, ...]:
-    """The items of a split: canonical, 20 to 40 words, no two alike, in the order of their hashes.
+    """The items of a split: canonical, 30 to 60 words, no two alike, in the order of their hashes.
 
     The same for the same versions of Python and of the packages. A document is in one split as a whole.
     Raises BenchError where too little text is installed.
     """
-    items = _later_items() if split is Split.LATER else _first_items()[0][split]
+    items = _first_items()[0][split] if split in _SPLIT_ENDS else _drawn_items(split)[0]
     if len(items) < SPLIT_ITEMS_MIN:
         raise BenchError(
             f"Only {len(items)} of the {SPLIT_ITEMS_MIN} texts needed for `{split.value}` were found: "
@@ -133,7 +78,7 @@ def split_by_name(name: str) -> Split:
 
 @cache
 def _first_items() -> tuple[dict[Split, tuple[str, ...]], frozenset[_Shingle]]:
-    """The items of all splits but `later`, and all that was said in them or dropped."""
+    """The items of the splits of the first sources, and all that was said in them or dropped."""
     items: dict[Split, list[str]] = {split: [] for split in _SPLIT_ENDS}
     # What encoders are aligned on comes first, so that no item repeats it.
     known = {shingle for text in anchor_texts() for shingle in _shingles(text)}
@@ -143,11 +88,14 @@ def _first_items() -> tuple[dict[Split, tuple[str, ...]], frozenset[_Shingle]]:
 
 
 @cache
-def _later_items() -> tuple[str, ...]:
-    known = set(_first_items()[1])
+def _drawn_items(split: Split) -> tuple[tuple[str, ...], frozenset[_Shingle]]:
+    """Items of a split with sources of its own, and all that was said in them, in earlier ones or dropped."""
+    known = set(_first_items()[1] if split is Split.LATER else _drawn_items(Split.LATER)[1])
     earlier = set(_documents())
-    later = [document for document in unique(_literals(_paths(_LATER_SOURCES))) if document not in earlier]
-    return _ordered(item for document in later for item in _new_items(document, known))[:LATER_ITEMS_MAX]
+    sources = LATER_SOURCES if split is Split.LATER else LATEST_SOURCES
+    documents = [document for document in unique(_literals(_paths(sources))) if document not in earlier]
+    items = _ordered(item for document in documents for item in _new_items(document, known))
+    return items[:DRAWN_ITEMS_MAX], frozenset(known)
 
 
 def _new_items(document: str, known: set[_Shingle]) -> list[str]:
@@ -186,7 +134,7 @@ def _documents() -> Iterator[str]:
     from pydoc_data.topics import topics
 
     yield from (topics[name] for name in sorted(topics))
-    yield from _literals(_paths(_SOURCES))
+    yield from _literals(_paths(FIRST_SOURCES))
 
 
 def _literals(paths: Iterable[Path]) -> Iterator[str]:
@@ -203,7 +151,7 @@ def _literals(paths: Iterable[Path]) -> Iterator[str]:
                 yield value
 
 
-def _paths(sources: Mapping[str, Sequence[str]]) -> Iterator[Path]:
+def _paths(sources: Sources) -> Iterator[Path]:
     for package, places in sources.items():
         found = importlib.util.find_spec(package)
         if found is None or found.origin is None:

@@ -67,7 +67,7 @@ def test_measure__of_one_more_honest_encoder_pulls_the_consensus_its_way() -> No
 def test_worst__is_taken_figure_by_figure_and_low_is_worse_for_the_honest_score() -> None:
     rows = [Case("zero", Setting(NAMES, 1), seed) for seed in (0, 1)]
     (worst,) = worst_rows(
-        [(rows[0], {"hardened": some_figures(0.2)}), (rows[1], {"hardened": some_figures(0.1)})]
+        [(rows[0], {HARDENED.name: some_figures(0.2)}), (rows[1], {"hardened": some_figures(0.1)})]
     )
     assert worst.figures.weight_captured == worst.figures.displacement == 0.2
     assert worst.figures.honest_score == 0.1
@@ -96,7 +96,7 @@ def test_rows__are_not_measured_twice_and_a_line_cut_off_is(
 
         def figures(self, case: Case) -> dict[str, Figures]:
             done.append(case.key)
-            return {"hardened": some_figures(len(done))}
+            return {HARDENED.name: some_figures(len(done))}
 
     monkeypatch.setattr(node.bench.table, "_Seed", Counting)
     monkeypatch.setattr(node.bench.table, "_question", lambda *_: "question")
@@ -126,7 +126,7 @@ def test_picture__is_sound_xml_with_every_row() -> None:
 
 def test_command__prints_and_writes_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def known(cases: list[Case], *_: object) -> list[tuple[Case, dict[str, Figures]]]:
-        return [(case, {"hardened": some_figures(0.125)}) for case in cases]
+        return [(case, {HARDENED.name: some_figures(0.125)}) for case in cases]
 
     monkeypatch.setattr(node.bench.table, "measured", known)
     file, picture = tmp_path / "rows.json", tmp_path / "rows.svg"

@@ -11,6 +11,7 @@ from node.bench.measure import Figures
 from node.bench.shards import default_settings
 from node.bench.table import BETTER, cases_of, measured
 from node.bench.texts import Split
+from scoring import HARDENED
 from tests.adversaries.test_hold import HELD, NOTHING
 
 DISPLACED = 0.02
@@ -27,7 +28,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], F
     folder: Path = tmp_path_factory.mktemp("bench")
     settings = default_settings()[:2]
     results = measured(cases_of(attacks, settings, 1), Split.TUNE, folder)
-    return {(case.attack, case.setting.name): by_rule["hardened"] for case, by_rule in results}
+    return {(case.attack, case.setting.name): by_rule[HARDENED.name] for case, by_rule in results}
 
 
 @pytest.mark.parametrize("setting", ["3 of 30", "10 of 30"])

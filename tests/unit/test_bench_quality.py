@@ -119,7 +119,7 @@ def test_rank_correlation__is_spearmans_with_ties(pairs: list[tuple[int, int]]) 
 
 
 def test_compare__scores_rank_as_the_task_does_and_literal_ranks_backwards(compared: Compared) -> None:
-    assert compared.ranked.correlation["hardened"] > 0.9
+    assert compared.ranked.correlation[HARDENED.name] > 0.9
     assert compared.ranked.correlation["literal"] < 0
     assert list(compared.ranked.weight) == sorted(compared.ranked.weight, reverse=True)
 
@@ -168,7 +168,7 @@ def test_summary__gives_means_and_the_worst_draw(compared: Compared) -> None:
     assert both.gain_worst == pytest.approx(worse.gain)
     assert both.gain == pytest.approx((compared.gain + worse.gain) / 2)
     assert both.encoders[0].name == "encoder-0"
-    assert set(both.correlation) == {"hardened", "literal"}
+    assert set(both.correlation) == {HARDENED.name, "literal"}
     json.dumps(both.document(), allow_nan=False)
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import HARDENED, LITERAL, Ramp, ScoringError, ScoringRule, rule_by_name
+from scoring import HARDENED, HARDENED_1, LITERAL, Ramp, ScoringError, ScoringRule, rule_by_name
 
 ends = st.floats(-10, 10, allow_nan=False)
 
@@ -33,12 +33,18 @@ def test_ramp__clips_infinities() -> None:
     assert Ramp(2.0, 1.5)(torch.tensor([torch.inf, -torch.inf])).tolist() == [0, 1]
 
 
-def test_rule_by_name__finds_both_presets_and_names_them_otherwise() -> None:
-    assert rule_by_name("hardened") is HARDENED
+def test_rule_by_name__finds_every_preset_and_names_them_otherwise() -> None:
+    assert rule_by_name("hardened-2") is HARDENED
+    assert rule_by_name("hardened") is HARDENED_1
     assert rule_by_name("literal") is LITERAL
     assert ScoringRule() == HARDENED
-    with pytest.raises(ScoringError, match="hardened, literal"):
+    with pytest.raises(ScoringError, match="hardened, hardened-2, literal"):
         rule_by_name("hardend")
+
+
+def test_predecessor__keeps_the_constants_its_networks_agreed_on() -> None:
+    assert HARDENED_1.temperatures == (0.05, 0.07, 0.1, 0.15)
+    assert replace(HARDENED_1, name="hardened-2", temperatures=(0.05, 0.2)) == HARDENED
 
 
 @pytest.mark.parametrize(("live", "majority"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (9, 4), (64, 32)])

@@ -33,7 +33,7 @@ from protocol.hashing import content_digest
 from protocol.items import canonical_text
 from protocol.report import DIMENSIONS, VECTOR_BYTES, ScoredShard, ScoreTask, Term
 from protocol.schedule import ShardRound
-from scoring import rule_by_name, score_shard
+from scoring import HARDENED, score_shard
 from scoring.probes import ProbeTerms
 from tests.support.certified_round import ITEMS, Fault, bag_of_words, certified_round, topical_items
 from tests.support.memory_network import Blobs
@@ -58,7 +58,7 @@ def make_task(masks: int, withheld: tuple[int, ...] = (), scale: float = 1.0) ->
         answers.append(None if number in withheld else (first_wave, second_wave, third_wave))
     keys = tuple(bytes([number]) * 32 for number in range(ENCODERS))
     return ScoreTask(
-        ShardRound(0, 0, 0), "hardened", keys, tuple(answers), batch, (False,) * len(keys), NOTHING
+        ShardRound(0, 0, 0), HARDENED.name, keys, tuple(answers), batch, (False,) * len(keys), NOTHING
     ), blobs
 
 
@@ -114,9 +114,7 @@ def test_score_task__is_score_shard_on_the_views_by_role() -> None:
     slab = slab[:, : (ITEMS + 2) * 5].unflatten(1, (ITEMS + 2, 5))
     share = torch.tensor([list(shares) or [0, 0] for shares in task.batch.mask_share_ppm]) / PPM
     scored = torch.tensor(task.batch.scored)
-    direct = score_shard(
-        slab[:, :, 0], slab[:, :, 1:3], slab[:, :, 3:], share, rule_by_name("hardened"), scored=scored
-    )
+    direct = score_shard(slab[:, :, 0], slab[:, :, 1:3], slab[:, :, 3:], share, HARDENED, scored=scored)
     ours = score_task(task, blobs.get)
     assert floats(ours.score).min() > 0.5
     np.testing.assert_array_equal(floats(ours.score), direct.score.numpy())
