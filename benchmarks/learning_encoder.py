@@ -216,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=22)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--split", default="final")
+    parser.add_argument("--split", default="later")
     parser.add_argument("--cache", type=Path, required=True, help="keeps the alignments")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

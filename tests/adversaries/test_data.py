@@ -85,7 +85,7 @@ def test_names__are_thirty_encoders_with_the_extra_and_without() -> None:
     assert len({*PLAIN_NAMES, *MINILM_NAMES, *RELATIVE_NAMES}) == 45
     with pytest.raises(BenchError, match="did you mean chars-3"):
         native_encoder("char-3")
-    with pytest.raises(BenchError, match="fit, tune, final, later"):
+    with pytest.raises(BenchError, match="fit, tune, later, latest"):
         split_by_name("test")
 
 

@@ -67,7 +67,7 @@ def test_measure__of_one_more_honest_encoder_pulls_the_consensus_its_way() -> No
 def test_worst__is_taken_figure_by_figure_and_low_is_worse_for_the_honest_score() -> None:
     rows = [Case("zero", Setting(NAMES, 1), seed) for seed in (0, 1)]
     (worst,) = worst_rows(
-        [(rows[0], {HARDENED.name: some_figures(0.2)}), (rows[1], {"hardened": some_figures(0.1)})]
+        [(rows[0], {HARDENED.name: some_figures(0.2)}), (rows[1], {HARDENED.name: some_figures(0.1)})]
     )
     assert worst.figures.weight_captured == worst.figures.displacement == 0.2
     assert worst.figures.honest_score == 0.1
