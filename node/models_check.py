@@ -122,9 +122,9 @@ def check_items(modality: str) -> list[bytes]:
     return sample_items(modality, count=ITEMS)
 
 
-def spread(texts: Sequence[_Item], count: int) -> Sequence[_Item]:
+def spread(texts: Sequence[_Item], count: int) -> list[_Item]:
     """At most `count` of the texts, evenly from all of them: neighbours tell of one thing."""
-    return texts[:: max(1, len(texts) // count)][:count]
+    return list(texts[:: max(1, len(texts) // count)][:count])
 
 
 def _scores(answers: Sequence[NDArray[np.float32]], share: NDArray[np.float32]) -> tuple[list[float], str]:
