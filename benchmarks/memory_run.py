@@ -8,7 +8,7 @@ rounds and an hour, and once more over the second half of these alone: what leve
 each epoch the sample with the least anonymous memory counts: what an epoch's end takes for a second, and when
 somebody looks, is no growth.
 
-Challenge items are sentences of Python's documentation put together anew, as many as the rounds need: scores
+Challenge items are sentences of the default text put together anew, as many as the rounds need: scores
 mean nothing here, sizes do.
 """
 
@@ -145,7 +145,7 @@ def judged(samples: Sequence[Sample], settle_rounds: int, epoch_rounds: int) -> 
 
 def write_items(path: Path, count: int, seed: int) -> None:
     """So many distinct texts, a JSON object a line."""
-    texts = [text for text in load_corpus(None) if len(text.split()) >= 6]
+    texts = [text for text in load_corpus(None) if len(text.split()) >= 7]
     draw = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
         for _ in range(count):

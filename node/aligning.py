@@ -18,7 +18,7 @@ from node.encoders.encoder import EncoderError, NativeEncoder, View
 from node.encoders.own_alignment import OwnAlignment, Target, store_own_alignment
 from node.encoders.refit import PAIRS_MIN, ROTATION, Way, agreement, fitted_to, held_out_of
 from node.modalities import sample_items
-from node.models_check import check_items, check_model
+from node.models_check import check_items, check_model, spread
 from node.pairs import Pairs
 from node.store.database import Access
 from protocol.batch import Role, plan_batch
@@ -247,8 +247,9 @@ def _items_apart(modality: str) -> tuple[list[bytes], list[bytes]]:
     """Items that come with the dependencies: those the score is taken on, and others."""
     scored = check_items(modality)
     if modality == TEXT.name:
-        texts = load_challenge_pool(None)[: -len(scored)][-RETRIEVED:]
-        return scored, [canonical_text(text) for text in texts]
+        held = set(scored)
+        items = [canonical_text(text) for text in load_challenge_pool(None)]
+        return scored, spread([item for item in items if item not in held], RETRIEVED)
     return scored, sample_items(modality, count=len(scored) + RETRIEVED)[len(scored) :]
 
 

@@ -1,14 +1,17 @@
-"""A user's data as items: load text from files, folders or the library that ships with Python."""
+"""A user's data as items: load text from files, folders or what the installed libraries document."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+from node.corpus_packages import package_documents
 from node.corpus_text import WORDS_MAX, chunk_text, prose_paragraphs, unique
+from node.shingles import saying_more, shingles
 
 CHALLENGE_WORDS_MIN: Final = 20
 """Shorter items are too short to mask fairly: they are left out of the challenge pool."""
@@ -24,9 +27,9 @@ class CorpusError(Exception):
 def load_corpus(source: Path | None, *, words_max: int = WORDS_MAX) -> list[str]:
     """Every item of a source, canonical and without repeats, in a stable order.
 
-    `source` is None (the text that ships with Python), a file (.txt, .md, .rst; .jsonl with a field `text`;
-    .parquet with a column `text`) or a folder of such files, read in sorted order. Long texts are cut by
-    `chunk_text`. Raises CorpusError.
+    `source` is None (the documentation of Python, numpy, scipy and scikit-learn, as installed), a file (.txt,
+    .md, .rst; .jsonl with a field `text`; .parquet with a column `text`) or a folder of such files, read in
+    sorted order. Long texts are cut by `chunk_text`. Raises CorpusError.
     """
     items = unique(item for text in _documents(source) for item in chunk_text(text, words_max=words_max))
     if not items:
@@ -40,25 +43,47 @@ def load_challenge_pool(
     """The items of a source that are fit to challenge with: prose, at least `words_min` words, no repeats.
 
     Tables, grammars and code are dropped and repeated paragraphs are used once, so that no two items share
-    a text. Raises CorpusError, also when nothing is left.
+    a text. Of the default, None, an item is left out too that says again what earlier ones said
+    (`node.shingles`). Raises CorpusError, also when nothing is left.
     """
-    seen: set[str] = set()
-    pool: list[str] = []
-    for text in _documents(source):
-        fresh = [paragraph for paragraph in prose_paragraphs(text) if paragraph not in seen]
-        seen.update(fresh)
-        chunks = chunk_text("\n\n".join(unique(fresh)), words_max=words_max)
-        pool.extend(chunk for chunk in chunks if len(chunk.split()) >= words_min)
+    if source is None:
+        return list(_installed_pool(words_min, words_max))
+    pool = unique(_prose_items(_documents(source), words_min, words_max))
     if not pool:
         raise CorpusError(
             f"{_named(source)} holds no prose of {words_min} words to challenge with: add longer texts."
         )
-    return unique(pool)
+    return pool
+
+
+def python_pool(*, words_min: int = CHALLENGE_WORDS_MIN, words_max: int = WORDS_MAX) -> list[str]:
+    """Those of the default challenge items, the first, that come with Python itself."""
+    return unique(_prose_items(_python_documents(), words_min, words_max))
+
+
+@cache
+def _installed_pool(words_min: int, words_max: int) -> tuple[str, ...]:
+    """Python's own documentation first, then what that of the packages adds to it."""
+    pool = python_pool(words_min=words_min, words_max=words_max)
+    known = {shingle for item in pool for shingle in shingles(item)}
+    pool.extend(saying_more(_prose_items(package_documents(), words_min, words_max), known))
+    return tuple(unique(pool))
+
+
+def _prose_items(documents: Iterable[str], words_min: int, words_max: int) -> Iterator[str]:
+    """Items of at least `words_min` words of the documents' prose, each paragraph used once."""
+    seen: set[str] = set()
+    for text in documents:
+        fresh = [paragraph for paragraph in prose_paragraphs(text) if paragraph not in seen]
+        seen.update(fresh)
+        chunks = chunk_text("\n\n".join(unique(fresh)), words_max=words_max)
+        yield from (chunk for chunk in chunks if len(chunk.split()) >= words_min)
 
 
 def _documents(source: Path | None) -> Iterator[str]:
     if source is None:
-        yield from _library_documents()
+        yield from _python_documents()
+        yield from package_documents()
         return
     if not source.exists():
         raise CorpusError(f"{source} does not exist: check the path.")
@@ -78,7 +103,7 @@ def _documents(source: Path | None) -> Iterator[str]:
             ) from error
 
 
-def _library_documents() -> Iterator[str]:
+def _python_documents() -> Iterator[str]:
     from pydoc_data.topics import topics
 
     for name in sorted(topics):
@@ -169,7 +194,7 @@ def _encodable(text: str, path: Path) -> str:
 
 
 def _named(source: Path | None) -> str:
-    return "The text that ships with Python" if source is None else str(source)
+    return "The documentation of Python" if source is None else str(source)
 
 
 def _suffixes() -> str:
@@ -191,4 +216,5 @@ __all__ = [
     "chunk_text",
     "load_challenge_pool",
     "load_corpus",
+    "python_pool",
 ]

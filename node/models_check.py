@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ ITEMS: Final = 128
 PANEL_TEXT: Final = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")
 """Who a model of text is scored beside; others beside all that are built in."""
 WITHHELD_MAX: Final = 0.1
+_Item = TypeVar("_Item", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,15 @@ def check_model(
 def check_items(modality: str) -> list[bytes]:
     """The items a model is scored on: they come with the dependencies, none of them among the anchors."""
     if modality == TEXT.name:
-        return [canonical_text(text) for text in load_challenge_pool(None)[-ITEMS:]]
+        return [canonical_text(text) for text in spread(load_challenge_pool(None), ITEMS)]
     from node.modalities import sample_items
 
     return sample_items(modality, count=ITEMS)
+
+
+def spread(texts: Sequence[_Item], count: int) -> list[_Item]:
+    """At most `count` of the texts, evenly from all of them: neighbours tell of one thing."""
+    return list(texts[:: max(1, len(texts) // count)][:count])
 
 
 def _scores(answers: Sequence[NDArray[np.float32]], share: NDArray[np.float32]) -> tuple[list[float], str]:

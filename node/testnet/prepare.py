@@ -30,7 +30,7 @@ from protocol.modalities import TEXT, Modality
 CHAIN_LENGTH: Final = 65_536
 """Slots that a prepared network can be used for: nine days of 12 s."""
 PROSE_ITEMS_MAX: Final = 20_000
-"""Challenge items taken from installed libraries: some 300 rounds of 64."""
+"""Challenge items taken from installed libraries: some 310 rounds of 64."""
 ENCODERS_FOLDER: Final = "encoders"
 CHEATERS_FOLDER: Final = "cheaters"
 CHEAT_FILE: Final = "cheat"

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.corpus import load_challenge_pool
+from node.corpus import python_pool
 from node.modalities.image_item import encode_image
 from node.modalities.series_item import encode_series
 from node.training.training_set import TrainingSet
@@ -23,8 +23,8 @@ CHANNELS: Final = 3
 
 
 def sample_text() -> TrainingSet:
-    """What a validator challenges with unless it is given other text."""
-    return TrainingSet("text", tuple(load_challenge_pool(None)))
+    """Python's own documentation: a ninth of what a validator challenges with unless told otherwise."""
+    return TrainingSet("text", tuple(python_pool()))
 
 
 def sample_images(side_pixels: int = DIGIT_PIXELS) -> TrainingSet:

@@ -13,25 +13,33 @@ _SKIPPED = frozenset({"test", "tests", "site-packages", "idlelib", "lib2to3"})
 
 
 def write_long_text(path: Path) -> Path:
-    """Write the docstrings of the standard library to `path`: some 1.4 MB, about 100 rounds of 64 items."""
-    path.write_text(_text(_stdlib(), "*.py", "[a-s]*/*.py"), encoding="utf-8")
+    """Write the docstrings of the standard library and scikit-learn to `path`: some 120 rounds of 64."""
+    path.write_text(_long(), encoding="utf-8")
     return path
 
 
 def write_longer_text(path: Path) -> Path:
-    """Write the long text and the docstrings of scikit-learn to `path`: some 170 rounds of 64 items."""
-    learn = find_spec("sklearn")
-    assert learn is not None
-    assert learn.origin is not None
-    more = _text(Path(learn.origin).parent, "*/*.py")
-    path.write_text(f"{_text(_stdlib(), '*.py', '[a-s]*/*.py')}\n\n{more}", encoding="utf-8")
+    """Write the long text and the docstrings of scipy to `path`: some 200 rounds of 64."""
+    path.write_text(f"{_long()}\n\n{_text(_package('scipy'), '*/*.py')}", encoding="utf-8")
     return path
 
 
 def write_other_text(path: Path) -> Path:
-    """Write the docstrings of other parts of the standard library to `path`: some 17 rounds."""
-    path.write_text(_text(_stdlib(), "[t-z]*/*.py"), encoding="utf-8")
+    """Write other docstrings, of the standard library and of numpy, to `path`: some 17 rounds."""
+    other = f"{_text(_stdlib(), '[t-z]*/*.py')}\n\n{_text(_package('numpy'), 'ma/*.py', 'lib/*.py')}"
+    path.write_text(other, encoding="utf-8")
     return path
+
+
+def _long() -> str:
+    return f"{_text(_stdlib(), '*.py', '[a-s]*/*.py')}\n\n{_text(_package('sklearn'), '*/*.py')}"
+
+
+def _package(name: str) -> Path:
+    found = find_spec(name)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
 
 
 def _stdlib() -> Path:

@@ -26,8 +26,8 @@ GUIDE = ROOT / "docs" / "join-a-network.md"
 LINE = re.compile(r"^(\w+)\$ (.+)$", re.MULTILINE)
 FAST = "--set slot_ms=5000 --set wave_deadline_ms=2500 --set reveal_deadline_ms=2500 --set masks_per_item=1"
 START_IN_S = 8
-ROUNDS_OF_TEXT = 3
-"""Times the text that ships with Python, in one validator's pool."""
+ROUNDS_OF_TEXT = 1
+"""Times the default text, in one validator's pool."""
 BEFORE_LATE_JOINER = 2
 """Rounds certified before the third validator starts."""
 WITHIN_S = 90.0

@@ -18,7 +18,7 @@ WAVES = (1, 2, 3)
 
 
 def batch_of(seed: int) -> Batch:
-    """64 items of the pool that Python ships with."""
+    """64 items of the default pool."""
     pool = load_challenge_pool(None)
     chosen = np.random.default_rng(seed).choice(len(pool), ITEMS, replace=False)
     secret = sha256(str(seed).encode()).digest()

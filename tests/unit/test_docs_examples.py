@@ -58,17 +58,17 @@ def test_latent_words__without_weights_says_how_to_learn_them(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_models_check__hears_both_examples_and_the_learnt_one_better(latent_words: Path) -> None:
+def test_models_check__hears_both_examples(latent_words: Path) -> None:
     scores = {}
     for path in (EXAMPLES / "bag_of_words.py", latent_words):
         ended = deltamesh("models", "check", f"{path}:encode", "--json")
         assert ended.code == 0, ended.err
         assert ended.json["faults"] == []
         scores[path.stem] = ended.json["scores"][f"{path}:encode"]
-    # The page says .096 and .152; the second moves with the pages it is learnt from.
-    assert scores["bag_of_words"] == pytest.approx(0.096, abs=0.005)
-    assert 0.12 < scores["latent_words"] < 0.18
-    assert "(`bag_of_words.py`) | .096 |" in read("docs/write-your-own-encoder.md")
+    # The page says .255 and .240; the second moves with the pages it is learnt from.
+    assert scores["bag_of_words"] == pytest.approx(0.255, abs=0.005)
+    assert 0.21 < scores["latent_words"] < 0.27
+    assert "(`bag_of_words.py`) | .255 |" in read("docs/write-your-own-encoder.md")
 
 
 def test_service__starts_the_commands_there_are() -> None:

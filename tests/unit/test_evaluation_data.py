@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from node.corpus import load_challenge_pool
 from node.encoders.anchors import anchor_texts
 from node.evaluation.data import LabelledData, LabelledItem, bytes_of, gallery_flags
 from node.evaluation.errors import EvaluationError
@@ -68,6 +70,16 @@ def test_text_sample__shares_no_passage_with_what_encoders_learn_from() -> None:
 
     known = {one for text in (*anchor_texts(), *topics.values()) for one in _shingles(text)}
     assert not any(_shingles(str(view)) & known for view in sampled("text").views)
+
+
+def test_text_sample__shares_no_passage_with_what_packages_add_to_a_network() -> None:
+    known = {run for text in load_challenge_pool(None) for run in _runs_of_twelve(text)}
+    assert not any(_runs_of_twelve(str(view)) & known for view in sampled("text").views)
+
+
+def _runs_of_twelve(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"[a-z]+", text.lower())
+    return {tuple(words[at : at + 12]) for at in range(max(1, len(words) - 11))}
 
 
 def test_text_sample__a_caption_belongs_to_one_item() -> None:
