@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from blake3 import blake3
 
@@ -18,6 +18,7 @@ from node.bench.errors import BenchError
 from node.bench.text_sources import FIRST_SOURCES, LATER_SOURCES, LATEST_SOURCES, Sources
 from node.corpus_text import chunk_text, prose_paragraphs, unique
 from node.encoders.anchors import anchor_texts
+from node.shingles import Shingle, saying_more, shingles
 
 ITEM_WORDS_MIN: Final = 30
 """Shorter chunks have parts that hardly mean anything."""
@@ -26,11 +27,6 @@ SPLIT_ITEMS_MIN: Final = 600
 DRAWN_ITEMS_MAX: Final = 4096
 """Of the splits with sources of their own, drawn by their hashes: there are more."""
 _LITERAL_CHARACTERS_MIN: Final = 160
-_Shingle: TypeAlias = tuple[str, ...]
-_SHINGLE_WORDS: Final = 4
-_SHINGLES_KNOWN_MAX: Final = 0.25
-"""An item with a larger share of known runs of words says what another one said: parameters are documented
-again and again in the same words."""
 _ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
 _HASH_BYTES: Final = 2
 
@@ -77,18 +73,18 @@ def split_by_name(name: str) -> Split:
 
 
 @cache
-def _first_items() -> tuple[dict[Split, tuple[str, ...]], frozenset[_Shingle]]:
+def _first_items() -> tuple[dict[Split, tuple[str, ...]], frozenset[Shingle]]:
     """The items of the splits of the first sources, and all that was said in them or dropped."""
     items: dict[Split, list[str]] = {split: [] for split in _SPLIT_ENDS}
     # What encoders are aligned on comes first, so that no item repeats it.
-    known = {shingle for text in anchor_texts() for shingle in _shingles(text)}
+    known = {shingle for text in anchor_texts() for shingle in shingles(text)}
     for document in unique(_documents()):
         items[_split_of(document)] += _new_items(document, known)
     return {split: _ordered(found) for split, found in items.items()}, frozenset(known)
 
 
 @cache
-def _drawn_items(split: Split) -> tuple[tuple[str, ...], frozenset[_Shingle]]:
+def _drawn_items(split: Split) -> tuple[tuple[str, ...], frozenset[Shingle]]:
     """Items of a split with sources of its own, and all that was said in them, in earlier ones or dropped."""
     known = set(_first_items()[1] if split is Split.LATER else _drawn_items(Split.LATER)[1])
     earlier = set(_documents())
@@ -98,17 +94,10 @@ def _drawn_items(split: Split) -> tuple[tuple[str, ...], frozenset[_Shingle]]:
     return items[:DRAWN_ITEMS_MAX], frozenset(known)
 
 
-def _new_items(document: str, known: set[_Shingle]) -> list[str]:
+def _new_items(document: str, known: set[Shingle]) -> list[str]:
     """The items of a document that do not repeat what is known, which what they say is added to."""
-    items = []
-    for item in chunk_text("\n\n".join(prose_paragraphs(_plain(document)))):
-        if len(item.split()) < ITEM_WORDS_MIN:
-            continue
-        shingles = _shingles(item)
-        if len(shingles & known) <= _SHINGLES_KNOWN_MAX * len(shingles):
-            items.append(item)
-        known |= shingles
-    return items
+    chunks = chunk_text("\n\n".join(prose_paragraphs(_plain(document))))
+    return list(saying_more((item for item in chunks if len(item.split()) >= ITEM_WORDS_MIN), known))
 
 
 def _ordered(items: Iterable[str]) -> tuple[str, ...]:
@@ -118,11 +107,6 @@ def _ordered(items: Iterable[str]) -> tuple[str, ...]:
 def _split_of(document: str) -> Split:
     place = int.from_bytes(blake3(document.encode()).digest(length=_HASH_BYTES), "big") / 256**_HASH_BYTES
     return next(split for split, end in _SPLIT_ENDS.items() if place < end)
-
-
-def _shingles(text: str) -> set[_Shingle]:
-    words = re.findall(r"[a-z]+", text.lower())
-    return {tuple(words[at : at + _SHINGLE_WORDS]) for at in range(max(1, len(words) - _SHINGLE_WORDS + 1))}
 
 
 def _plain(document: str) -> str:
