@@ -34,7 +34,7 @@ LITERAL_CHARACTERS_MIN: Final = 160
 _SKIPPED: Final = frozenset({"tests", "externals"})
 _SUFFIXES: Final = frozenset({".py", ".rst"})
 # Every long literal, not only documentation strings: numpy attaches its own by calls. An expression finds
-# them thirty times as fast as a parser; the code it takes for text where quotes mislead it is not prose.
+# them in a tenth of a parser's time; the code it takes for text where quotes mislead it is not prose.
 _LITERAL: Final = re.compile(r'"""(.*?)"""', re.DOTALL)
 _ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
 

@@ -18,7 +18,7 @@ from protocol.report import PoolItem
 
 POOL_FILE_NAME: Final = "pool.msgpack"
 POOL_BYTES_MAX: Final = 64 << 20
-"""Largest pool file: about 190,000 items of 60 words."""
+"""Largest pool file: about 180,000 items of 60 words."""
 _VERSION: Final = 2
 _WHAT: Final = "the pool of challenge items"
 

@@ -10,6 +10,7 @@ import pytest
 from node.cli.errors import ExitCode
 from node.cli.output import now_ms
 from node.cli.submit import submitted_items
+from node.corpus_text import WORDS_MAX
 from node.keys import create_key
 from node.membership import chain_path
 from node.status import NodeStatus, write_status
@@ -59,7 +60,7 @@ def test_long_text__is_chunked_without_losing_a_word(tmp_path: Path) -> None:
     file.write_text(" ".join(words))
     items = submitted_items(str(file))
     assert " ".join(item.decode() for item in items).split() == words
-    assert max(len(item.split()) for item in items) <= 40
+    assert max(len(item.split()) for item in items) <= WORDS_MAX
 
 
 @pytest.mark.parametrize("running", [True, False])

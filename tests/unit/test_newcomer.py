@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -79,6 +80,7 @@ def _rank(native: NativeEncoder, fitted: AffineMap, way: Way, texts: Sequence[st
 def _newcomer(name: str) -> tuple[int, float, float]:
     """Its rank and score aligned to the consensus, and its score aligned to as many anchors."""
     pool = load_challenge_pool(None)
+    random.Random(0).shuffle(pool)  # as a network's rounds are of all of it
     judged_on = pool[-(ROUNDS + 1) * ITEMS :]
     texts = pool[: PAIRS + 2 * ITEMS]
     assert len(texts) + len(judged_on) <= len(pool)
