@@ -2,8 +2,8 @@
 
     python -m benchmarks.api_load --rounds 20 --json api-load.json
 
-Starts a network of real processes and a client, a process that runs where nobody else wants to: it holds 1,000
-listeners to events and sends 200 requests a second, all to one validator. Blocks of rounds with and
+Starts a network of real processes and a client, a process that runs where nobody else wants to: it holds
+1,000 listeners to events and sends 200 requests a second, all to one validator. Blocks of rounds with and
 without it alternate; the round in which it is switched is left out. Prints the medians of certificate
 latency, and the processor time that the validator's node and the process of its API take. The client needs
 processor time too: where it has no core of its own, part of what it slows is its own doing.

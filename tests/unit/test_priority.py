@@ -1,4 +1,4 @@
-"""A process that lets others go first: its session does too, if it shares it with none; it interrupts nobody."""
+"""A process that lets others go first: its session too, if it shares it with none; it interrupts nobody."""
 
 from __future__ import annotations
 
