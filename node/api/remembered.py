@@ -1,8 +1,8 @@
 """Answers remembered until what they follow from changes.
 
 Handing a read to a thread and back costs more than most reads, and finding a route and its arguments as much
-again. Pages and dashboards ask for the same few addresses, and between two writes of the node the answer is the
-same: those are answered before any route is looked for, after one look at SQLite's own count of changes.
+again. Pages and dashboards ask for the same few addresses, and between two writes of the node the answer is
+the same: those are answered before any route is looked for, after one look at SQLite's own count of changes.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def told(answers: RememberedAnswers) -> State:
 
 @contextmanager
 def moving(service: Service, told: list[NodeStatus]) -> Iterator[tuple[TestClient, list[str]]]:
-    """A client of a node whose status is the one in the list, and the paths that its routes were asked for."""
+    """A client of a node whose status is the one in the list, and the paths its routes were asked for."""
     app = make_app(replace(service, status=lambda: told[0]))
     asked: list[str] = []
 
