@@ -55,7 +55,7 @@ class LearnRoute:
         place = scope.get(_PLACE)
 
         async def learning(message: Message) -> None:
-            if place is not None:
+            if place is not None and message["type"] == "http.response.start":
                 place.route = route_of(scope)
             await send(message)
 
