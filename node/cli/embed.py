@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -37,7 +37,7 @@ def embed(
     ] = None,
     files: Annotated[
         bool,
-        typer.Option("--files", help="They are files, an item each: images, sound, series or bytes."),
+        typer.Option("--files", help="The arguments are files, such as images: an item each."),
     ] = False,
     file: Annotated[
         str | None,
@@ -84,9 +84,8 @@ def embed(
     settings = settings_of(home, network, url=url, token=token)
     trust = trusted_network(network_id, genesis, settings) if verify else (None, None)
     what = PATH if files else TEXT
-    note(
-        f"{counted(len(asked), 'file' if files else 'text')}: what is embedded becomes public in the reports of its round."
-    )
+    how_many = counted(len(asked), "file" if files else "text")
+    note(f"{how_many}: what is embedded becomes public in the reports of its round.")
     with asking(asked_url(settings), settings.token, *trust) as client, told_bar("embedding") as told:
         if files:
             paths = [Path(one) for one in asked]
@@ -170,6 +169,7 @@ def _write(to: Path, what: str, asked: Sequence[str], found: Embeddings) -> None
         "epoch": found.epoch,
         "verified": bool(found.verified),
     }
+    given: dict[str, Any] = {what: np.array(list(asked))}
     try:
         with to.open("xb") as file:
             np.savez(
@@ -179,7 +179,7 @@ def _write(to: Path, what: str, asked: Sequence[str], found: Embeddings) -> None
                 round=np.array([item.round for item in found.items], np.int64),
                 certificate=np.array([item.certificate for item in found.items]),
                 metadata=np.array(json.dumps(facts)),
-                **{what: np.array(list(asked))},
+                **given,
             )
     except OSError as error:
         raise CommandError(f"cannot write {to}: {error.strerror or error}", ExitCode.STORAGE) from None
