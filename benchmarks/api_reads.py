@@ -1,9 +1,10 @@
 """What reading over HTTP costs the validator's process: `python benchmarks/api_reads.py [--json]`.
 
-A process of its own serves the API over a store of 24 rounds of 256 items and 8 encoders, as a validator
-does: uvicorn on uvloop in a thread beside trio. For each address: the median latency of one request at a
-time, and the share of a core that 200 requests a second take for some seconds, over 8 connections. Every such
-second of the processor is one the validator's own loop may have to wait for.
+A process of its own serves the API over a store of 24 rounds of 256 items and 8 encoders, as a validator's
+API process does: behind its guards, told a status every second. For each address, and for the mix of them
+that `api_load` asks for: the median latency of one request at a time, and the share of a core that 200
+requests a second take for some seconds, over 8 connections. Every such second of the processor is one that a
+round may have to wait for.
 """
 
 from __future__ import annotations
@@ -26,17 +27,21 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.api_load_client import PATHS as MIX
 from config.datadir import DataDir
 from config.genesis import save_genesis
 from config.settings import load_settings
 from node.api.events import EventHub
 from node.api.server import bind
+from node.clock import now_ms
+from node.status import NodeStatus
 from node.store import EmbeddingRecord, RoundRecord, RoundState, ScoreRecord, Store
 from protocol.codec import encode
 from protocol.genesis import Genesis
 from protocol.items import item_id
 from protocol.rounds import effects as fx
 from protocol.schedule import shard_round, slot_start_ms
+from tests.support.api import status_of
 from tests.support.certified_history import History, record
 from tests.support.genesis import small_network
 from tests.support.honest_round import answers_of, plain_comparison, plain_scores
@@ -48,6 +53,7 @@ REAL_ROUNDS, ROUNDS = 4, 24
 TERMS = [f"term_{number}" for number in range(22)]
 CONNECTIONS = 8
 RATE = 200
+TOLD_EVERY_MS = 1_000
 ANEW = 'If-None-Match: "none"\r\n'
 """Whoever names a version it has is answered by the store."""
 
@@ -101,9 +107,22 @@ def _fields(row: RoundRecord) -> dict[str, object]:
     return {name: getattr(row, name) for name in RoundRecord.__dataclass_fields__}
 
 
+class Told:
+    """A node's newest status, as old as it may be."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._newest = status_of(history)
+
+    def status(self) -> NodeStatus:
+        if now_ms() - self._newest.updated_ms >= TOLD_EVERY_MS:
+            self._newest = status_of(self._history)
+        return self._newest
+
+
 async def serve(root: Path) -> None:
     """Serve the API until the input closes."""
-    from node.api.app import make_app
+    from node.api.app import make_guarded_app
     from node.api.service import open_service
 
     told = history()
@@ -114,8 +133,8 @@ async def serve(root: Path) -> None:
         fill(store, told)
     settings = load_settings({"home": root}, environment={})
     events = EventHub()
-    with open_service(genesis, settings, directory, events, lambda: None, lambda: None) as service:
-        async with served(lambda: make_app(service), bind("127.0.0.1:0"), events) as address:
+    with open_service(genesis, settings, directory, events, Told(told).status, lambda: None) as service:
+        async with served(lambda: make_guarded_app(service), bind("127.0.0.1:0"), events) as address:
             fact = told.facts[1]
             item = item_id(fact.items[0]).hex()
             paths = [
@@ -128,6 +147,9 @@ async def serve(root: Path) -> None:
                 f"/v1/items/{item}/proof",
                 f"/v1/certificates/{fact.header.digest.hex()}",
                 "/v1/encoders",
+                "/v1/status",
+                "/v1/validators",
+                "/healthz",
             ]
             sys.stdout.write(json.dumps({"address": address, "paths": paths}) + "\n")
             sys.stdout.flush()
@@ -137,7 +159,7 @@ async def serve(root: Path) -> None:
 
 async def ask(stream: trio.SocketStream, path: str, anew: bool) -> int:
     """One request on a connection that stays; how many bytes came."""
-    await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: bench\r\n{ANEW if anew else ''}\r\n".encode())
+    await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{ANEW if anew else ''}\r\n".encode())
     data = b""
     while b"\r\n\r\n" not in data:
         data += await stream.receive_some(1 << 16)
@@ -152,17 +174,17 @@ async def ask(stream: trio.SocketStream, path: str, anew: bool) -> int:
 
 
 async def measure(
-    address: str, path: str, process: psutil.Process, seconds: float, anew: bool
+    address: str, paths: Sequence[str], process: psutil.Process, seconds: float, anew: bool
 ) -> dict[str, float | str]:
-    """Latency one at a time, and the share of a core at RATE requests a second."""
+    """Latency one at a time, and the share of a core at RATE requests a second, the paths in turn."""
     host, port = address.split(":")
     latencies = []
     async with await trio.open_tcp_stream(host, int(port)) as stream:
-        for _ in range(20):
-            size_bytes = await ask(stream, path, anew)
-        for _ in range(200):
+        for turn in range(24):
+            size_bytes = await ask(stream, paths[turn % len(paths)], anew)
+        for turn in range(200):
             start = time.perf_counter()
-            await ask(stream, path, anew)
+            await ask(stream, paths[turn % len(paths)], anew)
             latencies.append(time.perf_counter() - start)
     start_s, before = time.perf_counter(), _cpu_s(process)
     done = 0
@@ -173,7 +195,7 @@ async def measure(
             for turn in range(int(seconds * RATE / CONNECTIONS)):
                 at = start_s + (turn * CONNECTIONS + offset) / RATE
                 await trio.sleep(max(0.0, at - time.perf_counter()))
-                await ask(own, path, anew)
+                await ask(own, paths[(turn * CONNECTIONS + offset) % len(paths)], anew)
                 done += 1
 
     async with trio.open_nursery() as nursery:
@@ -181,15 +203,22 @@ async def measure(
             nursery.start_soon(connection, offset)
     took_s, used_s = time.perf_counter() - start_s, _cpu_s(process) - before
     return {
-        "path": path.split("?")[0][:14] + ("?" + path.split("?")[1] if "?" in path else "")
-        if "/items/" not in path
-        else "/v1/items/{id}" + path[len("/v1/items/") + 64 :],
+        "path": _named(paths),
         "bytes": size_bytes,
         "median_ms": 1_000 * median(latencies),
         "requests_per_s": done / took_s,
         "share_of_a_core": used_s / took_s,
         "cpu_ms_per_request": 1_000 * used_s / done,
     }
+
+
+def _named(paths: Sequence[str]) -> str:
+    (path, *others) = paths
+    if others:
+        return "the mix of api_load"
+    if "/items/" in path:
+        return "/v1/items/{id}" + path[len("/v1/items/") + 64 :]
+    return path.split("?")[0][:16] + ("?" + path.split("?")[1] if "?" in path else "")
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -208,9 +237,9 @@ async def run(seconds: float, only: Sequence[str], anew: bool) -> list[dict[str,
             told = json.loads(await _first_document(process.stdout))
             watched = psutil.Process(process.pid)
             return [
-                await measure(told["address"], path, watched, seconds, anew)
-                for path in told["paths"]
-                if not only or any(part in path for part in only)
+                await measure(told["address"], paths, watched, seconds, anew)
+                for paths in [*([path] for path in told["paths"]), MIX]
+                if not only or any(part in _named(paths) for part in only)
             ]
         finally:
             await process.stdin.aclose()

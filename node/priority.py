@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,19 @@ def leave_session() -> None:
     """Start a session of this process's own, where it has none yet, so that `give_way` may speak for it."""
     with suppress(PermissionError):  # it leads its process group
         os.setsid()
+
+
+def interrupt_nobody() -> None:
+    """Let this process wake up without interrupting another: it waits until that pauses or has had its turn.
+
+    For a process that wakes up often and for a moment: however nice it is, Linux else lets it interrupt
+    whoever has run longest, which is who has most to do. The threads and processes that it starts from now on
+    do the same. Does nothing on other systems.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError):  # a container may not let it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def give_way(autogroup: Path = _AUTOGROUP) -> None:

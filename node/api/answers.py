@@ -40,9 +40,9 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": _WHY[status]} for status in (*statuses, 503)}
 
 
-def answer(model: BaseModel, cache: str = ASK_AGAIN) -> Response:
+def answer(model: BaseModel, cache: str = ASK_AGAIN, status: int = 200) -> Response:
     """A checked model as JSON."""
-    return Response(to_json(model), media_type=JSON, headers={"Cache-Control": cache})
+    return Response(to_json(model), status, media_type=JSON, headers={"Cache-Control": cache})
 
 
 def unchanging(

@@ -13,6 +13,7 @@ from node.api.errors import ErrorBody, handle_errors
 from node.api.guard.limits import Limits
 from node.api.guard.stack import guarded
 from node.api.reading import keep_reading
+from node.api.remembered import AnswerRemembered
 from node.api.routes import (
     embeddings,
     encoders,
@@ -103,8 +104,9 @@ def make_guarded_app(
 ) -> ASGIApp:
     """The API behind its guards, as it is served; its requests are counted."""
     app = make_app(service, measured)
+    quick = AnswerRemembered(app, app.state.reading.answers)
     # Around the guards as well: what they refuse is counted too.
-    return CountRequests(guarded(app, service, limits or Limits()), app.state.metrics.requests)
+    return CountRequests(guarded(quick, service, limits or Limits()), app.state.metrics.requests)
 
 
 def _requests_waiting(app: FastAPI) -> int:

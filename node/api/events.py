@@ -24,9 +24,9 @@ LISTENER_EVENTS_MAX: Final = 2_048
 
 
 WOKEN_AT_ONCE: Final = 8
-WOKEN_EVERY_S: Final = 0.008
+WOKEN_EVERY_S: Final = 0.016
 """A thousand listeners woken in one go would keep all requests waiting for 60 ms an event, and rounds short
-of a core. In turn they hear within a second, in one piece, what happened meanwhile; a few hear at once."""
+of a core. In turn they hear within two seconds, in one piece, what happened meanwhile; a few hear at once."""
 
 
 class Kind(StrEnum):
@@ -202,6 +202,9 @@ class Listener:
         self._waiting: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._ended = False
+        self._told_s = 0.0
+        """When it last began to wait."""
+        self._silence: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._hub._enter(self, self._last_id)
@@ -210,6 +213,8 @@ class Listener:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
         self._hub._leave(self)
 
     def offer(self, event: Event) -> None:
@@ -262,20 +267,29 @@ class Listener:
     async def frames(self, silence_s: float) -> bytes:
         """The frames of all that is queued; a comment after so long without any; nothing at the end.
 
-        A timer, not `wait_for`: that makes a task of every wait, for every listener and event.
+        A timer that goes on from wait to wait, not `wait_for`: that makes a task of every wait, for every
+        listener and event.
         """
-        timer = asyncio.get_running_loop().call_later(silence_s, self._arrived.set)
-        try:
-            if not self._waiting and not self._ended:
-                self._arrived.clear()
-                await self._arrived.wait()
-        finally:
-            timer.cancel()
+        if not self._waiting and not self._ended:
+            loop = asyncio.get_running_loop()
+            self._told_s = loop.time()
+            if self._silence is None:
+                self._silence = loop.call_later(silence_s, self._look_for_silence, loop, silence_s)
+            self._arrived.clear()
+            await self._arrived.wait()
         if not self._waiting:
             return b"" if self._ended else COMMENT
         frames = b"".join(event.frame for event in self._waiting)
         self._waiting.clear()
         return frames
+
+    def _look_for_silence(self, loop: asyncio.AbstractEventLoop, silence_s: float) -> None:
+        left_s = self._told_s + silence_s - loop.time()
+        if left_s > 0:
+            self._silence = loop.call_later(left_s, self._look_for_silence, loop, silence_s)
+        else:
+            self._silence = None
+            self._arrived.set()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while (event := await self.next()) is not None:

@@ -29,7 +29,7 @@ def keep_reading(app: FastAPI, service: Service) -> None:
     app.state.reading = Reading(
         OpenedReports(service.store, service.epochs),
         Spaces(service.genesis, service.store),
-        RememberedAnswers(service.store),
+        RememberedAnswers(service.store, service.status),
     )
 
 

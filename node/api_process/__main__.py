@@ -10,7 +10,7 @@ from typing import Final
 
 from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame
-from node.priority import leave_session
+from node.priority import interrupt_nobody, leave_session
 
 NICENESS: Final = 10
 """A round goes before a request."""
@@ -25,6 +25,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     leave_session()
     os.nice(NICENESS)
+    interrupt_nobody()
     give_back_free_memory()
     sys.setswitchinterval(SWITCH_S)
     # Two seconds of a core, which a node that starts needs more.

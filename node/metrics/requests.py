@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -31,6 +32,9 @@ class RequestMeters:
         self.answered = m.HTTP_REQUESTS.counter(registry)
         self.seconds = m.HTTP_SECONDS.histogram(registry)
         self.open = Gauge(m.HTTP_OPEN.name, m.HTTP_OPEN.help, registry=registry)
+        # Found by prometheus-client with every request, they would take longer than counting.
+        self.seconds_of = cache(self.seconds.labels)
+        self.answered_of = cache(self.answered.labels)
 
 
 @dataclass(slots=True)
@@ -51,7 +55,7 @@ class LearnRoute:
         place = scope.get(_PLACE)
 
         async def learning(message: Message) -> None:
-            if place is not None:
+            if place is not None and message["type"] == "http.response.start":
                 place.route = route_of(scope)
             await send(message)
 
@@ -85,15 +89,23 @@ class CountRequests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                self._meters.seconds.labels(place.route).observe(time.perf_counter() - began_s)
+                self._meters.seconds_of(place.route).observe(time.perf_counter() - began_s)
             await send(message)
 
         method = scope["method"] if scope["method"] in m.HTTP_METHODS else m.HTTP_METHODS[-1]
-        with self._meters.open.track_inprogress():
-            try:
-                await self._app(scope, receive, watched)
-            finally:
-                self._meters.answered.labels(place.route, method, f"{status // 100}xx").inc()
+        self._meters.open.inc()
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            self._meters.open.dec()
+            self._meters.answered_of(place.route, method, f"{status // 100}xx").inc()
+
+
+def came_to(scope: Scope, route: str) -> None:
+    """Say which route a request came to, for who answers it in the routes' stead."""
+    place = scope.get(_PLACE)
+    if place is not None:
+        place.route = route
 
 
 def route_of(scope: Scope) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from node.memory import give_back_free_memory
 from node.pipe_frames import own_pipes, read_frame, write_frame
-from node.priority import give_way, leave_session
+from node.priority import give_way, interrupt_nobody, leave_session
 from node.search_process.desk import SearchDesk
 from node.search_process.wire import Request, Response, SearchSetup
 
@@ -22,6 +22,7 @@ def main() -> None:
     source, sink = own_pipes()
     leave_session()
     os.nice(NICENESS)
+    interrupt_nobody()
     give_way()
     give_back_free_memory()
     first = read_frame(source)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.store.database import Database, in_batches
-from node.store.errors import translated
+from node.store.errors import from_sqlite
 from node.store.findings import DisputeRecord, EvidenceRecord
 from node.store.rounds import RoundState
 from node.store.scores import ScoreAverage, ScoreRecord, score_record
@@ -37,8 +38,10 @@ class Lookups(Database):
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            with translated(self._path):
-                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            # Asked with every request: `translated` would take longer than the question.
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise from_sqlite(error, self._path) from error
         finally:
             self._lock.release()
 

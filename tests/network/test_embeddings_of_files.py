@@ -20,6 +20,7 @@ from node.client import Cache, Client, ClientError, InvalidRequestError, Verific
 from node.encoders.built_in import encoder_names
 from node.status import STATUS_FILE_NAME, read_status
 from node.testnet.plan import NETWORK
+from tests.support.cli import deltamesh
 from tests.support.modality_files import FILES, in_base64, sound
 from tests.support.testnet_process import assert_nothing_runs, end, start
 
@@ -90,6 +91,12 @@ def test_file__is_embedded_by_http_and_by_the_client_and_verified_there(
             assert all(one.stake * 3 >= 2 * one.total_stake for one in found.verified)
             if found.space == told["deltamesh"]["space"]:
                 assert np.stack(vectors).tobytes() == found.vectors.tobytes()
+            where = ("--url", url, "--network-id", trusted.hex(), "--home", tmp_path / "nobody")
+            by_command = deltamesh("embed", "--files", path, "--verify", "--json", *where)
+            assert by_command.code == 0, by_command.err
+            (row,) = by_command.json["embeddings"]
+            assert (row["path"], bytes.fromhex(row["item_id"])) == (str(path), found.verified[0].item_id)
+            assert by_command.json["verified"] is True
             # What is no file of the modality, or makes several items, is refused with a sentence.
             with pytest.raises(InvalidRequestError, match="input\\[0\\]: the file"):
                 client.embed_files([sound(seconds=20.0) if modality == "audio" else b""])

@@ -44,3 +44,26 @@ def test_frames__are_a_comment_in_silence_and_nothing_at_the_end() -> None:
             return [*silent, await listener.frames(60.0)]
 
     assert asyncio.run(scenario()) == [COMMENT, COMMENT, b""]
+
+
+SILENCE_S = 0.1
+
+
+def test_frames__silence_is_counted_from_what_was_told_last() -> None:
+    async def scenario() -> None:
+        hub, loop = PublishingHub(), asyncio.get_running_loop()
+        hub.attach(loop)
+        async with hub.subscribe() as listener:
+            loop.call_later(SILENCE_S / 2, hub.publish, "status", {})
+            assert b"event: status" in await listener.frames(SILENCE_S)
+            told_s = loop.time()
+            assert await listener.frames(SILENCE_S) == COMMENT
+            assert loop.time() - told_s >= SILENCE_S
+            assert listener._silence is None
+            hub.publish("status", {})
+            await listener.frames(SILENCE_S)
+            timer = listener._silence
+        assert timer is not None
+        assert timer.cancelled()
+
+    asyncio.run(scenario())

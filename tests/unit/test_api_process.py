@@ -50,6 +50,8 @@ async def test_process__serves_what_the_node_tells_and_ends_with_it(tmp_path: Pa
         # Its own session: only so does its niceness count against the node's.
         assert os.getsid(pid) == pid
         assert Process(pid).nice() >= NICENESS
+        if sys.platform == "linux":
+            assert os.sched_getscheduler(pid) == os.SCHED_BATCH
         assert not rig.counters
     assert not psutil.pid_exists(pid)
     with pytest.raises(ConnectionRefusedError):

@@ -1,23 +1,36 @@
-"""Answers remembered until the store changes: never an older one, and no more of them than told."""
+"""Answers remembered until what they follow from changes: never an older one, no more of them than told."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from node.api import remembered
-from node.api.remembered import RememberedAnswers
+from node.api.app import make_app
+from node.api.remembered import AnswerRemembered, Remembered, RememberedAnswers, State
 from node.api.service import Service
+from node.clock import now_ms
+from node.metrics.validator import ValidatorMetrics
+from node.roles.standing import Standing
+from node.status import STALE_MS, NodeStatus
 from node.store import Store
 from protocol.items import item_id
-from tests.support.api import client_of
-from tests.support.api_reading import HISTORY, STEP, WAITING, get, refusal, whole_service
+from tests.support.api import guarded_client, status_of
+from tests.support.api_reading import HISTORY, PEERS, STEP, WAITING, get, refusal, whole_service
+from tests.support.measured import value_of
 
+BASE_URL = "http://127.0.0.1:7780"
+LEFT_MS = 5_000
+REMEMBERED = Remembered((), b"", "/here", None)
 WHERE = f"/v1/items/{item_id(WAITING).hex()}?embedding=none"
 
 
@@ -28,9 +41,40 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def api(service: Service) -> Iterator[TestClient]:
-    with client_of(service) as client:
+def app(service: Service) -> FastAPI:
+    return make_app(service)
+
+
+@pytest.fixture
+def answers(app: FastAPI) -> RememberedAnswers:
+    found: RememberedAnswers = app.state.reading.answers
+    return found
+
+
+@pytest.fixture
+def api(app: FastAPI, answers: RememberedAnswers) -> Iterator[TestClient]:
+    with TestClient(AnswerRemembered(app, answers), base_url=BASE_URL) as client:
         yield client
+
+
+def told(answers: RememberedAnswers) -> State:
+    """What answers follow from now."""
+    found = answers.state()
+    assert found is not None
+    return found
+
+
+@contextmanager
+def moving(service: Service, told: list[NodeStatus]) -> Iterator[tuple[TestClient, list[str]]]:
+    """A client of a node whose status is the one in the list, and the paths its routes were asked for."""
+    app = make_app(replace(service, status=lambda: told[0]))
+    asked: list[str] = []
+
+    async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope.get("path", ""))
+        await app(scope, receive, send)
+
+    yield TestClient(AnswerRemembered(noted, app.state.reading.answers), base_url=BASE_URL), asked
 
 
 def writing(service: Service) -> Store:
@@ -68,33 +112,96 @@ def test_answer__of_another_query_is_another(api: TestClient) -> None:
     assert get(api, "/v1/rounds?limit=1&before=3")["rounds"][0]["round"] == 2
 
 
-def test_answer__made_while_the_node_writes_is_not_told_to_the_next(service: Service) -> None:
-    answers = RememberedAnswers(service.store)
+def test_answer__made_while_the_node_writes_is_not_told_to_the_next(
+    service: Service, answers: RememberedAnswers
+) -> None:
     with writing(service) as store:
-        early = answers.version()
-        assert early is not None
+        early = told(answers)
         store.mark_dealt([item_id(WAITING)], 9)
-        late = answers.version()  # of a request that overtakes the first
-        assert late not in (None, early)
-        answers.keep("/early", Response(b"old"), early)
-        assert answers.find("/early") is None
-        answers.keep("/late", Response(b"new"), late)  # type: ignore[arg-type]
-        assert answers.version() == late
-        assert answers.find("/late") is not None
+        late = told(answers)  # of a request that overtakes the first
+        assert late != early
+        answers.keep(("/early", b""), REMEMBERED, early)
+        assert answers.find(("/early", b""), late) is None
+        answers.keep(("/late", b""), REMEMBERED, late)
+        assert told(answers) == late
+        assert answers.find(("/late", b""), late) is REMEMBERED
         store.mark_released([item_id(WAITING)], 9)
-        answers.version()
-        assert answers.find("/late") is None
+        assert answers.find(("/late", b""), told(answers)) is None
 
 
-def test_refusal__is_not_remembered(service: Service, api: TestClient) -> None:
+@pytest.mark.parametrize("path", ["/v1/status", "/v1/peers", "/v1/validators", "/healthz", "/readyz"])
+def test_answer__of_the_status_is_remembered_until_there_is_another(service: Service, path: str) -> None:
+    told = [status_of(HISTORY, peers=PEERS)]
+    with writing(service), moving(service, told) as (api, asked):
+        first = api.get(path)
+        assert (first.status_code, asked.count(path)) == (200, 1)
+        assert (api.get(path).content, api.get(path).headers) == (first.content, first.headers)
+        assert asked.count(path) == 1
+        told[0] = status_of(HISTORY, phase=Standing.EXPECTED.value)
+        changed = api.get(path)
+        assert asked.count(path) == 2
+        assert path == "/healthz" or changed.content != first.content
+
+
+def test_answer__of_a_status_that_is_old_is_not_told_again(service: Service) -> None:
+    told = [status_of(HISTORY, updated_ms=now_ms() - STALE_MS + LEFT_MS)]
+    with writing(service), moving(service, told) as (api, asked):
+        assert api.get("/healthz").json()["ok"]
+        with (
+            patch("node.api.remembered.now_ms", lambda: told[0].updated_ms + STALE_MS + 1),
+            patch("node.api.routes.health.now_ms", lambda: told[0].updated_ms + STALE_MS + 1),
+        ):
+            for _ in range(2):
+                hanging = api.get("/healthz")
+                assert hanging.status_code == 503
+                assert "silent" in hanging.json()["reasons"][0]
+        assert asked.count("/healthz") == 3
+
+
+def test_answer__is_counted_by_its_route_however_it_was_found(service: Service) -> None:
+    measured = ValidatorMetrics()
+    api = guarded_client(service, measured)
+    with writing(service):
+        for _ in range(3):
+            assert api.get("/v1/rounds/3").status_code == 200
+        assert api.head("/v1/rounds/3").content == b""
+        text = measured.exposition().decode()
+    labels = {"route": "/v1/rounds/{number}", "status": "2xx"}
+    assert value_of(text, "deltamesh_http_requests_total", method="GET", **labels) == 3
+    assert value_of(text, "deltamesh_http_requests_total", method="HEAD", **labels) == 1
+    seconds = value_of(text, "deltamesh_http_response_start_seconds_count", route="/v1/rounds/{number}")
+    assert seconds == 4
+
+
+def test_answer__with_a_name_of_the_version_the_client_has_is_made_anew(
+    service: Service, api: TestClient, answers: RememberedAnswers
+) -> None:
+    with writing(service):
+        known = {"If-None-Match": '"none"'}
+        assert api.get("/v1/rounds/3", headers=known).status_code == 200
+        assert not answers._answers
+        assert api.get("/v1/rounds/3").status_code == 200
+        assert [path for path, _ in answers._answers] == ["/v1/rounds/3"]
+
+
+def test_request__that_changes_something_is_never_answered_from_memory(
+    api: TestClient, answers: RememberedAnswers
+) -> None:
+    get(api, "/v1/rounds/3")
+    assert answers._answers
+    assert api.post("/v1/rounds/3").status_code == 405
+
+
+def test_refusal__is_not_remembered(api: TestClient, answers: RememberedAnswers) -> None:
     for _ in range(2):
         assert refusal(api, f"/v1/items/{'ab' * 32}", 404)["code"] == "unknown_item"
-    assert not api.app.state.reading.answers._answers  # type: ignore[attr-defined]
+    assert not answers._answers
 
 
-def test_remembered__while_another_thread_reads_waits_for_nobody(service: Service) -> None:
-    answers = RememberedAnswers(service.store)
-    assert answers.version() is not None
+def test_remembered__while_another_thread_reads_waits_for_nobody(
+    service: Service, answers: RememberedAnswers
+) -> None:
+    assert answers.state() is not None
     held, done = threading.Event(), threading.Event()
 
     def read_long() -> None:
@@ -106,20 +213,21 @@ def test_remembered__while_another_thread_reads_waits_for_nobody(service: Servic
     reader.start()
     held.wait(10)
     try:
-        assert answers.version() is None
+        assert answers.state() is None
     finally:
         done.set()
         reader.join()
 
 
-def test_remembered__are_no_more_than_told(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remembered__are_no_more_than_told(
+    api: TestClient, answers: RememberedAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remembered, "ANSWERS_MAX", 3)
     for fact in HISTORY.facts:
         get(api, f"/v1/rounds/{fact.at.round}")
-    kept = api.app.state.reading.answers._answers  # type: ignore[attr-defined]
-    assert list(kept) == ["/v1/rounds/3?", "/v1/rounds/4?", "/v1/rounds/5?"]
+    assert list(answers._answers) == [(f"/v1/rounds/{number}", b"") for number in (3, 4, 5)]
     monkeypatch.setattr(remembered, "ANSWER_BYTES_MAX", 10)
     get(api, "/v1/rounds/0")
-    monkeypatch.setattr(remembered, "KEY_CHARS_MAX", 5)
+    monkeypatch.setattr(remembered, "KEY_BYTES_MAX", 5)
     get(api, "/v1/rounds/1")
-    assert len(kept) == 3
+    assert len(answers._answers) == 3

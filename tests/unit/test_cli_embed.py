@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -56,10 +58,45 @@ def test_known_texts__are_embedded_at_once_and_verified(tmp_path: Path) -> None:
     assert told.json["embeddings"][0]["certificate"][:16] in table
 
 
+def test_files__are_sent_as_they_are_and_named_in_what_is_written(
+    told: ToldByApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The API's end of it: each input is a file in base64. What this world knows are texts.
+    of_texts = told.embeddings
+
+    def of_files(given: list[str]) -> dict[str, Any]:
+        return of_texts([b64decode(one).decode() for one in given])
+
+    monkeypatch.setattr(told, "embeddings", of_files)
+    items = [item.decode() for item in world().batches[-1].items[:2]]
+    names = [str(tmp_path / name) for name in ("one.png", "two.png")]
+    for name, item in zip(names, items, strict=True):
+        Path(name).write_text(item)
+    known = of_texts(items)
+    asked = deltamesh("embed", "--files", *names, "--json")
+    assert asked.code == 0, asked.err
+    assert "2 files" in asked.err
+    assert [row["path"] for row in asked.json["embeddings"]] == names
+    assert [row["item_id"] for row in asked.json["embeddings"]] == [
+        item["item_id"] for item in known["deltamesh"]["items"]
+    ]
+    written = deltamesh("embed", "--files", *names, "--to", tmp_path / "v.npz")
+    assert written.code == 0, written.err
+    with np.load(tmp_path / "v.npz") as file:
+        assert file["vectors"].tolist() == [row["vector"] for row in asked.json["embeddings"]]
+        assert list(file["path"]) == names
+        assert "text" not in file
+    monkeypatch.chdir(tmp_path)
+    assert "one.png" in deltamesh("embed", "--files", "one.png").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ([], "nothing to embed"),
+        (["--files"], "nothing to embed"),
+        (["--files", "/nowhere/at.all"], "/nowhere/at.all cannot be read"),
+        (["--files", "x.png", "-f", "texts.txt"], "a file of texts"),
         (["x", "--to", "v.csv"], "should end in .npz"),
         (["-f", "/nowhere/at.all"], "cannot be read"),
         (["x", "--verify"], "which network you trust"),

@@ -8,11 +8,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from node.api.errors import ApiError
 from node.api.guard.limits import Limits, Rate
 
+HOSTS_KEPT: Final = 1_024
+"""Addresses that are not read anew with every request."""
 _IPV6_PREFIX: Final = 64
 """Bits of an IPv6 address that name a client: the rest is for one household to choose."""
 
@@ -61,8 +64,12 @@ class Buckets:
 
 def client_of(host: str, token: str | None) -> str:
     """The name a client is counted under: its token, its IPv4 address, or its IPv6 network."""
-    if token is not None:
-        return f"token {token}"
+    return _network_of(host) if token is None else f"token {token}"
+
+
+# Reading an address takes longer than all that is asked about it.
+@lru_cache(maxsize=HOSTS_KEPT)
+def _network_of(host: str) -> str:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -75,6 +82,7 @@ def client_of(host: str, token: str | None) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=HOSTS_KEPT)
 def is_local(host: str) -> bool:
     """Whether an address is of this machine itself; one that is no IP address (a socket file) is."""
     try:

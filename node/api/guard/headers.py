@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +20,7 @@ _EVERYWHERE: Final = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (b"content-security-policy", DATA_CSP.encode()),
 )
+HEADS_KEPT: Final = 256
 # Names of what runs here, which a scanner looks up.
 _TOLD_BY_NONE: Final = (b"server", b"x-powered-by")
 
@@ -33,14 +36,20 @@ class SecurityHeaders:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": with_security(list(message.get("headers", ())))}
+                message = {**message, "headers": with_security(message.get("headers", ()))}
             await send(message)
 
         await self._app(scope, receive, guarded)
 
 
-def with_security(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_security(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     """The headers of an answer and those that protect who reads it."""
-    kept = [(name, value) for name, value in headers if name.lower() not in _TOLD_BY_NONE]
+    return _with_security(tuple(headers))
+
+
+# The same answers are given again and again.
+@lru_cache(maxsize=HEADS_KEPT)
+def _with_security(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    kept = tuple((name, value) for name, value in headers if name.lower() not in _TOLD_BY_NONE)
     told = {name.lower() for name, _ in kept}
-    return kept + [pair for pair in _EVERYWHERE if pair[0] not in told]
+    return kept + tuple(pair for pair in _EVERYWHERE if pair[0] not in told)

@@ -1,4 +1,4 @@
-"""A transport that closes so that a refused client can read why."""
+"""A transport that closes so that a refused client can read why, and sends short answers in one piece."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ DROPPED_BYTES_MAX: Final = 64 << 20
 
 class LingeringTransport(asyncio.Transport):
     """Another transport, but for `close`: what the client still sends is dropped for a while first.
+    And for `write`: two in a row, such as the head of an answer and its body, are one to the system.
 
     Closing a socket with unread bytes in it makes the system send a reset, which destroys the answer under
     way (RFC 9112, 9.6). `is_partial` says whether the client is in the middle of a request.
@@ -33,11 +34,14 @@ class LingeringTransport(asyncio.Transport):
         self._is_partial = is_partial
         self._is_lingering = False
         self._dropped_bytes = 0
+        self._held = b""
+        """What was written last, until the loop has run what is ready."""
 
     def close(self) -> None:
         """Close when all is written and, in the middle of a request, the rest of it has been dropped."""
         if self._is_lingering or self._inner.is_closing():
             return
+        self._send_held()
         if not self._is_partial() or not self._inner.can_write_eof():
             # An answer that nobody reads would keep it open for ever.
             self._loop.call_later(self._limits.write_s, self._inner.abort)
@@ -60,11 +64,24 @@ class LingeringTransport(asyncio.Transport):
 
     def abort(self) -> None:
         """Cut the connection."""
+        self._held = b""
         self._inner.abort()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Write, unless it is closing."""
-        if not self.is_closing():
+        if self.is_closing() or not data:
+            return
+        if self._held:
+            # Not held for long: a writer that is told to pause has to be told in time.
+            self._held, data = b"", b"".join((self._held, data))
+            self._inner.write(data)
+        else:
+            self._held = bytes(data)  # the writer may go on in its own
+            self._loop.call_soon(self._send_held)
+
+    def _send_held(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
             self._inner.write(data)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -83,7 +100,7 @@ class LingeringTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait to be sent."""
-        return self._inner.get_write_buffer_size()
+        return self._inner.get_write_buffer_size() + len(self._held)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection to another protocol."""

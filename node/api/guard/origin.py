@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from node.api.guard.refusal import CLOSE, one_value, refuse
 from node.api.guard.shape import CHANGING
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
+NAMES_KEPT: Final = 256
+"""Names that requests came to, at most 253 characters each, which are not read anew with every one."""
 _OWN_SITES: Final = (b"same-origin", b"none")
 
 
@@ -56,6 +59,7 @@ def check_origin(scope: Scope, *, loopback: bool) -> None:
         raise ApiError(403, "pages of other sites may not submit here: ask from your own program")
 
 
+@lru_cache(maxsize=NAMES_KEPT)
 def _is_loopback(host: str) -> bool:
     if host.lower().rstrip(".") == "localhost":
         return True

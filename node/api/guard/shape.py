@@ -82,6 +82,8 @@ def _size(header: tuple[bytes, bytes]) -> int:
 def _is_text(query: bytes) -> bool:
     if not _QUERY.fullmatch(query) or _BAD_ESCAPE.search(query):
         return False
+    if b"%" not in query:
+        return True
     decoded = unquote_to_bytes(query)
     try:
         # Overlong forms and halves of surrogate pairs are no UTF-8; a NUL is nothing anybody asks for.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
+from node.api.answers import answer
+from node.api.remembered import StatusRoute
 from node.api.service import Service, ServiceOf
 from node.clock import now_ms
 from node.roles.standing import Standing
 from node.status import STALE_MS
 from node.store import StoreError
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=StatusRoute)
 
 VOID_SLOTS_MAX: Final = 4
 """A network may fail a round now and then; so many slots without a certificate are a fault."""
@@ -32,29 +35,28 @@ class Health(BaseModel):
     "/healthz",
     operation_id="get_health",
     summary="Whether the node's process is at work",
+    response_model=Health,
     responses={503: {"model": Health, "description": "It hangs: restart it."}},
 )
-def get_health(service: ServiceOf, response: Response) -> Health:
+async def get_health(service: ServiceOf) -> Response:
     """503 where the node's own loop has stopped: whoever restarts processes asks here."""
-    return _answered(_hanging(service), response)
+    return _answered(_hanging(service))
 
 
 @router.get(
     "/readyz",
     operation_id="get_readiness",
     summary="Whether the node takes part in certified rounds",
+    response_model=Health,
     responses={503: {"model": Health, "description": "It is of no use now; the reasons say why."}},
 )
-def get_readiness(service: ServiceOf, response: Response) -> Health:
+def get_readiness(service: ServiceOf) -> Response:
     """503 where the node starts, stands alone, catches up, or its network certifies nothing."""
-    return _answered(_hanging(service) + _unready(service), response)
+    return _answered(_hanging(service) + _unready(service))
 
 
-def _answered(reasons: tuple[str, ...], response: Response) -> Health:
-    response.headers["Cache-Control"] = "no-store"
-    if reasons:
-        response.status_code = 503
-    return Health(ok=not reasons, reasons=reasons)
+def _answered(reasons: tuple[str, ...]) -> Response:
+    return answer(Health(ok=not reasons, reasons=reasons), "no-store", 503 if reasons else 200)
 
 
 def _hanging(service: Service) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ from node.api.errors import ApiError
 from node.api.ids import PAGE_MAX, After, Limit, key_after, page_of
 from node.api.models.members import Peer, PeerPage, Validator, ValidatorPage
 from node.api.reading import newest_epoch
+from node.api.remembered import StatusRoute
 from node.api.service import Service, ServiceOf
 from node.status import NodeStatus
 from protocol.epochs.view import Epoch
 
-router = APIRouter(prefix="/v1", tags=["members"])
+router = APIRouter(prefix="/v1", tags=["members"], route_class=StatusRoute)
 
 
 @router.get(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
+from node.api.answers import answer
 from node.api.errors import ApiError
+from node.api.remembered import StatusRoute
 from node.api.service import Service, ServiceOf
 
-router = APIRouter(tags=["node"])
+router = APIRouter(tags=["node"], route_class=StatusRoute)
 
 
 class StatusAnswer(BaseModel):
@@ -36,10 +39,12 @@ class StatusAnswer(BaseModel):
     counters: dict[str, int]
 
 
-@router.get("/v1/status", operation_id="get_status", summary="The node at a glance")
-def get_status(service: ServiceOf) -> StatusAnswer:
+@router.get(
+    "/v1/status", operation_id="get_status", summary="The node at a glance", response_model=StatusAnswer
+)
+def get_status(service: ServiceOf) -> Response:
     """Who the node is, what it is at, what it has counted."""
-    return answered_status(service)
+    return answer(answered_status(service))
 
 
 def answered_status(service: Service) -> StatusAnswer:
