@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
+from scoring.compiled import first_look as first
 from scoring.compiled import rows as kernels
 from scoring.compiled.rows import Floats, Indices
 from scoring.differential import literal_losses
@@ -131,7 +132,7 @@ def looked_over(views: Views) -> Look:
         norms, factors = (torch.empty(len(roles), encoders, items) for _ in range(2))
         losses = torch.empty(encoders, items, dtype=torch.float64)
         arrays = (x.numpy() for x in (dealt, norms, factors, total, losses))
-        kernels.first_look(*_sources(views), _NORM_MIN, *arrays)
+        first.first_look(*_sources(views), _NORM_MIN, *arrays)
     else:
         norms = _norms(views, roles)
         factors, finite = _unit_factors(norms), norms.isfinite()[..., None]
