@@ -199,7 +199,7 @@ def _centre(
     """By compiled kernels, fill rests and scales [R, N, I]. -> squared distances [I, N, N] of some roles."""
     roles, count, items = factors.shape
     few = min(roles, _KEPT_BYTES // (4 * items * count * count)) if compared else 0
-    squared = np.empty((few, items, count, count), np.float32)
+    squared = shaped(reserved(few * items * count * count), few, items, count, count)
     rows = shaped(reserved(means.numel()), *means.shape)
     arrays = *(x.numpy() for x in (means, factors, rests, scales)), squared, rows
     full, mask, inverse = sources
