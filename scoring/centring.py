@@ -84,6 +84,13 @@ class Answers:
             return out[0]
         return rows_of_roles([self], items, encoders)[0]
 
+    def mix(self, shares: Tensor, out: Tensor) -> None:
+        """On the CPU, write the sum of each item's rows times shares [N, I] of 1 to out [I, D]."""
+        centre = self.centre
+        factors, scales = (x[self.place].numpy() for x in (centre.factors, centre.scales))
+        arrays = shares.contiguous().numpy(), centre.means.numpy(), factors, scales, out.numpy()
+        kernels.mixed(strided(self.raw[:, :, None]), *arrays)
+
     def every_row(self) -> Tensor:
         """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
         encoders, items = (torch.arange(size, device=self.raw.device) for size in self.raw.shape[:2])

@@ -299,3 +299,25 @@ def gather(
             _gather_rows(mask, k, *arrays)
         else:
             _gather_rows(inverse, k, *arrays)
+
+
+@compiled
+def mixed(
+    source: Source, shares: Floats, means: Floats, factors: Floats, scales: Floats, out: Floats
+) -> None:
+    """out [I, D]: sum over encoders of share * scale * (factor * row - mean) of mask 0; [N, I] but for means.
+
+    A share, factor or scale of 0 leaves the row out.
+    """
+    count, items = shares.shape
+    for i in range(items):
+        total = out[i]
+        total[:] = 0
+        for n in range(count):
+            if n + 1 < count:
+                _announce(source, n + 1, i, 0)
+            factor, share = factors[n, i], shares[n, i] * scales[n, i]
+            if factor != 0 and share != 0:
+                row, mean = _row(source, n, i, 0, len(total)), means[n]
+                for p in range(len(total)):
+                    total[p] += share * (factor * row[p] - mean[p])
