@@ -61,7 +61,7 @@ FAULTS = (
     ),
     Fault(
         "NaN let through",
-        "scoring/compiled/rows.py",
+        "scoring/compiled/first_look.py",
         "pointed = np.isfinite(norm) and norm > norm_min",
         "pointed = not norm <= norm_min",
     ),

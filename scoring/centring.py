@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
+from scoring.compiled import first_look as first
 from scoring.compiled import rows as kernels
 from scoring.compiled.rows import Floats, Indices
 from scoring.differential import literal_losses
@@ -83,6 +84,13 @@ class Answers:
             return out[0]
         return rows_of_roles([self], items, encoders)[0]
 
+    def mix(self, shares: Tensor, out: Tensor) -> None:
+        """On the CPU, write the sum of each item's rows times shares [N, I] of 1 to out [I, D]."""
+        centre = self.centre
+        factors, scales = (x[self.place].numpy() for x in (centre.factors, centre.scales))
+        arrays = shares.contiguous().numpy(), centre.means.numpy(), factors, scales, out.numpy()
+        kernels.mixed(strided(self.raw[:, :, None]), *arrays)
+
     def every_row(self) -> Tensor:
         """All centred rows [N, I, D] at unit norm: a copy as large as the answers."""
         encoders, items = (torch.arange(size, device=self.raw.device) for size in self.raw.shape[:2])
@@ -131,7 +139,7 @@ def looked_over(views: Views) -> Look:
         norms, factors = (torch.empty(len(roles), encoders, items) for _ in range(2))
         losses = torch.empty(encoders, items, dtype=torch.float64)
         arrays = (x.numpy() for x in (dealt, norms, factors, total, losses))
-        kernels.first_look(*_sources(views), _NORM_MIN, *arrays)
+        first.first_look(*_sources(views), _NORM_MIN, *arrays)
     else:
         norms = _norms(views, roles)
         factors, finite = _unit_factors(norms), norms.isfinite()[..., None]
@@ -198,7 +206,7 @@ def _centre(
     """By compiled kernels, fill rests and scales [R, N, I]. -> squared distances [I, N, N] of some roles."""
     roles, count, items = factors.shape
     few = min(roles, _KEPT_BYTES // (4 * items * count * count)) if compared else 0
-    squared = np.empty((few, items, count, count), np.float32)
+    squared = shaped(reserved(few * items * count * count), few, items, count, count)
     rows = shaped(reserved(means.numel()), *means.shape)
     arrays = *(x.numpy() for x in (means, factors, rests, scales)), squared, rows
     full, mask, inverse = sources

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoring import compiled
 from scoring.centring import Answers
 from scoring.memory import chunk_items
 
@@ -22,6 +23,9 @@ def consensus(full: Answers, weight: Tensor, valid: Tensor) -> Tensor:
     total = torch.full(full.raw.shape[1:], torch.nan, device=weight.device)
     if not len(some):
         return total
+    if compiled.serves(total):
+        full.mix(share.nan_to_num(0.0), total)
+        return total.masked_fill_((present <= 0)[:, None], torch.nan)
     for items in chunk_items(full.raw, len(some)):
         mixed = share[some][:, items].T[:, None]  # [b, 1, n]
         total[items] = torch.bmm(mixed, full.rows(items, some))[:, 0]  # [b, 1, n] @ [b, n, D]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scoring import compiled
-from scoring.compiled import rows as kernels
+from scoring.compiled import first_look as kernels
 from scoring.compiled.fragments import recompose, total_of
 from scoring.memory import chunk_encoders, strided
 from scoring.projection import dot, mean_over, unit

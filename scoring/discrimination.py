@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.compiled.fragments import info_nce
+from scoring.compiled.rows import products
 
 
 def blocks_of(items: int, block_items: int) -> list[slice]:
@@ -22,8 +23,14 @@ def blocks_of(items: int, block_items: int) -> list[slice]:
 
 
 def block_cosines(mask: Tensor, inverse: Tensor, out: Tensor) -> None:
-    """Cosines of every mask of a block with every inverse: unit rows [..., b, D] each -> out [..., b, b]."""
-    torch.matmul(mask, inverse.mT, out=out)
+    """Cosines of every mask of a block with every inverse: unit rows [..., b, D] each -> out [..., b, b].
+
+    On the CPU [b, D] -> [b, b], contiguous.
+    """
+    if compiled.serves(out):
+        products(mask.numpy(), inverse.numpy(), out.numpy())
+    else:
+        torch.matmul(mask, inverse.mT, out=out)
 
 
 def discrimination(

@@ -18,10 +18,8 @@ from scoring.memory import DEVICE_NUMBERS, slices_of
 from scoring.projection import mean_over, quantile_over
 from scoring.rule import ScoringRule
 
-_GROUP = 16
+_GROUP = 64
 """Encoders whose cosines of masks with inverses are held at once on the CPU."""
-_GROUP_MAX = 64
-"""The most of them on other devices, where they are also worked on at once."""
 
 
 class Fragments(NamedTuple):
@@ -75,7 +73,7 @@ def median_terms(
 def _group_size(some: Fragments) -> int:
     if compiled.serves(some.full.raw):
         return _GROUP
-    return min(_GROUP_MAX, max(1, DEVICE_NUMBERS // (3 * len(some.items) * some.full.raw.shape[2])))
+    return min(_GROUP, max(1, DEVICE_NUMBERS // (3 * len(some.items) * some.full.raw.shape[2])))
 
 
 def _compare_all(

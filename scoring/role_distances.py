@@ -34,7 +34,7 @@ def _measured(answers: Answers, encoders: Indices, step: int) -> Iterator[tuple[
     """The same, `step` items at a time, whose rows pass through the cache a few at a time."""
     _, items, dimension = answers.raw.shape
     count, every = len(encoders), np.arange(items)
-    squared = np.empty((step, count, count), np.float32)
+    squared = shaped(reserved(step * count * count), step, count, count)
     role = np.array([answers.place])
     cached = min(step, cached_items(count, dimension))
     memory = reserved(cached * count * dimension)

@@ -7,6 +7,7 @@ import torch
 
 from scoring import compiled
 from scoring.centring import centred, shard_means
+from scoring.consensus import consensus
 from scoring.role_distances import squared_distances
 from scoring.rule import HARDENED
 from scoring.shard_scores import score_shard
@@ -36,3 +37,5 @@ def warm_up(device: str = "cpu") -> None:
         views = Views(full[:, :, 0], mask, inverse, torch.ones(shape[1], dtype=torch.bool))
         answers = centred(views, shard_means(views))[Role("full", 0)]
         list(squared_distances(answers, np.arange(_ENCODERS)))
+        # Nobody scores here: what mixes the answers of those who do is not called by then.
+        consensus(answers, torch.ones(_ENCODERS), torch.ones(shape[:2], dtype=torch.bool))

@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import numba
 from llvmlite import ir
 from numba.core import types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -25,6 +26,20 @@ _R = TypeVar("_R")
 _FAST_MATH: Final = {"reassoc", "contract", "nsz"}
 """Sums may be reordered, so that they fill vector registers. Never nnan or ninf: poisoned rows are found by
 comparing with NaN and Inf."""
+
+
+def _with_wide_vectors() -> None:
+    """Let numba use vectors of 512 bits, unless it was told which features to use.
+
+    LLVM keeps to 256 bits even where a core multiplies 512 at a time, for the sake of the first such cores,
+    whose clock fell. Those after them have VBMI2. No more than rounding hangs on it.
+    """
+    features = get_host_cpu_features()
+    if numba.config.CPU_FEATURES is None and "+avx512vbmi2" in features.split(","):
+        numba.config.CPU_FEATURES = f"{features},-prefer-256-bit"
+
+
+_with_wide_vectors()  # before the first kernel: numba then asks no more
 
 
 def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -55,11 +55,10 @@ def _likely(cosine: Floats, counted: Bools, temperature: float, out: Doubles) ->
     step = 1 / (temperature * (1 << _SQUARINGS))
     for j in range(len(out)):
         x = (np.float64(cosine[j]) - 1) * step
-        series = 1 + x * (1 + x * _2 * (1 + x * _3 * (1 + x * _4 * (1 + x * _5 * (1 + x * _6)))))
-        out[j] = series if counted[j] else 0.0
-    for _ in range(_SQUARINGS):
-        for j in range(len(out)):
-            out[j] *= out[j]
+        power = 1 + x * (1 + x * _2 * (1 + x * _3 * (1 + x * _4 * (1 + x * _5 * (1 + x * _6)))))
+        for _ in range(_SQUARINGS):  # a constant: unrolled, they stay in registers
+            power *= power
+        out[j] = power if counted[j] else 0.0
 
 
 @compiled

@@ -11,6 +11,17 @@ _INFINITY_BITS = 0x7F800000
 _WIDTH = 64
 """Columns sorted at a time."""
 
+_LINE = 16
+"""Numbers of a cache line."""
+
+
+@compiled
+def _aligned(numbers: int) -> Floats:
+    """Memory that starts where a cache line does: a vector of 512 bits anywhere else reads two for one."""
+    memory = np.empty(numbers + _LINE, np.float32)
+    start = (64 - memory.ctypes.data % 64) % 64 // 4
+    return memory[start : start + numbers]
+
 
 @compiled
 def _kth_smallest(symmetric: Floats, k: int, network: Indices, out: Floats) -> None:
@@ -21,7 +32,7 @@ def _kth_smallest(symmetric: Floats, k: int, network: Indices, out: Floats) -> N
     count = len(symmetric)
     width = min(_WIDTH, count)
     bits, ranked = symmetric.view(np.int32), out.view(np.int32)
-    rows = np.empty((count, width), np.int32)
+    rows = _aligned(count * width).view(np.int32).reshape(count, width)
     for first in range(0, count, width):
         wide = min(width, count - first)
         for j in range(count):
@@ -237,7 +248,7 @@ def similarities(
     network [E, 2]: exchanges that sort N numbers.
     """
     items, count = present.shape
-    apart = np.empty((count, count), np.float32)
+    apart = _aligned(count * count).reshape(count, count)
     first, sound = np.empty(count, np.float32), np.empty((len(least), count), np.bool_)
     for item in range(items):
         here = present[item]
@@ -275,7 +286,7 @@ def _add_cosines(apart: Floats, present: Bools, total: Doubles) -> None:
 def cosine_sums(squared: Floats, present: Bools, total: Doubles) -> None:
     """Add the cosines of rows present [B, N], from `squared_distances` [B, N, N], to total [N, N]."""
     items, count = present.shape
-    apart = np.empty((count, count), np.float32)
+    apart = _aligned(count * count).reshape(count, count)
     for item in range(items):
         _dissimilarities(squared[item], present[item], present[item], apart)
         _add_cosines(apart, present[item], total)
@@ -300,7 +311,7 @@ def pair_statistics(
     sort N numbers.
     """
     items, count = present.shape
-    apart = np.empty((count, count), np.float32)
+    apart = _aligned(count * count).reshape(count, count)
     for item in range(items):
         here = present[item]
         _dissimilarities(squared[item], here, here, apart)

@@ -1,4 +1,4 @@
-"""Passes over answers as they came: each row is read from memory once."""
+"""Rows centred and compared: each is read from memory once a pass."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoring.compiled import compiled, compiled_in_order, prefetch
+from scoring.compiled.registers import LANES, SIDE, inner_products
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -20,8 +21,6 @@ Roles are numbered as in `Views.roles`: the full view, mask 0, inverse 0, mask 1
 of one source: to take each row from one of three costs as much as a third of reading it.
 """
 
-_BLOCK_ITEMS = 64
-"""Rows added in float32 before the sum moves on to float64."""
 _LINE, _LINES = 16, 6
 """Numbers of a cache line, and how many lines of a row are asked for while the row before it is read."""
 _CACHED = 1 << 17
@@ -47,166 +46,64 @@ def _announce(source: Source, n: int, i: int, k: int) -> None:
 
 
 @compiled
-def _norm(row: Floats) -> np.float32:
-    """Euclidean norm of a row [D]; NaN or Inf if it holds one or overflows."""
-    square = np.float32(0)
-    for p in range(len(row)):
-        square += row[p] * row[p]
-    return np.float32(np.sqrt(square))
+def _addresses(source: Source, k: int, i: int, ahead: Indices) -> None:
+    """Where the rows of item i, mask k, begin in memory, encoder after encoder -> ahead [N]."""
+    first = source[0].ctypes.data + 4 * (i * source[1][1] + k * source[1][2])
+    for n in range(len(ahead)):
+        ahead[n] = first + 4 * n * source[1][0]
 
 
 @compiled
-def _weigh(
-    source: Source,
-    role: int,
-    count: int,
-    n: int,
-    i: int,
-    dimension: int,
-    norm_min: float,
-    norms: Floats,
-    factors: Floats,
-) -> bool:
-    """Norms and factors to unit norm of an item's roles `role`, `role` + 2, ...; whether all are finite."""
-    known = True
-    for k in range(count):
-        if k + 1 < count:
-            _announce(source, n, i, k + 1)
-        r, norm = role + 2 * k, _norm(_row(source, n, i, k, dimension))
-        norms[r, n, i] = norm
-        pointed = np.isfinite(norm) and norm > norm_min
-        factors[r, n, i] = np.float32(1) / norm if pointed else np.float32(0)
-        known = known and np.isfinite(norm)
-    return known
+def _add_tile(sums: Floats, i: int, j: int, out: Floats) -> None:
+    """Add the sums of rows i to i + 3 with j to j + 3 to out [N, M], as far as it goes."""
+    height, width = min(SIDE, out.shape[0] - i), min(SIDE, out.shape[1] - j)
+    if height == SIDE and width == SIDE:
+        for k in range(SIDE):
+            for m in range(SIDE):
+                out[i + k, j + m] += sums[SIDE * k + m]
+    else:
+        for k in range(height):
+            for m in range(width):
+                out[i + k, j + m] += sums[SIDE * k + m]
 
 
 @compiled
-def _add_units(
-    source: Source, role: int, count: int, n: int, i: int, dealt: Bools, factors: Floats, total: Floats
-) -> None:
-    """Add an item's unit answers in roles `role`, `role` + 2, ... that it has to total [D]."""
-    for k in range(count):
-        r = role + 2 * k
-        factor = factors[r, n, i]
-        if factor > 0 and dealt[r, i]:
-            row = _row(source, n, i, k, len(total))
-            for p in range(len(total)):
-                total[p] += factor * row[p]
+def _product(a: Floats, b: Floats) -> np.float32:
+    """Inner product of two rows."""
+    total = np.float32(0)
+    for p in range(len(a)):
+        total += a[p] * b[p]
+    return total
 
 
 @compiled
-def _literal_loss(
-    full: Source, mask: Source, inverse: Source, masks: int, n: int, i: int, dimension: int
-) -> float:
-    """Mean over masks of |full - mask - inverse|, differences first."""
-    f, total = _row(full, n, i, 0, dimension), 0.0
-    for k in range(masks):
-        m, v = _row(mask, n, i, k, dimension), _row(inverse, n, i, k, dimension)
-        square = np.float32(0)
-        for p in range(dimension):
-            off = f[p] - m[p] - v[p]
-            square += off * off
-        total += np.sqrt(square)
-    return total / max(1, masks)
+def _products(a: Floats, b: Floats, upper: bool, ahead: Indices, out: Floats) -> None:
+    """Inner products of rows a [N, D] with rows b [M, D] -> out [N, M]; perhaps but the upper triangle.
 
-
-@compiled
-def first_look(
-    full: Source,
-    mask: Source,
-    inverse: Source,
-    norm_min: float,
-    dealt: Bools,
-    norms: Floats,
-    factors: Floats,
-    sums: Doubles,
-    losses: Doubles,
-) -> None:
-    """What can be said of answers before their means are known, while an item's rows are in the cache.
-
-    Norms [R, N, I], factors to unit norm (0 without a direction), the sums [N, D] of the unit answers in
-    roles that the item has, dealt [R, I], and literal losses [N, I], NaN of poisoned answers.
+    ahead [A]: addresses of rows that are read next, which arrive while these are multiplied.
     """
-    roles, count, items = norms.shape
-    masks, dimension = (roles - 1) // 2, sums.shape[1]
-    part = np.empty(dimension, np.float32)
-    for n in range(count):
-        for first in range(0, items, _BLOCK_ITEMS):
-            part[:] = 0
-            for i in range(first, min(first + _BLOCK_ITEMS, items)):
-                known = _weigh(full, 0, 1, n, i, dimension, norm_min, norms, factors)
-                known = _weigh(mask, 1, masks, n, i, dimension, norm_min, norms, factors) and known
-                known = _weigh(inverse, 2, masks, n, i, dimension, norm_min, norms, factors) and known
-                if i + 1 < items:
-                    _announce(full, n, i + 1, 0)
-                _add_units(full, 0, 1, n, i, dealt, factors, part)
-                _add_units(mask, 1, masks, n, i, dealt, factors, part)
-                _add_units(inverse, 2, masks, n, i, dealt, factors, part)
-                losses[n, i] = _literal_loss(full, mask, inverse, masks, n, i, dimension) if known else np.nan
-            for p in range(dimension):
-                sums[n, p] += part[p]
-
-
-@compiled
-def literal_losses(
-    full: Source, mask: Source, inverse: Source, masks: int, dimension: int, out: Doubles
-) -> None:
-    """out [N, I]: mean over masks of |full - mask - inverse|; NaN of poisoned answers."""
-    count, items = out.shape
-    for n in range(count):
-        for i in range(items):  # into the cache one after the other, as three at a time are slow
-            known = np.isfinite(_norm(_row(full, n, i, 0, dimension)))
-            for k in range(masks):
-                known = np.isfinite(_norm(_row(mask, n, i, k, dimension))) and known
-            for k in range(masks):
-                known = np.isfinite(_norm(_row(inverse, n, i, k, dimension))) and known
-            out[n, i] = _literal_loss(full, mask, inverse, masks, n, i, dimension) if known else np.nan
-
-
-@compiled
-def _products(a: Floats, b: Floats, p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[np.float32, ...]:
-    """Inner products of two rows with four: a register each, six loads for eight products."""
-    ap = aq = ar = as_ = bp = bq = br = bs = np.float32(0)
-    for t in range(len(a)):
-        x, y = a[t], b[t]
-        ap += x * p[t]
-        aq += x * q[t]
-        ar += x * r[t]
-        as_ += x * s[t]
-        bp += y * p[t]
-        bq += y * q[t]
-        br += y * r[t]
-        bs += y * s[t]
-    return ap, aq, ar, as_, bp, bq, br, bs
-
-
-@compiled
-def _gram(x: Floats, out: Floats) -> None:
-    """Inner products of every two rows: x [N, D] -> out [N, N], the upper triangle."""
-    count, dimension = x.shape
-    last = count - 1
+    count, dimension = a.shape
+    whole, turn, sums = dimension // LANES * LANES, 0, np.empty(SIDE * SIDE, np.float32)
     out[:] = 0
     block = max(64, _CACHED // max(1, count) // 64 * 64)
-    for start in range(0, dimension, block):
-        end = min(start + block, dimension)
-        for j in range(0, count, 4):  # four rows in L1, all rows before them passing by in pairs
-            k, m, n = min(j + 1, last), min(j + 2, last), min(j + 3, last)
-            p, q, r, s = x[j, start:end], x[k, start:end], x[m, start:end], x[n, start:end]
-            for i in range(0, min(j + 4, count), 2):
-                h = min(i + 1, last)
-                a, b, c, d, e, f, g, o = _products(x[i, start:end], x[h, start:end], p, q, r, s)
-                one, two = out[i], out[h]
-                # Beyond the last row it stands in for the others: read before they are written.
-                one[j], one[k], one[m], one[n], two[j], two[k], two[m], two[n] = (
-                    one[j] + a,
-                    one[k] + b,
-                    one[m] + c,
-                    one[n] + d,
-                    two[j] + e,
-                    two[k] + f,
-                    two[m] + g,
-                    two[n] + o,
-                )
+    for start in range(0, whole, block):
+        end = min(start + block, whole)
+        for j in range(0, len(b), SIDE):  # four rows in L1, all rows of the other side passing by
+            for i in range(0, min(count, j + 1) if upper else count, SIDE):
+                later = ahead[turn] if turn < len(ahead) else a.ctypes.data
+                inner_products(a, i, b, j, start, end, sums, later)
+                _add_tile(sums, i, j, out)
+                turn += 1
+    if whole < dimension:
+        for i in range(count):
+            for j in range(i if upper else 0, len(b)):
+                out[i, j] += _product(a[i, whole:], b[j, whole:])
+
+
+@compiled
+def products(a: Floats, b: Floats, out: Floats) -> None:
+    """Inner products of rows a [N, D] with rows b [M, D] -> out [N, M]."""
+    _products(a, b, False, np.empty(0, np.int64), out)
 
 
 @compiled
@@ -231,14 +128,14 @@ def _from_products(row: Floats, scales: Floats, norms: Floats, i: int) -> None:
 
 
 @compiled
-def _squared_distances(x: Floats, scales: Floats, norms: Floats, out: Floats) -> None:
+def _squared_distances(x: Floats, scales: Floats, norms: Floats, ahead: Indices, out: Floats) -> None:
     """Of rows x [N, D] times scales [N] -> out [N, N], the rows' squared norms [N] on the diagonal too.
 
     From products, which take less time than differences; pairs that these would leave too few digits of are
     subtracted, for which the rows are scaled where they lie.
     """
     count, scaled = len(x), False
-    _gram(x, out)
+    _products(x, x, True, ahead, out)
     for i in range(count):
         norms[i] = out[i, i] * scales[i] * scales[i]
     for i in range(count):
@@ -261,8 +158,9 @@ def squared_distances(x: Floats, out: Floats) -> None:
     """Rows x [B, N, D] -> out [B, N, N]; on the diagonal 1, or 0 for a row of zeros."""
     items, count = x.shape[:2]
     ones, norms = np.ones(count, np.float32), np.empty(count, np.float32)
+    nothing = np.empty(0, np.int64)
     for item in range(items):
-        _squared_distances(x[item], ones, norms, out[item])
+        _squared_distances(x[item], ones, norms, nothing, out[item])
         for i in range(count):
             out[item, i, i] = 1 if out[item, i, i] > 0 else 0
 
@@ -320,6 +218,7 @@ def centre(
     roles, count, items = factors.shape
     rows[:] = 0
     here, norms = np.empty(count, np.float32), np.empty(count, np.float32)
+    ahead = np.empty(count, np.int64)
     for i in range(items):
         for r in range(roles):
             k, arrays = (r - 1) // 2, (norm_min, means, factors[r], rests[r], scales[r], rows)
@@ -331,7 +230,13 @@ def centre(
                 _centre_rows(inverse, k, i, *arrays)
             if r < len(squared):
                 here[:] = scales[r, :, i]
-                _squared_distances(rows, here, norms, squared[r, i])
+                if r + 1 == roles:
+                    _addresses(full, 0, i + 1, ahead)
+                elif r % 2 == 0:
+                    _addresses(mask, r // 2, i, ahead)
+                else:
+                    _addresses(inverse, r // 2, i, ahead)
+                _squared_distances(rows, here, norms, ahead, squared[r, i])
                 for n in range(count):
                     squared[r, i, n, n] = 1 if here[n] > 0 else 0
 
@@ -394,3 +299,25 @@ def gather(
             _gather_rows(mask, k, *arrays)
         else:
             _gather_rows(inverse, k, *arrays)
+
+
+@compiled
+def mixed(
+    source: Source, shares: Floats, means: Floats, factors: Floats, scales: Floats, out: Floats
+) -> None:
+    """out [I, D]: sum over encoders of share * scale * (factor * row - mean) of mask 0; [N, I] but for means.
+
+    A share, factor or scale of 0 leaves the row out.
+    """
+    count, items = shares.shape
+    for i in range(items):
+        total = out[i]
+        total[:] = 0
+        for n in range(count):
+            if n + 1 < count:
+                _announce(source, n + 1, i, 0)
+            factor, share = factors[n, i], shares[n, i] * scales[n, i]
+            if factor != 0 and share != 0:
+                row, mean = _row(source, n, i, 0, len(total)), means[n]
+                for p in range(len(total)):
+                    total[p] += share * (factor * row[p] - mean[p])
