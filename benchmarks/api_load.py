@@ -182,8 +182,8 @@ def measure(
     return blocks
 
 
-def summary(blocks: list[Block]) -> dict[str, Any]:
-    """Medians of both conditions and their ratio."""
+def summary(blocks: list[Block], requests: int) -> dict[str, Any]:
+    """Medians of both conditions and their ratio; what share of the wanted requests a second was answered."""
     found: dict[str, Any] = {}
     for name, loaded in (("without", False), ("with", True)):
         those = [block for block in blocks if block.loaded is loaded]
@@ -199,6 +199,9 @@ def summary(blocks: list[Block]) -> dict[str, Any]:
         }
     if found["without"]["rounds"] and found["with"]["rounds"]:
         found["ratio"] = round(found["with"]["median_ms"] / found["without"]["median_ms"], 3)
+    told = [block.client for block in blocks if block.client is not None]
+    if requests and told:
+        found["requests_answered"] = round(min(one["requests_a_second"] for one in told) / requests, 3)
     return found
 
 
@@ -230,7 +233,7 @@ def main() -> None:
         finally:
             client.end()
             watcher.close()
-    found = {"cores": os.cpu_count(), "load": os.getloadavg(), **summary(blocks)}
+    found = {"cores": os.cpu_count(), "load": os.getloadavg(), **summary(blocks, options.requests)}
     print(json.dumps(found, indent=1))
     for block in blocks:
         if block.client is not None:
