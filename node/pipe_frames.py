@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import struct
+import subprocess
 import sys
 from io import BufferedWriter
 from time import monotonic
@@ -13,6 +14,8 @@ from typing import BinaryIO, Final
 
 PREFIX: Final = struct.Struct(">Q")
 FRAME_BYTES_MAX: Final = 1 << 30
+READ_BYTES: Final = 1 << 16
+"""Asked of a pipe at once: as much as it holds."""
 
 
 def own_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -22,7 +25,8 @@ def own_pipes() -> tuple[BinaryIO, BinaryIO]:
     # Whatever a library prints must not end up between two frames.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return sys.stdin.buffer, sink
+    # Room for a whole request of text: it is there after one call to the system.
+    return os.fdopen(sys.stdin.fileno(), "rb", READ_BYTES, closefd=False), sink
 
 
 def read_frame(source: BinaryIO, size_bytes_max: int = FRAME_BYTES_MAX) -> bytes | None:
@@ -48,30 +52,59 @@ def write_frame(sink: BinaryIO, data: bytes) -> None:
         raise SystemExit(0) from None
 
 
-def send_frame(descriptor: int, data: bytes) -> None:
-    """Send one frame from the node. Raises OSError when the child is gone."""
-    view = memoryview(PREFIX.pack(len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class ChildPipes:
+    """The node's end of a child's pipes. Waits for the child, but never longer than it is told to."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        """Of a process with both pipes and without buffers of its own."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._sink, self._source = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._sink, False)
+        self._writable, self._readable = select.poll(), select.poll()
+        self._writable.register(self._sink, select.POLLOUT)
+        self._readable.register(self._source, select.POLLIN)
+        self._rest = bytearray()  # came with the frame before
+
+    def send(self, data: bytes, within_s: float) -> None:
+        """Send one frame. Raises OSError when the child is gone, TimeoutError when it does not read it."""
+        until_s = monotonic() + within_s
+        parts = [memoryview(PREFIX.pack(len(data))), memoryview(data)]
+        while parts:
+            try:
+                written = os.writev(self._sink, parts)
+            except BlockingIOError:
+                _wait(self._writable, until_s)
+                continue
+            while parts and written >= len(parts[0]):
+                written -= len(parts.pop(0))
+            if parts:
+                parts[0] = parts[0][written:]
+
+    def receive(self, within_s: float) -> bytes:
+        """The child's next frame. Raises TimeoutError, EOFError when the child is gone or sends too much."""
+        until_s = monotonic() + within_s
+        received, self._rest = self._rest, bytearray()
+        while (end := _end_of_frame(received)) is None or len(received) < end:
+            _wait(self._readable, until_s)
+            chunk = os.read(self._source, READ_BYTES)
+            if not chunk:
+                raise EOFError("the child closed its pipe")
+            received += chunk
+        self._rest = received[end:]
+        return bytes(memoryview(received)[PREFIX.size : end])
 
 
-def receive_frame(descriptor: int, within_s: float) -> bytes:
-    """The child's next frame. Raises TimeoutError, EOFError when the child is gone or sends too much."""
-    until_s = monotonic() + within_s
-    (size,) = PREFIX.unpack(_read_exactly(descriptor, PREFIX.size, until_s))
+def _wait(poller: select.poll, until_s: float) -> None:
+    left_s = until_s - monotonic()
+    if left_s <= 0 or not poller.poll(left_s * 1000):
+        raise TimeoutError
+
+
+def _end_of_frame(received: bytearray) -> int | None:
+    if len(received) < PREFIX.size:
+        return None
+    (size,) = PREFIX.unpack_from(received)
     if size > FRAME_BYTES_MAX:
         raise EOFError("a frame over the limit")
-    return _read_exactly(descriptor, size, until_s)
-
-
-def _read_exactly(descriptor: int, size: int, until_s: float) -> bytes:
-    received = bytearray()
-    while len(received) < size:
-        left_s = until_s - monotonic()
-        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
-            raise TimeoutError
-        chunk = os.read(descriptor, min(size - len(received), 1 << 20))
-        if not chunk:
-            raise EOFError("the child closed its pipe")
-        received += chunk
-    return bytes(received)
+    return PREFIX.size + int(size)
