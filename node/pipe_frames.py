@@ -16,6 +16,8 @@ PREFIX: Final = struct.Struct(">Q")
 FRAME_BYTES_MAX: Final = 1 << 30
 READ_BYTES: Final = 1 << 16
 """Asked of a pipe at once: as much as it holds."""
+HEAD_BYTES: Final = 1 << 10
+"""Asked for while it is not known how long a frame is: memory for more costs more than a second call."""
 
 
 def own_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -64,47 +66,46 @@ class ChildPipes:
         self._writable, self._readable = select.poll(), select.poll()
         self._writable.register(self._sink, select.POLLOUT)
         self._readable.register(self._source, select.POLLIN)
-        self._rest = bytearray()  # came with the frame before
+        self._rest = b""  # came with the frame before
 
     def send(self, data: bytes, within_s: float) -> None:
         """Send one frame. Raises OSError when the child is gone, TimeoutError when it does not read it."""
         until_s = monotonic() + within_s
-        parts = [memoryview(PREFIX.pack(len(data))), memoryview(data)]
-        while parts:
+        view = memoryview(PREFIX.pack(len(data)) + data)
+        while view:
             try:
-                written = os.writev(self._sink, parts)
+                view = view[os.write(self._sink, view) :]
             except BlockingIOError:
                 _wait(self._writable, until_s)
-                continue
-            while parts and written >= len(parts[0]):
-                written -= len(parts.pop(0))
-            if parts:
-                parts[0] = parts[0][written:]
 
     def receive(self, within_s: float) -> bytes:
         """The child's next frame. Raises TimeoutError, EOFError when the child is gone or sends too much."""
         until_s = monotonic() + within_s
-        received, self._rest = self._rest, bytearray()
-        while (end := _end_of_frame(received)) is None or len(received) < end:
-            _wait(self._readable, until_s)
-            chunk = os.read(self._source, READ_BYTES)
-            if not chunk:
-                raise EOFError("the child closed its pipe")
-            received += chunk
-        self._rest = received[end:]
-        return bytes(memoryview(received)[PREFIX.size : end])
+        # Frames are small as a rule, and one call to the system has all of one.
+        head, self._rest = self._rest, b""
+        while len(head) < PREFIX.size:
+            head += self._read(HEAD_BYTES, until_s)
+        (size,) = PREFIX.unpack_from(head)
+        if size > FRAME_BYTES_MAX:
+            raise EOFError("a frame over the limit")
+        end = PREFIX.size + size
+        if len(head) >= end:
+            self._rest = head[end:]
+            return head[PREFIX.size : end]
+        body = bytearray(head[PREFIX.size :])
+        while len(body) < size:
+            body += self._read(min(size - len(body), READ_BYTES), until_s)
+        return bytes(body)
+
+    def _read(self, size_bytes_max: int, until_s: float) -> bytes:
+        _wait(self._readable, until_s)
+        chunk = os.read(self._source, size_bytes_max)
+        if not chunk:
+            raise EOFError("the child closed its pipe")
+        return chunk
 
 
 def _wait(poller: select.poll, until_s: float) -> None:
     left_s = until_s - monotonic()
     if left_s <= 0 or not poller.poll(left_s * 1000):
         raise TimeoutError
-
-
-def _end_of_frame(received: bytearray) -> int | None:
-    if len(received) < PREFIX.size:
-        return None
-    (size,) = PREFIX.unpack_from(received)
-    if size > FRAME_BYTES_MAX:
-        raise EOFError("a frame over the limit")
-    return PREFIX.size + int(size)
