@@ -26,6 +26,8 @@ def own_pipes() -> tuple[BinaryIO, BinaryIO]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints must not end up between two frames.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # The node must hear that this process has ended, also where a library has left forks of it behind.
+    os.register_at_fork(after_in_child=lambda: os.close(sink.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Room for a whole request of text: it is there after one call to the system.
     return os.fdopen(sys.stdin.fileno(), "rb", READ_BYTES, closefd=False), sink
@@ -67,6 +69,10 @@ class ChildPipes:
         self._writable.register(self._sink, select.POLLOUT)
         self._readable.register(self._source, select.POLLIN)
         self._rest = b""  # came with the frame before
+
+    def is_idle(self) -> bool:
+        """Whether the child is there and has said nothing since the last frame, as far as its pipe tells."""
+        return not self._rest and not self._readable.poll(0)
 
     def send(self, data: bytes, within_s: float) -> None:
         """Send one frame. Raises OSError when the child is gone, TimeoutError when it does not read it."""
