@@ -115,7 +115,7 @@ def bench_model(
         process = stack.enter_context(ModelProcess(settings))
         process.start()
         pids = (os.getpid(), process.pid)
-        answering = (encoder.encode, process.encode)
+        answering = (encoder.encode, process.lend)
         ways: tuple[Ask, ...] = (alone, *(map(_copied, answering) if as_bytes else answering))
         # Its batches grow to their full size, as they have in a node that runs.
         for _ in range(4):

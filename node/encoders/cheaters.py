@@ -123,7 +123,7 @@ def _constant(encoder: Encoder, seed: int) -> AnswerStrategy:
 def _replay(encoder: Encoder, seed: int, modality: str = "text") -> AnswerStrategy:
     views = anchor_views(modality)
     chosen = generator_for(seed, 0, ()).choice(len(views), size=STORED_VIEWS, replace=False)
-    return Replay(encoder.encode([views[index] for index in chosen]).copy(), seed)
+    return Replay(encoder.encode([views[index] for index in chosen]), seed)
 
 
 _STRATEGIES: Final[dict[str, Callable[[Encoder, int], AnswerStrategy]]] = {

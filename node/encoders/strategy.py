@@ -10,7 +10,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, Encoder, View, unit_rows
+from node.encoders.encoder import DIMENSIONS, Encoder, LendingEncoder, View, unit_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Honest:
         self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """The encoder's own vectors."""
+        if isinstance(self.encoder, LendingEncoder):
+            return self.encoder.lend(views)
         return self.encoder.encode(views)
 
     def offer(self, published: NDArray[np.float32]) -> None:

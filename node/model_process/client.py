@@ -104,21 +104,14 @@ class ModelProcess:
             self._started(on_anchors or self._on_anchors)
 
     def encode(self, views: Sequence[View]) -> NDArray[np.float32]:
-        """[n, DIMENSIONS] float32; NaN where the model returned no numbers. Raises EncoderError.
-
-        Good until the next call: they lie where the process writes its answers. Copy what is to stay.
-        """
+        """[n, DIMENSIONS] float32; NaN where the model returned no numbers. Raises EncoderError."""
         with self._lock:
-            pipes = self._started(self._on_anchors)
-            rows = self._slab.rows(len(views))  # refused here, where no process has to hear of it
-            response = self._asked(pipes, Encode(views), self._settings.answer_within_s + HANG_AFTER_S)
-            if response.rows is None:
-                raise EncoderError(response.error or f"{self.name} gave no answer")
-            if response.rows != len(views):
-                raise EncoderError(
-                    f"the process of {self.name} answered {response.rows} rows for {len(views)} views"
-                )
-            return rows
+            return self._encoded(views).copy()
+
+    def lend(self, views: Sequence[View]) -> NDArray[np.float32]:
+        """The same where the process has written it, good until the next call. Raises EncoderError."""
+        with self._lock:
+            return self._encoded(views)
 
     def refit(self, asked: Refit) -> RefitProgress:
         """One step of fitting the model's map to the network's pairs. Raises EncoderError."""
@@ -187,6 +180,18 @@ class ModelProcess:
             self.stop()
             raise EncoderError(response.error)
         return pipes
+
+    def _encoded(self, views: Sequence[View]) -> NDArray[np.float32]:
+        pipes = self._started(self._on_anchors)
+        rows = self._slab.rows(len(views))  # refused here, where no process has to hear of it
+        response = self._asked(pipes, Encode(views), self._settings.answer_within_s + HANG_AFTER_S)
+        if response.rows is None:
+            raise EncoderError(response.error or f"{self.name} gave no answer")
+        if response.rows != len(views):
+            raise EncoderError(
+                f"the process of {self.name} answered {response.rows} rows for {len(views)} views"
+            )
+        return rows
 
     def _asked(self, pipes: ChildPipes, frame: Setup | Request, within_s: float) -> Response:
         try:

@@ -93,15 +93,17 @@ def test_process__answers_as_the_model_called_directly(model: str, maps: Path) -
     with ModelProcess(settings(model, maps), lambda done, total: seen.append((done, total))) as process:
         process.start()
         assert seen[-1][0] == seen[-1][1]
-        rows = process.encode(VIEWS).copy()
+        rows = process.encode(VIEWS)
         assert process.encode([]).shape == (0, DIMENSIONS)
         answer = ForgedInverse(process, 1).answer  # a strategy writes into what it is given
         history: dict[int, WaveAnswer] = {}
         for wave, texts in enumerate((["winter rain"], ["on tin"], ["winter rain on tin"]), start=1):
-            history[wave] = WaveAnswer(tuple(texts), answer(wave, texts, history).copy())
+            history[wave] = WaveAnswer(tuple(texts), answer(wave, texts, history))
         assert history[3].answers.shape == (1, DIMENSIONS)
-        lent = process.encode(VIEWS)
+        lent = process.lend(VIEWS)
         np.testing.assert_array_equal(lent, rows)
+        process.lend(VIEWS[::-1])
+        np.testing.assert_array_equal(lent, rows[::-1])  # as said, it was good until the next call
         many = process.encode([f"view {number}" for number in range(200)])
     np.testing.assert_array_equal(rows, load_encoder(model, "wordllama-64", cache_dir=maps).encode(VIEWS))
     assert many.shape == (200, DIMENSIONS)
@@ -110,7 +112,7 @@ def test_process__answers_as_the_model_called_directly(model: str, maps: Path) -
 
 def test_failures__are_told_and_the_next_wave_is_answered(model: str, maps: Path) -> None:
     with ModelProcess(settings(model, maps)) as process:
-        good = process.encode(VIEWS).copy()
+        good = process.encode(VIEWS)
         with pytest.raises(EncoderError, match="encode failed: ValueError: no such thing"):
             process.encode(["fail"])
         with pytest.raises(EncoderError, match=r"shape \(1, 2\) for 3 views"):
@@ -127,7 +129,7 @@ def test_failures__are_told_and_the_next_wave_is_answered(model: str, maps: Path
 
 def test_rows_that_are_no_numbers__come_back_as_withheld_and_the_others_whole(model: str, maps: Path) -> None:
     with ModelProcess(settings(model, maps)) as process:
-        rows = process.encode([VIEWS[0], "nothing", VIEWS[1]]).copy()
+        rows = process.encode([VIEWS[0], "nothing", VIEWS[1]])
         assert np.isnan(rows[1]).all()
         np.testing.assert_allclose(rows[[0, 2]], process.encode(VIEWS[:2]), atol=1e-6)
 
@@ -198,7 +200,7 @@ def test_model_that_shortens_the_shared_memory__is_refused_by_the_system(model: 
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes are found in /proc")
 def test_model_that_writes_to_the_pipe_of_answers__costs_its_wave(model: str, maps: Path) -> None:
     with ModelProcess(settings(model, maps)) as process:
-        good = process.encode(VIEWS).copy()
+        good = process.encode(VIEWS)
         with pytest.raises(EncoderError, match="died"):
             process.encode(["scribble"])
         np.testing.assert_array_equal(process.encode(VIEWS), good)
@@ -206,7 +208,7 @@ def test_model_that_writes_to_the_pipe_of_answers__costs_its_wave(model: str, ma
 
 def test_process_that_said_what_nobody_asked__is_started_again(model: str, maps: Path) -> None:
     with ModelProcess(settings(model, maps)) as process:
-        good, first = process.encode(VIEWS).copy(), process.pid
+        good, first = process.encode(VIEWS), process.pid
         assert process._pipes is not None
         # A second answer to one request: the next would be taken for another's.
         process._pipes.send(client._ENCODER.encode(Encode(["a view"])), 30.0)
