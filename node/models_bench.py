@@ -13,6 +13,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from node.encoders import REFERENCES, load_encoder
@@ -75,6 +77,7 @@ def bench_model(
     modality: str | None = None,
     batches: Sequence[int] = BATCHES,
     wave: int | None = None,
+    as_bytes: bool = False,
     maps: Path | None = None,
     on_anchors: OnAnchors = lambda _, __: None,
     on_batch: Callable[[], None] = lambda: None,
@@ -85,6 +88,9 @@ def bench_model(
 
     With a `wave` the process is asked for so many views in one call, which it cuts up itself, and the model
     called directly for the same in batches: what a node adds to a wave.
+
+    A way ends when the rows can be read, of the process in memory that both share. With `as_bytes` it ends,
+    with and without the process, when they have been copied to the bytes that a node sends.
 
     The three ways take turns, in another order each time: what else the machine does falls on all of them.
     With a folder for `maps` the model's is taken from there, or kept there. Sets the environment's numbers of
@@ -109,7 +115,8 @@ def bench_model(
         process = stack.enter_context(ModelProcess(settings))
         process.start()
         pids = (os.getpid(), process.pid)
-        ways: tuple[Ask, ...] = (alone, encoder.encode, process.encode)
+        answering = (encoder.encode, process.lend)
+        ways: tuple[Ask, ...] = (alone, *(map(_copied, answering) if as_bytes else answering))
         # Its batches grow to their full size, as they have in a node that runs.
         for _ in range(4):
             process.encode(views)
@@ -119,6 +126,10 @@ def bench_model(
             speeds.append(_timed(in_turn, views[: wave or size], size, turns, pids))
             on_batch()
     return ModelBench(model, modality, threads, tuple(speeds))
+
+
+def _copied(way: Callable[[Sequence[View]], NDArray[np.float32]]) -> Ask:
+    return lambda views: way(views).tobytes()
 
 
 def _in_batches(way: Ask, size: int) -> Ask:

@@ -50,6 +50,14 @@ class WritingEncoder(Encoder, Protocol):
         """Write what `encode` returns to `rows`, float32 [n, DIMENSIONS], of as many views."""
 
 
+@runtime_checkable
+class LendingEncoder(Encoder, Protocol):
+    """One whose answers lie in memory that it shares, which spares a copy to whoever makes one at once."""
+
+    def lend(self, views: Sequence[View]) -> NDArray[np.float32]:
+        """What `encode` returns, good until the next call; the model may still write to it."""
+
+
 class NativeEncoder(Protocol):
     """A model in a space of its own, before it is aligned to the shared one."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from node.encoders.encoder import DIMENSIONS, Encoder, View, unit_rows
+from node.encoders.encoder import DIMENSIONS, Encoder, LendingEncoder, View, unit_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,10 @@ class AnswerStrategy(Protocol):
     def answer(
         self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
-        """[n, DIMENSIONS] float32 for n views of wave 1, 2 or 3; `history` has the round's earlier waves."""
+        """[n, DIMENSIONS] float32 for n views of wave 1, 2 or 3; `history` has the round's earlier waves.
+
+        Good until the next call: they may lie in memory that a model's process writes to.
+        """
 
     def offer(self, published: NDArray[np.float32]) -> None:
         """Hear another encoder's reveal of a past round, rows [n, DIMENSIONS]: a copycat uses it."""
@@ -58,6 +61,8 @@ class Honest:
         self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]
     ) -> NDArray[np.float32]:
         """The encoder's own vectors."""
+        if isinstance(self.encoder, LendingEncoder):
+            return self.encoder.lend(views)
         return self.encoder.encode(views)
 
     def offer(self, published: NDArray[np.float32]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import tempfile
@@ -28,7 +29,11 @@ class Slab:
     def new(cls) -> Slab:
         """Empty memory, for both ends to open."""
         if hasattr(os, "memfd_create"):
-            return cls(os.memfd_create("deltamesh-answers"))
+            descriptor = os.memfd_create("deltamesh-answers", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            # Were the model to cut it short, reading the rest would end the node (SIGBUS); nor may it forbid
+            # that the memory grows.
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+            return cls(descriptor)
         with tempfile.TemporaryFile() as file:  # systems without it: the page cache, seldom written out
             return cls(os.dup(file.fileno()))
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
-
-from node.encoders.encoder import View
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -28,16 +26,11 @@ class Setup(msgspec.Struct, frozen=True):
     """The folder of the weights that it learns between rounds; none for a model that does not learn."""
 
 
-class TextRequest(msgspec.Struct, frozen=True, tag="text"):
-    """Embed these views of a network of text."""
+class Encode(msgspec.Struct, frozen=True, tag="encode"):
+    """Embed the views of a wave."""
 
-    views: list[str]
-
-
-class BytesRequest(msgspec.Struct, frozen=True, tag="bytes"):
-    """Embed these views of any other network."""
-
-    views: list[bytes]
+    views: Sequence[Any]
+    """`View`s, as they were given: msgpack tells text from bytes by itself."""
 
 
 class Refit(msgspec.Struct, frozen=True, tag="refit"):
@@ -64,15 +57,7 @@ class Learn(msgspec.Struct, frozen=True, tag="learn"):
     """End it with what has been learnt by now."""
 
 
-Request: TypeAlias = TextRequest | BytesRequest | Refit | Learn
-
-
-def request_for(views: Sequence[View]) -> TextRequest | BytesRequest:
-    """The request for the views of a wave, which are of one kind."""
-    texts = [view for view in views if isinstance(view, str)]
-    if len(texts) == len(views):
-        return TextRequest(texts)
-    return BytesRequest([view for view in views if isinstance(view, bytes)])
+Request: TypeAlias = Encode | Refit | Learn
 
 
 class Fitted(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from node.clock import now_ms
-from node.encoders.encoder import EncoderError, View
+from node.encoders.encoder import DIMENSIONS, EncoderError, View
 from node.encoders.strategy import AnswerStrategy, WaveAnswer
 from protocol.modalities import TEXT, Modality
 from protocol.schedule import ShardRound
@@ -67,7 +67,7 @@ class Answering:
             return b""
         try:
             answers = await trio.to_thread.run_sync(
-                self._strategy.answer,
+                self._answered,
                 wave,
                 asked,
                 dict(history),
@@ -80,13 +80,13 @@ class Answering:
             return b""
         finally:
             self._model.release()
-        data = np.ascontiguousarray(answers, dtype="<f4")
-        history[wave] = WaveAnswer(asked, data)
+        rows = np.frombuffer(answers, "<f4").reshape(len(asked), DIMENSIONS)
+        history[wave] = WaveAnswer(asked, rows)
         delay_ms = self._strategy.delay_after_deadline_ms
         if delay_ms is not None:
             due_ms = began_ms + self._wave_deadline_ms + delay_ms
             await trio.sleep(max(0, due_ms - now_ms()) / 1000)
-        withheld = int((~np.isfinite(data).all(axis=1)).sum())
+        withheld = int((~np.isfinite(rows).all(axis=1)).sum())
         log.info(
             "wave.encoded",
             round=at.round,
@@ -96,4 +96,8 @@ class Answering:
             withheld=withheld,
             elapsed_ms=now_ms() - began_ms,
         )
-        return data.tobytes()
+        return answers
+
+    def _answered(self, wave: int, views: Sequence[View], history: Mapping[int, WaveAnswer]) -> bytes:
+        # Copied at once and looked at afterwards: the rows may still be the model's to change.
+        return self._strategy.answer(wave, views, history).astype("<f4", copy=False).tobytes()

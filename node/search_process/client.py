@@ -11,7 +11,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 import structlog
 
-from node.pipe_frames import receive_frame, send_frame
+from node.pipe_frames import ChildPipes
 from node.search_process.errors import (
     SearchBusyError,
     SearchError,
@@ -58,6 +58,7 @@ class SearchProcess:
     def __init__(self, setup: SearchSetup) -> None:
         self._setup = setup
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: ChildPipes | None = None
         self._turn = Lock()
         self._places = BoundedSemaphore(WAITING_MAX)
         self._changed = Condition()
@@ -136,11 +137,11 @@ class SearchProcess:
             raise self._unavailable(response.error)
         return response
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> ChildPipes:
         if self._stopped:
             raise SearchUnavailableError("the node is stopping: ask another validator")
-        if self._process is not None and self._process.poll() is None:
-            return self._process
+        if self._process is not None and self._pipes is not None and self._process.poll() is None:
+            return self._pipes
         self._end()
         try:
             self._process = subprocess.Popen(
@@ -152,19 +153,18 @@ class SearchProcess:
             )
         except OSError as error:
             raise self._unavailable(f"the search process cannot be started: {error}") from error
+        self._pipes = ChildPipes(self._process)
         self.certified()  # there may be, since it last ran
-        ready = self._exchange(self._process, msgspec.msgpack.encode(self._setup), START_WITHIN_S)
+        ready = self._exchange(self._pipes, msgspec.msgpack.encode(self._setup), START_WITHIN_S)
         if ready.error is not None:
             self._end()
             raise self._unavailable(ready.error)
-        return self._process
+        return self._pipes
 
-    def _exchange(self, process: subprocess.Popen[bytes], data: bytes, within_s: float) -> Response:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def _exchange(self, pipes: ChildPipes, data: bytes, within_s: float) -> Response:
         try:
-            send_frame(process.stdin.fileno(), data)
-            return msgspec.msgpack.decode(receive_frame(process.stdout.fileno(), within_s), type=Response)
+            pipes.send(data, within_s)
+            return msgspec.msgpack.decode(pipes.receive(within_s), type=Response)
         except TimeoutError:
             self._end()
             raise self._unavailable(
@@ -183,7 +183,7 @@ class SearchProcess:
         )
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._pipes = self._process, None, None
         if process is None:
             return
         process.kill()

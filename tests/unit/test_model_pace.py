@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import numpy as np
@@ -59,6 +60,22 @@ def test_slab__is_shared_grows_and_keeps_what_was_handed_out() -> None:
     assert first[0, 0] == 7
     with pytest.raises(OSError, match="Bad file descriptor"):
         mine.rows(6)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory is sealed where the system can")
+def test_slab__cannot_be_cut_short_and_grows_whatever_the_other_end_forbids() -> None:
+    mine = Slab.new()
+    other = os.dup(mine.descriptor)
+    try:
+        mine.rows(2)
+        with pytest.raises(PermissionError):
+            os.ftruncate(other, 0)
+        with pytest.raises(PermissionError):
+            fcntl.fcntl(other, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+        assert mine.rows(3).sum() == 0
+    finally:
+        os.close(other)
+        mine.close()
 
 
 def test_slab__refuses_more_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from node.encoders.strategy import WaveAnswer
 from node.model_process import client
 from node.model_process.client import ModelProcess, ModelSettings
 from node.model_process.pace import VIEWS_FIRST
+from node.model_process.wire import Encode
 
 MODELS = """
 import os, sys, time
@@ -37,6 +39,23 @@ def encode(views):
         return np.zeros((1, 2))
     if "leave" in views:
         sys.exit(4)
+    if "shorten" in views:
+        for fd in os.listdir("/proc/self/fd"):
+            if "deltamesh-answers" in os.path.realpath(f"/proc/self/fd/{fd}"):
+                os.ftruncate(int(fd), 0)
+    if "scribble" in views:
+        for fd in os.listdir("/proc/self/fd"):
+            if int(fd) > 2 and os.path.realpath(f"/proc/self/fd/{fd}").rpartition("/")[2].startswith("pipe:"):
+                os.write(int(fd), bytes(7) + b"\x03odd")
+    if "fork" in views:
+        ours, theirs = os.pipe()
+        if os.fork() == 0:  # lives on when this process is gone, until the test has looked
+            os.write(theirs, b"here")
+            while not os.path.exists(os.environ["TEST_FORK_MAY_END"]):
+                time.sleep(0.01)
+            os._exit(0)
+        os.read(ours, 4)
+        os._exit(5)
     time.sleep(0.04 * views.count("crawl"))
     sizes.append(len(views))
     rows = np.zeros((len(views), 16), np.float32)
@@ -81,6 +100,10 @@ def test_process__answers_as_the_model_called_directly(model: str, maps: Path) -
         for wave, texts in enumerate((["winter rain"], ["on tin"], ["winter rain on tin"]), start=1):
             history[wave] = WaveAnswer(tuple(texts), answer(wave, texts, history))
         assert history[3].answers.shape == (1, DIMENSIONS)
+        lent = process.lend(VIEWS)
+        np.testing.assert_array_equal(lent, rows)
+        process.lend(VIEWS[::-1])
+        np.testing.assert_array_equal(lent, rows[::-1])  # as said, it was good until the next call
         many = process.encode([f"view {number}" for number in range(200)])
     np.testing.assert_array_equal(rows, load_encoder(model, "wordllama-64", cache_dir=maps).encode(VIEWS))
     assert many.shape == (200, DIMENSIONS)
@@ -161,6 +184,63 @@ def test_hanging_model__is_ended(model: str, maps: Path, monkeypatch: pytest.Mon
             process.encode(["hang"])
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory is sealed where the system can")
+def test_model_that_shortens_the_shared_memory__is_refused_by_the_system(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        good = process.encode(VIEWS)
+        with pytest.raises(EncoderError, match="Operation not permitted"):
+            process.encode(["shorten"])
+        # Reading memory that was cut off would have ended this process.
+        assert np.isfinite(good).all()
+        assert process.encode(VIEWS).shape == (3, DIMENSIONS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes are found in /proc")
+def test_model_that_writes_to_the_pipe_of_answers__costs_its_wave(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        good = process.encode(VIEWS)
+        with pytest.raises(EncoderError, match="died"):
+            process.encode(["scribble"])
+        np.testing.assert_array_equal(process.encode(VIEWS), good)
+
+
+def test_process_that_said_what_nobody_asked__is_started_again(model: str, maps: Path) -> None:
+    with ModelProcess(settings(model, maps)) as process:
+        good, first = process.encode(VIEWS), process.pid
+        assert process._pipes is not None
+        # A second answer to one request: the next would be taken for another's.
+        process._pipes.send(client._ENCODER.encode(Encode(["a view"])), 30.0)
+        assert process._pipes._readable.poll(30_000)
+        np.testing.assert_array_equal(process.encode(VIEWS), good)
+        assert process.pid != first
+
+
+def test_fork_that_a_model_leaves_behind__does_not_hide_that_it_died(
+    model: str, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = tmp_path / "may end"
+    monkeypatch.setenv("TEST_FORK_MAY_END", str(may_end))
+    with ModelProcess(settings(model, maps)) as process:
+        try:
+            with pytest.raises(EncoderError, match=r"died \(exit status 5\)"):
+                process.encode(["fork"])
+            assert process.encode(VIEWS).shape == (3, DIMENSIONS)
+        finally:
+            may_end.touch()
+
+
+def test_process_that_no_longer_reads__does_not_hold_its_node_up(
+    model: str, maps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HANG_AFTER_S", 0.5)
+    with ModelProcess(settings(model, maps, answer_within_s=0.5)) as process:
+        process.start()
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(EncoderError, match="silent for 1 s and was ended"):
+            process.encode(["more than a pipe holds " * 100_000])
+        assert process.pid == 0
 
 
 @pytest.mark.parametrize(

@@ -29,5 +29,7 @@ def test_bench__of_a_wave_calls_the_model_in_batches(tmp_path: Path) -> None:
     (speed,) = bench_model(f"{file}:encode", 1, 1, batches=(BATCH,), wave=WAVE).batches
     assert (speed.batch, speed.turns) == (BATCH, 1)
     assert min(speed.model, speed.aligned, speed.process) > 0
+    (copied,) = bench_model(f"{file}:encode", 1, 1, batches=(BATCH,), as_bytes=True).batches
+    assert min(copied.aligned, copied.process) > 0
     with pytest.raises(EncoderError, match="320 views at once"):
         bench_model(f"{file}:encode", 1, 1, batches=(WAVE,))
