@@ -17,7 +17,7 @@ from protocol.batch import Batch, Role
 from tests.support.answered_batch import ITEMS, WAVES, batch_of, play, slabs_of
 
 HELD: Final = {"forged-inverse": 0.25}
-"""The most that two cheaters in a shard of eight hold, where it is not next to nothing: halves of long items are
+"""The most that two cheaters of eight hold, where it is not next to nothing: halves of long items are
 matched by the words they share, well enough to forge from. Probes are there to expose it."""
 HONEST = ("wordllama-256", "wordllama-128", "wordllama-64", "ngram", "wordllama-256", "wordllama-128")
 
