@@ -15,8 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import numba
 from llvmlite import ir
-from numba.core import types
-from numba.core.codegen import get_host_cpu_features
+from numba.core import codegen, types
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -34,9 +33,11 @@ def _with_wide_vectors() -> None:
     LLVM keeps to 256 bits even where a core multiplies 512 at a time, for the sake of the first such cores,
     whose clock fell. Those after them have VBMI2. No more than rounding hangs on it.
     """
-    features = get_host_cpu_features()
-    if numba.config.CPU_FEATURES is None and "+avx512vbmi2" in features.split(","):
-        numba.config.CPU_FEATURES = f"{features},-prefer-256-bit"
+    compiler: Any = codegen
+    config: Any = numba.config
+    features = compiler.get_host_cpu_features()
+    if config.CPU_FEATURES is None and "+avx512vbmi2" in features.split(","):
+        config.CPU_FEATURES = f"{features},-prefer-256-bit"
 
 
 _with_wide_vectors()  # before the first kernel: numba then asks no more

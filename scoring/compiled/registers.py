@@ -11,8 +11,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils as untyped
+from numba.core import types
 from numba.extending import intrinsic
+
+cgutils: Any = untyped
 
 LANES: Final = 16
 """Numbers of a register: rows are multiplied up to a multiple of it."""
