@@ -24,12 +24,13 @@ from scoring import (
     role_distances,
     score_shard,
 )
+from scoring.centring import looked_over
 from scoring.compiled.pairs import _kth_smallest, _pair_median
 from scoring.differential import differential_literal
 from scoring.discrimination import block_cosines, discrimination
 from scoring.median import sorting_network
 from scoring.memory import strided
-from scoring.views import checked_batch
+from scoring.views import Views, checked_batch
 from tests.support.scores import same
 from tests.support.synthetic_encoders import Shard, honest_shard, jittered, random_answers
 
@@ -160,6 +161,19 @@ def test_differential_literal__of_a_poisoned_answer_spoils_its_own_item_only(poi
     assert differential_literal(full, mask, inverse, counted).isfinite().tolist() == [
         encoder != 2 for encoder in range(len(full))
     ]
+
+
+def test_looked_over__only_finite_answers_with_a_direction_have_a_factor() -> None:
+    shard = SHARDS["poisoned"]
+    views = Views(shard.full, shard.mask, shard.inverse, torch.ones(shard.full.shape[1], dtype=torch.bool))
+    ours = looked_over(views)
+    theirs = in_torch(lambda: looked_over(views))
+    torch.testing.assert_close(ours.factors, theirs.factors)  # type: ignore[attr-defined]
+    pointed = ours.norms.isfinite() & (ours.norms > 1e-12)
+    assert torch.equal(ours.factors > 0, pointed)
+    assert (ours.factors[~pointed] == 0).all()  # not NaN, which is no larger than 0 either
+    without = [ours.factors[0, encoder, item] for encoder, item in ((3, 5), (2, 7), (1, 3), (0, 9))]
+    assert without == [0, 0, 0, 0]
 
 
 def test_score_shard__of_any_number_of_masks_agrees_with_torch() -> None:
