@@ -17,7 +17,7 @@ _ENCODERS, _MASKS, _DIMENSION = 4, 1, 32
 
 
 def warm_up(device: str = "cpu") -> None:
-    """Score a tiny shard. The first time on a machine it takes 15 s of compiling; what comes of it is kept.
+    """Score a tiny shard. The first time on a machine it takes 18 s of compiling; what comes of it is kept.
 
     The answers are laid out as a validator's, [encoder, item, role, D]: kernels are compiled for a layout.
     """

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from llvmlite import ir
 from numba.core import cgutils as untyped
-from numba.core import types
+from numba.core import errors, types
 from numba.extending import intrinsic
 
 cgutils: Any = untyped
@@ -83,6 +83,8 @@ def _inner_products(
         builder.store(added, builder.bitcast(found.data, _REGISTER.as_pointer()), align=4)
         return context.get_dummy_value()
 
+    if any(array.layout != "C" for array in (a, b, out)):
+        raise errors.TypingError("inner products of rows that do not lie one after the other")
     number = types.int64
     return types.void(a, number, b, number, number, number, out, number), generate
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 
 from scoring import (
     HARDENED,
@@ -26,6 +27,7 @@ from scoring import (
 )
 from scoring.centring import looked_over
 from scoring.compiled.pairs import _kth_smallest, _pair_median
+from scoring.compiled.rows import products
 from scoring.differential import differential_literal
 from scoring.discrimination import block_cosines, discrimination
 from scoring.median import sorting_network
@@ -147,6 +149,12 @@ def test_block_cosines__are_the_products_of_all_pairs_of_rows() -> None:
         found = torch.empty(count, count)
         block_cosines(rows, others, found)
         torch.testing.assert_close(found, rows @ others.T, rtol=1e-5, atol=1e-5)
+
+
+def test_products__of_rows_with_gaps_are_refused() -> None:
+    rows = np.ones((8, 64), np.float32)
+    with pytest.raises(TypingError, match="one after the other"):
+        products(rows[:, ::2], rows[:, :32].copy(), np.empty((8, 8), np.float32))
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
