@@ -51,14 +51,16 @@ _SPLIT_ENDS: Final = {Split.FIT: 0.4, Split.TUNE: 1.0}
 def split_texts(split: Split) -> tuple[str, ...]:
     """The items of a split: canonical, 30 to 60 words, no two alike, in the order of their hashes.
 
-    The same for the same versions of Python and of the packages. A document is in one split as a whole.
+    The same for the same versions of Python and of the packages; `latest` is of packages that the extras
+    `minilm` and `dev` bring. A document is in one split as a whole.
     Raises BenchError where too little text is installed.
     """
     items = _first_items()[0][split] if split in _SPLIT_ENDS else _drawn_items(split)[0]
     if len(items) < SPLIT_ITEMS_MIN:
         raise BenchError(
             f"Only {len(items)} of the {SPLIT_ITEMS_MIN} texts needed for `{split.value}` were found: "
-            "install numpy, scipy, scikit-learn and torch with their sources."
+            "install numpy, scipy, scikit-learn and torch with their sources, for `latest` deltamesh's extras "
+            "`minilm` and `dev` as well."
         )
     return items
 
