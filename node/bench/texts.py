@@ -59,7 +59,7 @@ def split_texts(split: Split) -> tuple[str, ...]:
     if len(items) < SPLIT_ITEMS_MIN:
         raise BenchError(
             f"Only {len(items)} of the {SPLIT_ITEMS_MIN} texts needed for `{split.value}` were found: "
-            "install numpy, scipy, scikit-learn and torch with their sources, for `latest` deltamesh's extras "
+            "install numpy, scipy, scikit-learn and torch with their sources, for `latest` the extras "
             "`minilm` and `dev` as well."
         )
     return items
