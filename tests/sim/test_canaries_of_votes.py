@@ -189,7 +189,7 @@ def test_rule_that_nobody_leans_on_alone__changes_nothing(
 def test_signer_that_goes_on_after_a_failed_write__harms_nobody_where_the_disk_lost_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It signs what it would have waited with, and nothing twice: the simulated disk can be read at once after
+    """It signs what it would have waited with, nothing twice: the simulated disk can be read at once after
     it has failed. What a disk that lies would do is tested on the signer itself."""
     votes_after_a_failure_allowed(monkeypatch)
     assert not any(simulate(draw_scenario(seed, CRASHES)).violation for seed in range(5))
