@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from node.corpus import load_challenge_pool
 from node.encoders.word_vectors import WordVectors
 from tests.support.certified_testnet import assert_each_has_weight, certified
 from tests.support.cli import deltamesh
@@ -14,6 +16,8 @@ from tests.support.embedding_server import Server, embedding_server
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
 ROUNDS = 2
+ITEMS = 3_000
+ITEM_WORDS = 24
 MODELS = """
 import numpy as np
 import torch
@@ -48,6 +52,13 @@ def server() -> Iterator[Server]:
     model = WordVectors(128)
     with embedding_server(model=lambda texts: model.embed(texts).tolist(), knows_base64=True) as running:
         yield running
+
+
+def short_items(path: Path) -> Path:
+    """The first words of the default items: with them a transformer on one busy core is in time."""
+    items = [" ".join(item.split()[:ITEM_WORDS]) for item in load_challenge_pool(None)[:ITEMS]]
+    path.write_text("\n".join(json.dumps({"text": item}) for item in items))
+    return path
 
 
 @pytest.fixture
@@ -92,4 +103,5 @@ def test_mixed_network_with_a_transformer__certifies_rounds_in_which_each_model_
         f"{own}:encode",
         f"trained:{trained}",
     ]
-    assert_each_has_weight(certified(tmp_path, models, ROUNDS), models)
+    data = short_items(tmp_path / "items.jsonl")
+    assert_each_has_weight(certified(tmp_path, models, ROUNDS, "--data", str(data)), models)
