@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +40,7 @@ from node.cli import (
     verify,
     version,
 )
-from node.cli.errors import EXIT_CODE_LINES, explain
+from node.cli.errors import EXIT_CODE_LINES, ExitCode, explain
 from node.cli.output import note_error
 from node.cli.value_names import name_values
 
@@ -155,4 +156,22 @@ def main() -> None:
         from typer._completion_classes import completion_init
 
         completion_init()
-    app(prog_name="deltamesh")
+    try:
+        app(prog_name="deltamesh")
+    except SystemExit as ended:
+        if _could_write_all():
+            raise
+        raise SystemExit(ended.code or int(ExitCode.STORAGE)) from None
+
+
+def _could_write_all() -> bool:
+    """Whether nothing is lost of the output; who reads no further loses nothing.
+
+    What is left must not be tried again when Python ends: that has an exit code and a trace of its own.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return isinstance(error, BrokenPipeError)
+    return True

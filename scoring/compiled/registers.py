@@ -69,17 +69,18 @@ def _inner_products(
         sides = [*_rows(builder, x, i), *_rows(builder, y, j)]
         zeros = ir.Constant(_REGISTER, [0.0] * LANES)
         sums = [cgutils.alloca_once_value(builder, zeros) for _ in range(SIDE * SIDE)]
+        value_at = builder.load
         with cgutils.for_range_slice(builder, start, end, start.type(LANES), inc=True) as (p, _):
             _prefetch(builder, builder.add(address, builder.mul(p, p.type(4))))
             numbers = []
             for row in sides:
                 at = builder.bitcast(builder.gep(row, [p]), _REGISTER.as_pointer())
-                numbers.append(builder.load(at, align=4))
+                numbers.append(value_at(at, align=4))
             for place, total in enumerate(sums):
                 one, other = numbers[place // SIDE], numbers[SIDE + place % SIDE]
                 product = builder.fmul(one, other, flags=_FUSED)
-                builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
-        added = _lanes_added(builder, [builder.load(total) for total in sums])
+                builder.store(builder.fadd(value_at(total), product, flags=_FUSED), total)
+        added = _lanes_added(builder, [value_at(total) for total in sums])
         builder.store(added, builder.bitcast(found.data, _REGISTER.as_pointer()), align=4)
         return context.get_dummy_value()
 

@@ -88,7 +88,7 @@ def small_network(
         "wave_deadline_ms": 5_000,
         "reveal_deadline_ms": 5_000,
         "encoders_min": 3,
-        "rule": "hardened-2",
+        "rule": "hardened",
         "reference_encoder": "wordllama-256",
         "tolerance_ppm": 1_000,
         "chain_length": 64,

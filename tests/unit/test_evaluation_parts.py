@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from node.evaluation.errors import EvaluationError
 from node.evaluation.metrics import Parts, differential_loss, discrimination, recomposition
 from node.evaluation.metrics.discrimination import BLOCK_ITEMS, BLOCK_ITEMS_MIN, TEMPERATURES
-from scoring import HARDENED
+from scoring import HARDENED, HARDENED_1
 from scoring.centring import centred, shard_means
 from scoring.differential import differential, recomposed
 from scoring.discrimination import block_cosines, blocks_of
@@ -97,7 +97,7 @@ def test_rule_terms__are_those_of_the_networks_scoring(seed: int, missing: list[
 
 
 def test_discrimination__has_the_constants_of_the_rule() -> None:
-    assert HARDENED.temperatures == TEMPERATURES
+    assert HARDENED_1.temperatures == TEMPERATURES
     assert HARDENED.block_items == BLOCK_ITEMS
     assert HARDENED.block_items_min == BLOCK_ITEMS_MIN
 
