@@ -12,7 +12,7 @@ _WIDTH = 64
 """Columns sorted at a time."""
 
 _LINE = 16
-"""Numbers of a cache line."""
+"""Numbers of a cache line. `_aligned` stands in `medians` too: a kernel calls nothing from another file."""
 
 
 @compiled
