@@ -188,7 +188,7 @@ def test_literal_rule__ranks_honest_encoders_backwards(honest: Shard) -> None:
 
 def test_lazy_coalition__at_47_percent_costs_the_honest_nothing() -> None:
     # They encode a third of the items and answer the others with the vectors of these, all the same ones.
-    shard = honest_shard([1.6 + 0.1 * n for n in range(15)], dimension=96, seed=3)
+    shard = honest_shard([2.2 + 0.1 * n for n in range(15)], dimension=32, seed=3)
     lazy, items = range(8, 15), shard.full.shape[1]
     order = torch.arange(items)
     order[items // 3 :] = torch.arange(items - items // 3) % (items // 3)
@@ -198,6 +198,5 @@ def test_lazy_coalition__at_47_percent_costs_the_honest_nothing() -> None:
     beside, before = (score_shard(*shard.arguments, rule=rule) for rule in (HARDENED, HARDENED_2))
     assert beside.weight[8:].sum() == 0
     torch.testing.assert_close(beside.score[:8], alone.score, rtol=0.0, atol=0.01)
-    # Where they stay peers they speak on all items, and some honest answers lose their majority.
-    assert before.valid[:8].sum() < beside.valid[:8].sum()
-    assert (before.score[:8] < alone.score - 0.01).any()
+    # Where they stay peers, an honest encoder needs the agreement of all the honest, the weakest among them.
+    assert (before.score[:8] < alone.score - 0.2).any()
