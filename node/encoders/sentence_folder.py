@@ -12,7 +12,10 @@ OWNER: Final = "sentence-transformers"
 """Whose a name without an owner is, as in that library."""
 _WANTED: Final = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _NOT_WANTED: Final = ("onnx/*", "openvino/*")
-_CONVERT: Final = 'python -c "from sentence_transformers import SentenceTransformer as S; S({old!r}).save_pretrained({new!r})"'
+_CONVERT: Final = (
+    'python -c "from sentence_transformers import SentenceTransformer as S; '
+    'S({old!r}).save_pretrained({new!r})"'
+)
 
 
 def model_folder(target: str) -> Path:
@@ -68,8 +71,8 @@ def _of_the_hub(name: str) -> Path:
             else "the hub cannot be reached to fetch it"
         )
         raise EncoderError(
-            f"the model {name} is not in the hub's cache on this machine, {cache}, and {why}: run `hf download "
-            f"{name}` where there is a network, or give the path of a folder that holds the model"
+            f"the model {name} is not in the hub's cache on this machine, {cache}, and {why}: "
+            f"run `hf download {name}` where there is a network, or give the path of a folder that holds the model"
         ) from None
     except RepositoryNotFoundError:
         raise EncoderError(
