@@ -72,7 +72,8 @@ def _of_the_hub(name: str) -> Path:
         )
         raise EncoderError(
             f"the model {name} is not in the hub's cache on this machine, {cache}, and {why}: "
-            f"run `hf download {name}` where there is a network, or give the path of a folder that holds the model"
+            f"run `hf download {name}` where there is a network, or give the path of a folder that "
+            "holds the model"
         ) from None
     except RepositoryNotFoundError:
         raise EncoderError(
