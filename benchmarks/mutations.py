@@ -1,6 +1,7 @@
 """Breaks scoring on purpose, one line at a time, and says which test notices.
 
 Each fault is put into a copy of the checkout, where the tests of scoring are run until the first one fails.
+Before that they have to pass without a fault, which also compiles the kernels that stay as they are.
 A fault that no test notices ends the script with exit code 1.
 """
 
@@ -21,6 +22,8 @@ PARTS = ("scoring", "protocol", "node", "config", "tests", "pyproject.toml", "do
 TESTS = "tests/unit/test_scoring_*.py"
 WITHOUT = ("worker", "task")
 """Tests of the process around scoring, which have nothing to say here."""
+INTRINSICS = ("scoring/compiled/__init__.py", "scoring/compiled/registers.py")
+"""A change of these reaches no kernel that is kept on disk."""
 WITHIN_S = 600
 
 
@@ -181,22 +184,122 @@ FAULTS = (
         "total[p] += share * factor * row[p]",
     ),
     Fault("weight of the score itself", "scoring/weights.py", ".pow(power) / mass", " / mass"),
+    Fault(
+        "rows read beyond the last",
+        "scoring/compiled/registers.py",
+        'builder.icmp_signed("<", row, last)',
+        'builder.icmp_signed("<", row, count.type(1 << 32))',
+    ),
+    Fault(
+        "first block of coordinates only",
+        "scoring/compiled/rows.py",
+        "for start in range(0, whole, block):",
+        "for start in range(0, min(whole, block), block):",
+    ),
+    Fault(
+        "coordinates beyond whole registers",
+        "scoring/compiled/rows.py",
+        "if whole < dimension:",
+        "if whole > dimension:",
+    ),
+    Fault(
+        "close pairs not subtracted",
+        "scoring/compiled/rows.py",
+        "if row[j] < _CLOSE * (norms[i] + norms[j]):",
+        "if row[j] < np.float32(0):",
+    ),
+    Fault(
+        "rows scaled once a close pair",
+        "scoring/compiled/rows.py",
+        "for n in range(0 if scaled else count):",
+        "for n in range(count):",
+    ),
+    Fault(
+        "first temperature of all pairs",
+        "scoring/compiled/fragments.py",
+        "_likely(cosines[n, i], here, temperatures[t], row)",
+        "_likely(cosines[n, i], here, temperatures[0], row)",
+    ),
+    Fault(
+        "first temperature of the own pair",
+        "scoring/compiled/fragments.py",
+        "own = (np.float64(cosines[n, i, i]) - 1) / temperatures[t]",
+        "own = (np.float64(cosines[n, i, i]) - 1) / temperatures[0]",
+    ),
+    Fault(
+        "columns beyond whole widths",
+        "scoring/compiled/pairs.py",
+        "for first in range(0, count, width):",
+        "for first in range(0, count // width * width, width):",
+    ),
+    Fault(
+        "lower median of pairs",
+        "scoring/compiled/pairs.py",
+        "ends[1] = lower if int(pairs - same) % 2 == 1 or split > rank + 1 else upper",
+        "ends[1] = lower",
+    ),
+    Fault(
+        "borderline decided once",
+        "scoring/compiled/pairs.py",
+        "same = same and sound[look, i] == sound[0, i]",
+        "same = same and True",
+    ),
+    Fault(
+        "share of nothing read",
+        "scoring/compiled/rows.py",
+        "if factor != 0 and share != 0:",
+        "if factor == factor and share == share:",
+    ),
+    Fault(
+        "poisoned answers lose nothing",
+        "scoring/compiled/first_look.py",
+        "losses[n, i] = _literal_loss(full, mask, inverse, masks, n, i, dimension) if known else np.nan",
+        "losses[n, i] = _literal_loss(full, mask, inverse, masks, n, i, dimension) if known else 0.0",
+    ),
+    Fault(
+        "means over what was not dealt",
+        "scoring/compiled/first_look.py",
+        "if factor > 0 and dealt[r, i]:",
+        "if factor > 0:",
+    ),
+    Fault(
+        "medians hear everyone",
+        "scoring/item_terms.py",
+        "present = [counted & one for one in heard]",
+        "present = [counted for one in heard]",
+    ),
+    Fault(
+        "heard by their full views only",
+        "scoring/shard_scores.py",
+        "places = [list(answers).index(role) for role in FIRST]",
+        "places = [0 for role in FIRST]",
+    ),
+    Fault(
+        "lower of two middles",
+        "scoring/compiled/medians.py",
+        "low, high, target = planes[(here - 1) // 2], planes[here // 2], out",
+        "low, high, target = planes[(here - 1) // 2], planes[(here - 1) // 2], out",
+    ),
+    Fault(
+        "distances of everyone",
+        "scoring/role_distances.py",
+        "kept.take(encoders, 1).take(encoders, 2)",
+        "kept[:, : len(encoders), : len(encoders)].copy()",
+    ),
 )
 
 
-def caught_by(fault: Fault, folder: Path) -> str | None:
-    """The first test that fails once the fault is in, or None."""
+def copied(source: Path, folder: Path, left_out: str) -> None:
+    """Copy what the tests need, but for files of that pattern."""
     for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        if (source / part).is_dir():
+            shutil.copytree(source / part, folder / part, ignore=shutil.ignore_patterns(left_out))
         else:
-            shutil.copy(source, folder / part)
-    path = folder / fault.file
-    code = path.read_text()
-    if code.count(fault.right) != 1:
-        raise SystemExit(f"{fault.name}: {fault.file} has its line {code.count(fault.right)} times, not once")
-    path.write_text(code.replace(fault.right, fault.wrong))
+            shutil.copy(source / part, folder / part)
+
+
+def first_failure(what: str, folder: Path) -> str | None:
+    """The first test of scoring that fails in a copy of the checkout, or None."""
     env = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     # Compiled before any test's time runs: a test that ends for lack of time has noticed nothing.
     compiles = [sys.executable, "-c", "from scoring import warm_up; warm_up()"]
@@ -215,8 +318,22 @@ def caught_by(fault: Fault, folder: Path) -> str | None:
         return None
     failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if ended.returncode != 1 or not failed or "Failed: Timeout" in ended.stdout:
-        raise SystemExit(f"{fault.name}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}")
+        raise SystemExit(f"{what}: pytest ended with {ended.returncode}\n{ended.stdout[-2000:]}")
     return failed[0].split(" - ")[0].removeprefix("FAILED ")
+
+
+def noticed_by(fault: Fault, sound: Path, folder: Path) -> str | None:
+    """The first test that fails once the fault is in, or None. sound: a copy with its compiled kernels.
+
+    A kernel is compiled again if its file has changed, but not if an intrinsic in it has.
+    """
+    copied(sound, folder, "__pycache__" if fault.file in INTRINSICS else "*.pyc")
+    path = folder / fault.file
+    code = path.read_text()
+    if code.count(fault.right) != 1:
+        raise SystemExit(f"{fault.name}: {fault.file} has its line {code.count(fault.right)} times, not once")
+    path.write_text(code.replace(fault.right, fault.wrong))
+    return first_failure(fault.name, folder)
 
 
 def main() -> int:
@@ -226,14 +343,18 @@ def main() -> int:
     parser.add_argument("--fault", action="append", help="only this fault, by name; may be repeated")
     given = parser.parse_args()
     found: dict[str, str | None] = {}
-    for fault in FAULTS:
-        if given.fault and fault.name not in given.fault:
-            continue
-        with tempfile.TemporaryDirectory(prefix="deltamesh-fault-") as folder:
-            found[fault.name] = caught_by(fault, Path(folder))
-        if not given.json:
-            sys.stdout.write(f"{fault.name:34} {found[fault.name] or 'NOT NOTICED'}\n")
-            sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="deltamesh-sound-") as sound:
+        copied(ROOT, Path(sound), "__pycache__")
+        if failure := first_failure("without a fault", Path(sound)):
+            raise SystemExit(f"{failure} fails without any fault")
+        for fault in FAULTS:
+            if given.fault and fault.name not in given.fault:
+                continue
+            with tempfile.TemporaryDirectory(prefix="deltamesh-fault-") as folder:
+                found[fault.name] = noticed_by(fault, Path(sound), Path(folder))
+            if not given.json:
+                sys.stdout.write(f"{fault.name:34} {found[fault.name] or 'NOT NOTICED'}\n")
+                sys.stdout.flush()
     if given.json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 0 if all(found.values()) else 1

@@ -38,11 +38,17 @@ def local_outlier_factor(
     and overflowing rows get inf and leave their peers' factors unchanged; an item with fewer than two valid
     rows scores 1. `n_neighbors` is floor(N / 2) if not given, and is cut to the valid peers there are.
     `reach_floor` is the least reach distance in median pairwise distances of the item. `max_bytes` bounds the
-    working memory, but for one item's. Raises ScoringError for other shapes or n_neighbors below 1.
+    working memory, but for one item's. Raises ScoringError for other shapes, other types than floating point
+    and bool, or n_neighbors below 1.
     """
     if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
         raise ScoringError(
             f"local outlier factor of rows {tuple(x.shape)}: give rows [B, N, D] and valid [B, N] or none"
+        )
+    if not x.is_floating_point() or (valid is not None and valid.dtype is not torch.bool):
+        raise ScoringError(
+            f"local outlier factor of {x.dtype}, valid {None if valid is None else valid.dtype}: give rows "
+            "of floating point numbers and valid of booleans"
         )
     items, count, dimension = x.shape
     neighbors = max(1, count // 2) if n_neighbors is None else n_neighbors
@@ -63,7 +69,7 @@ def _on_cpu(x: Tensor, valid: Tensor | None, neighbors: int, reach_floor: float,
     """local_outlier_factor by compiled kernels, a few items in the cache at a time."""
     items, count, dimension = x.shape
     factors, flat = torch.empty(items, count), strided(x)
-    flags = (torch.ones(items, count, dtype=torch.bool) if valid is None else valid).numpy()
+    flags = (torch.ones(items, count, dtype=torch.bool) if valid is None else valid.contiguous()).numpy()
     step = max(1, min(CHUNK_NUMBERS, max_bytes // 4) // max(1, count * max(count, dimension)))
     rows, present = torch.empty(step, count, dimension).numpy(), torch.empty(step, count).bool().numpy()
     squared = torch.empty(step, count, count).numpy()

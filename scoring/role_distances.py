@@ -27,7 +27,9 @@ def squared_distances(answers: Answers, encoders: Indices) -> Iterator[tuple[sli
     elif count == everyone:
         yield slice(0, items), kept
     else:
-        yield slice(0, items), kept[:, encoders[:, None], encoders]
+        # One axis after the other: numpy lays an array of both at once out in another order, for which every
+        # kernel would be compiled again, in a round.
+        yield slice(0, items), kept.take(encoders, 1).take(encoders, 2)
 
 
 def _measured(answers: Answers, encoders: Indices, step: int) -> Iterator[tuple[slice, Floats]]:

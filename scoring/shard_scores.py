@@ -75,16 +75,17 @@ def score_shard(
 ) -> ShardScores:
     """Score N encoders on I items with K masks each.
 
-    full [N,I,D]; mask, inverse [N,I,K,D], NaN for withheld; mask_share [I,K], the mask's share of the item;
-    all on one device. means [N,D]: the encoders' means of the epoch record, NaN for an encoder it does not
-    have, which is centred on its mean over the shard; None is an epoch without means, which scores around
-    the means over the shard and takes the consensus around zero. parts [I] bool: False for items
-    that travel as full views only, whose masks are not looked at (default: mask_share in (0, 1) for every
-    mask). scored [I] bool: False for served items, which enter validity, outlier factor, majority
-    similarity and consensus but not discrimination, differential loss, innovation and leak (default:
-    parts). valid [N,I] bool: the dealer's mask, to recompute with. probation [N] bool: encoders that are
-    scored like all others and have no weight (default: none). Raises ScoringError when shapes or flags
-    disagree, or fewer items are scored than rule.items_min.
+    full [N,I,D]; mask, inverse [N,I,K,D], NaN for withheld, of any floating point type and any strides, taken
+    as float32; mask_share [I,K], the mask's share of the item; all on one device. means [N,D]: the encoders'
+    means of the epoch record, NaN for an encoder it does not have, which is centred on its mean over the
+    shard; None is an epoch without means, which scores around the means over the shard and takes the
+    consensus around zero. parts [I] bool: False for items that travel as full views only, whose masks are not
+    looked at (default: mask_share in (0, 1) for every mask). scored [I] bool: False for served items, which
+    enter validity, outlier factor, majority similarity and consensus but not discrimination, differential
+    loss, innovation and leak (default: parts). valid [N,I] bool: the dealer's mask, to recompute with.
+    probation [N] bool: encoders that are scored like all others and have no weight (default: none). Raises
+    ScoringError when shapes, types or flags disagree, means are no means of unit rows, or fewer items are
+    scored than rule.items_min.
     """
     batch = checked_batch(
         full,
@@ -95,13 +96,14 @@ def score_shard(
         scored=scored,
         parts=parts,
         valid=valid,
+        probation=probation,
         items_min=rule.items_min,
     )
     with pinned_precision(full.device):
-        return _score(batch, rule, probation)
+        return _score(batch, rule)
 
 
-def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardScores:
+def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     views = batch.views
     look = looked_over(views)
     known = look.means if batch.means is None else batch.means
@@ -139,7 +141,7 @@ def _score(batch: Batch, rule: ScoringRule, probation: Tensor | None) -> ShardSc
         for name, values in (measured | ramps(measured, rule)).items():
             terms[name][members] = values
         score = score_of(terms, rule) * terms["live"]
-        earning = score if probation is None else score * ~probation.to(score.device)
+        earning = score if batch.probation is None else score * ~batch.probation
         share = weights(earning[members].cpu(), alike, together, power=rule.weight_power, cap=rule.weight_cap)
         weight[members] = share.to(members.device)
     # The record of epoch 0 has no means: its consensus is of the unit answers as they are, whatever the

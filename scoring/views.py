@@ -11,6 +11,9 @@ from torch import Tensor
 
 from scoring.errors import ScoringError
 
+_MEAN_MAX = 1.001
+"""No coordinate of a mean of unit rows lies beyond 1, give or take rounding; of 1e19 no square is finite."""
+
 
 class Role(NamedTuple):
     """One of the 1 + 2K places a view can have among an item's views."""
@@ -63,6 +66,8 @@ class Batch(NamedTuple):
     """[N, D] float32; a row of NaN is unknown."""
     valid: Tensor | None
     """[N, I] bool: the dealer's."""
+    probation: Tensor | None
+    """[N] bool."""
 
 
 def checked_batch(
@@ -75,9 +80,13 @@ def checked_batch(
     scored: Tensor | None,
     parts: Tensor | None,
     valid: Tensor | None,
+    probation: Tensor | None = None,
     items_min: int,
 ) -> Batch:
     """Check shapes and flags against each other and fill in the ones left out, or raise ScoringError."""
+    for name, tensor in (("full", full), ("mask", mask), ("inverse", inverse)):
+        if not tensor.is_floating_point():
+            raise ScoringError(f"{name} is {tensor.dtype}: give floating point numbers, best of float32")
     if full.ndim != 3 or mask.ndim != 4:
         raise ScoringError(
             f"full {tuple(full.shape)} and mask {tuple(mask.shape)}: give [N,I,D] and [N,I,K,D]"
@@ -85,6 +94,8 @@ def checked_batch(
     encoders, items, dimension = full.shape
     masks = mask.shape[2]
     device = full.device
+    if encoders == 0 or dimension == 0:
+        raise ScoringError(f"full {tuple(full.shape)}: give at least one encoder and one dimension")
     _expect("mask", mask, (encoders, items, masks, dimension))
     _expect("inverse", inverse, (encoders, items, masks, dimension))
     _expect("mask_share", mask_share, (items, masks))
@@ -110,13 +121,19 @@ def checked_batch(
         )
     if means is not None:
         _expect("means", means, (encoders, dimension))
-        means = means.to(device=device, dtype=torch.float32)
+        means = means.to(device=device, dtype=torch.float32).contiguous()
         unknown = means.isnan()
         if bool(means.isinf().any() or (unknown.any(1) & ~unknown.all(1)).any()):
             raise ScoringError("means hold Inf or half a row of NaN: take them from the epoch record again")
+        if bool((means.abs() > _MEAN_MAX).any()):
+            raise ScoringError(
+                "means lie beyond 1, as no mean of unit rows: take them from the epoch record again"
+            )
     views = Views(full.float(), mask.float(), inverse.float(), has_parts)
     given = None if valid is None else _flags("valid", valid, (encoders, items), device)
-    return Batch(views, torch.where(has_parts, share[:, 0] if masks else 0.0, 0.0), counted, means, given)
+    new = None if probation is None else _flags("probation", probation, (encoders,), device)
+    first = torch.where(has_parts, share[:, 0] if masks else 0.0, 0.0)
+    return Batch(views, first, counted, means, given, new)
 
 
 def _expect(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
@@ -128,7 +145,7 @@ def _flags(name: str, tensor: Tensor, shape: tuple[int, ...], device: torch.devi
     _expect(name, tensor, shape)
     if tensor.dtype is not torch.bool:
         raise ScoringError(f"{name} is {tensor.dtype}: give booleans")
-    return tensor.to(device)
+    return tensor.to(device).contiguous()
 
 
 def _first(flags: Tensor) -> int:

@@ -182,6 +182,9 @@ def test_looked_over__only_finite_answers_with_a_direction_have_a_factor() -> No
     assert (ours.factors[~pointed] == 0).all()  # not NaN, which is no larger than 0 either
     without = [ours.factors[0, encoder, item] for encoder, item in ((3, 5), (2, 7), (1, 3), (0, 9))]
     assert without == [0, 0, 0, 0]
+    poisoned_ones = ours.literal_losses.isfinite().logical_not().nonzero().tolist()
+    assert poisoned_ones == [[1, 3], [2, 7], [3, 5], [4, 12], *([5, item] for item in range(31, 70))]
+    torch.testing.assert_close(ours.literal_losses[:4, 10:], theirs.literal_losses[:4, 10:])  # type: ignore[attr-defined]
 
 
 def test_score_shard__of_any_number_of_masks_agrees_with_torch() -> None:
