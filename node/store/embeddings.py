@@ -103,7 +103,7 @@ class Embeddings(Database):
             place = (rows[-1][1], rows[-1][2], rows[-1][3])
 
     def embedding_rounds(self, from_round: int = 0, to_round: int | None = None) -> list[tuple[int, int]]:
-        """The rounds [from_round, to_round) that have embeddings, and how many each, of certified shards alone.
+        """The rounds [from_round, to_round) that have embeddings of certified shards, and how many each.
 
         A round is recorded certified after its embeddings: who looked between would take it for done.
         """
