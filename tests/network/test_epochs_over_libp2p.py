@@ -24,6 +24,9 @@ from tests.support.local_network import LocalNetwork, local_network
 pytestmark = [pytest.mark.anyio, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
 PATIENCE_S = 240.0
 EPOCH = 3
+ROUNDS_OF_ITEMS = 240
+"""For all slots of the patience: what a busy machine is late for spends its items all the same, and with
+fewer the pools were empty before a round with the stranger was certified."""
 
 
 def newest(network: LocalNetwork, name: str) -> Epoch:
@@ -58,7 +61,13 @@ def exported(network: LocalNetwork, store: Store, record: RoundRecord) -> Bundle
 
 
 async def test_stranger__registers_by_work_and_is_judged_in_its_probation(tmp_path: Path) -> None:
-    async with local_network(tmp_path, strangers=1, epoch_rounds=6, registration_work_bits=6) as network:
+    async with local_network(
+        tmp_path,
+        strangers=1,
+        rounds_of_items=ROUNDS_OF_ITEMS,
+        epoch_rounds=6,
+        registration_work_bits=6,
+    ) as network:
         stranger = network.nodes["stranger-0"].me
         await network.until(
             lambda: all(

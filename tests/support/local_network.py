@@ -147,15 +147,19 @@ async def local_network(
     joiners: int = 0,
     encoder_settings: Mapping[str, object] | None = None,
     api: str = "off",
+    rounds_of_items: int = ROUNDS_OF_ITEMS,
     **changes: int,
 ) -> AsyncIterator[LocalNetwork]:
     """A network that runs until the end of the block; then every node has stopped in time.
 
     Strangers are encoders that genesis does not know, joiners validators. `changes` are parameters unlike the
     preset's, `encoder_settings` what encoders are told, `api` where every validator's HTTP API listens.
+    `rounds_of_items` says how many slots the items last, void ones and those before the start among them.
     """
     asked = encoder_settings or {}
-    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, asked, changes, api)
+    genesis, nodes, joining = _prepare(
+        root, validators, encoders, strangers, joiners, asked, changes, rounds_of_items, api
+    )
     strategies = {
         name: WordBag(node.me) for name, node in nodes.items() if name.startswith(("encoder", "stranger"))
     }
@@ -193,7 +197,8 @@ def _prepare(
     joiners: int,
     encoder_settings: Mapping[str, object],
     changes: dict[str, int],
-    api: str = "off",
+    rounds_of_items: int,
+    api: str,
 ) -> tuple[Genesis, dict[str, Node], dict[str, ValidatorMember]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
@@ -201,7 +206,7 @@ def _prepare(
     members: dict[str, ValidatorMember] = {}
     flags: dict[str, dict[str, object]] = {}
     for (name, directory), port in zip(directories.items(), free_ports(validators + joiners), strict=True):
-        pool = topical_items(name, ROUNDS_OF_ITEMS * parameters.scored_items // validators)
+        pool = topical_items(name, rounds_of_items * parameters.scored_items // validators)
         member = prepare_validator(
             directory, pool, stake=100, addresses=(), chain_length=parameters.chain_length
         )
