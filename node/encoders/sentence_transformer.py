@@ -69,7 +69,9 @@ class SentenceTransformerModel:
         check_weights(folder)
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # of weights that lie here already; whoever runs this shows one of its own
         torch.set_num_threads(self._threads)
         device = None if self._device == "auto" else self._device
         try:

@@ -146,6 +146,12 @@ def test_hostile_search__is_told_what_is_wrong(api: TestClient, name: str) -> No
     assert "Traceback" not in message
 
 
+def test_refusal__is_in_plain_words_and_names_an_address_that_is_served(api: TestClient) -> None:
+    message = asked(api, k=2).json()["error"]["message"]
+    assert message == ("give one of text, item_id and vector, not none: /openapi.json lists what is taken")
+    assert api.get(message.rpartition(": ")[2].split()[0]).status_code == 200
+
+
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none__are_refused(api: TestClient, constant: str) -> None:
     body = '{"vector": [' + ",".join([constant] * 1024) + "]}"
