@@ -123,7 +123,7 @@ class ScoringRule:
         if not self.temperatures or min(self.temperatures) < TEMPERATURE_MIN:
             raise ScoringError(f"give at least one temperature, each at least {TEMPERATURE_MIN}")
         if not (0 <= self.live_share_min <= 1 and 0 <= self.peer_share_min <= 1):
-            raise ScoringError("live_share_min and peer_share_min must lie in [0, 1]: they are shares of items")
+            raise ScoringError("live_share_min and peer_share_min must lie in [0, 1]: shares of items")
         if not 0 < self.copy_likeness_min <= 1 or self.heard_of_a_kind < 1:
             raise ScoringError("copy_likeness_min must lie in (0, 1] and heard_of_a_kind be at least 1")
         if not 0 <= self.innovation_quantile <= 1:
