@@ -37,9 +37,10 @@ def local_outlier_factor(
     where rows tie for the k-th place: here, as in the paper, all of them are neighbours. Missing, NaN, Inf
     and overflowing rows get inf and leave their peers' factors unchanged; an item with fewer than two valid
     rows scores 1. `n_neighbors` is floor(N / 2) if not given, and is cut to the valid peers there are.
-    `reach_floor` is the least reach distance in median pairwise distances of the item. `max_bytes` bounds the
-    working memory, but for one item's. Raises ScoringError for other shapes, other types than floating point
-    and bool, or n_neighbors below 1.
+    `reach_floor` is the least reach distance in median pairwise distances of the item, of pairs further apart
+    than IDENTICAL, or in IDENTICAL if there are none. `max_bytes` bounds the working memory, but for one
+    item's. Raises ScoringError for other shapes, other types than floating point and bool, or n_neighbors
+    below 1.
     """
     if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
         raise ScoringError(
@@ -101,10 +102,10 @@ def outlier_factor_of(pairs: Pairs, neighbors: int, reach_floor: float, max_byte
     least = farthest  # [B, N] the least reach distance of a neighbor
     if reach_floor > 0:
         # Without a floor, near-copies of one encoder are so dense that everyone else looks far out. Identical
-        # rows say nothing about the spread: where most operators run one public model, they are not counted.
-        apart = both & (pairs.distance > IDENTICAL)
-        apart = torch.where(apart.flatten(1).any(1)[:, None, None], apart, both)
-        least = torch.maximum(farthest, (reach_floor * median_distance(pairs.distance, apart))[:, None])
+        # rows say nothing about the spread: where most operators run one public model, they are not counted;
+        # where all do, who is off by rounding, as another machine is, must not look far out.
+        spread = median_distance(pairs.distance, both & (pairs.distance > IDENTICAL)).clamp_min(IDENTICAL)
+        least = torch.maximum(farthest, (reach_floor * spread)[:, None])
     near, density, around = (
         torch.empty(items, count, dtype=torch.float64, device=least.device) for _ in "nda"
     )

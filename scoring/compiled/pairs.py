@@ -50,7 +50,7 @@ def _kth_smallest(symmetric: Floats, k: int, network: Indices, out: Floats) -> N
 
 @compiled
 def _pair_median(distance: Floats, identical: float) -> float:
-    """Median of pairs further apart than `identical`, or of all finite ones. [N, N] -> 0 if there is none."""
+    """Median of the finite pairs further apart than `identical`. [N, N] -> `identical` if there is none."""
     count = len(distance)
     values = np.empty(count * (count - 1) // 2, np.float32)
     at = 0
@@ -63,10 +63,8 @@ def _pair_median(distance: Floats, identical: float) -> float:
     for value in values:
         same += np.float32(1) if value <= identical else np.float32(0)
         pairs += np.float32(1) if value < np.inf else np.float32(0)
-    if pairs == 0:
-        return 0.0
     if same == pairs:
-        same = np.float32(0)
+        return identical
     rank = int(same) + (int(pairs - same) - 1) // 2  # of the lower middle, from 0
     bits, low, high, split = values.view(np.int32), 0, _INFINITY_BITS, np.float32(0)
     while low < high and split != rank + 1:  # until a number parts the lower middle from what is above it

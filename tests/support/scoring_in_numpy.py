@@ -169,7 +169,7 @@ def _outlier_factors(rows: Doubles, neighbors: int, reach_floor: float) -> Doubl
     upper = np.triu_indices(len(rows), 1)
     pairs = np.linalg.norm(rows[upper[0]] - rows[upper[1]], axis=1)
     apart = pairs[pairs > _IDENTICAL]
-    floor = reach_floor * np.median(apart if len(apart) else pairs)
+    floor = reach_floor * (np.median(apart) if len(apart) else _IDENTICAL)
     reach = np.maximum(np.maximum(distance, distance[near, -1]), floor)
     density = 1 / (reach.mean(1) + 1e-10)
     return density[near].mean(1) / density

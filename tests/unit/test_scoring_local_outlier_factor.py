@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import LocalOutlierFactor
 
-from scoring import ScoringError, local_outlier_factor
+from scoring import ScoringError, compiled, local_outlier_factor
 
 torch.set_num_threads(1)
 
@@ -207,3 +207,19 @@ def test_most_operators_running_one_model__do_not_push_out_the_one_who_does_not(
     factors = local_outlier_factor(rows, n_neighbors=3, reach_floor=0.75)
     assert factors.max() < 1.5
     assert factors[:, :6].sub(1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-8, 1e-6, 3e-5])
+@pytest.mark.parametrize("compiled_kernels", [True, False])
+def test_all_operators_running_one_model__do_not_push_out_who_rounds_differently(
+    rounding: float, compiled_kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled_kernels:
+        monkeypatch.setattr(compiled, "serves", lambda _: False)
+    draw = torch.Generator().manual_seed(6)
+    one, noise = torch.nn.functional.normalize(torch.randn(2, 16, 64, generator=draw), dim=2)
+    rows = torch.stack([*[one] * 7, one + rounding * noise], dim=1)
+    factors = local_outlier_factor(rows, reach_floor=0.75)
+    assert factors.sub(1).abs().max() < 1e-3
+    rows[1, 7], rows[2:, 2:] = torch.nan, torch.nan  # and where hardly anybody answers
+    assert local_outlier_factor(rows, reach_floor=0.75)[:, :2].sub(1).abs().max() < 1e-3
