@@ -19,7 +19,7 @@ from protocol.epochs.record import EncoderTable
 from protocol.epochs.view import Epoch
 from protocol.messages import Certificate, Report
 from protocol.statement import expect
-from tests.support.local_network import LocalNetwork, local_network
+from tests.support.local_network import LocalNetwork, local_network, paced_slot_ms
 
 pytestmark = [pytest.mark.anyio, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
 PATIENCE_S = 240.0
@@ -65,6 +65,7 @@ async def test_stranger__registers_by_work_and_is_judged_in_its_probation(tmp_pa
         tmp_path,
         strangers=1,
         rounds_of_items=ROUNDS_OF_ITEMS,
+        slot_ms=paced_slot_ms(),
         epoch_rounds=6,
         registration_work_bits=6,
     ) as network:
