@@ -10,7 +10,7 @@ from scoring.compiled.rows import Doubles
 
 @compiled
 def cap_shares(share: Doubles, alike: Doubles, cap: float, rounds: int, slack: float) -> None:
-    """Shrink every neighbourhood of share [N] above the cap as one, in place, until none is, or `rounds` over.
+    """Shrink every neighbourhood of share [N] above the cap as one, in place, until none is or `rounds` over.
 
     alike [N, N], symmetric. What is cut flows to all others in proportion.
     """
