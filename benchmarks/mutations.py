@@ -292,6 +292,16 @@ FAULTS = (
         "kept.take(encoders, 1).take(encoders, 2)",
         "kept[:, : len(encoders), : len(encoders)].copy()",
     ),
+    Fault("one round of caps", "scoring/compiled/caps.py", "for _ in range(rounds):", "for _ in range(1):"),
+    Fault(
+        "last offender instead of the worst",
+        "scoring/compiled/caps.py",
+        "given_up[m] = own if own > given_up[m] else given_up[m]",
+        "given_up[m] = own",
+    ),
+    Fault(
+        "capped shares do not sum to 1", "scoring/compiled/caps.py", "share[n] /= total", "share[n] /= 1.0"
+    ),
 )
 
 

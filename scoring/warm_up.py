@@ -12,6 +12,7 @@ from scoring.role_distances import squared_distances
 from scoring.rule import HARDENED
 from scoring.shard_scores import score_shard
 from scoring.views import Role, Views
+from scoring.weights import capped
 
 _ENCODERS, _MASKS, _DIMENSION = 4, 1, 32
 
@@ -37,5 +38,6 @@ def warm_up(device: str = "cpu") -> None:
         views = Views(full[:, :, 0], mask, inverse, torch.ones(shape[1], dtype=torch.bool))
         answers = centred(views, shard_means(views))[Role("full", 0)]
         list(squared_distances(answers, np.arange(_ENCODERS)))
-        # Nobody scores here: what mixes the answers of those who do is not called by then.
+        # Nobody scores here: what caps weights and mixes the answers of those who do is not called by then.
         consensus(answers, torch.ones(_ENCODERS), torch.ones(shape[:2], dtype=torch.bool))
+        capped(torch.full((_ENCODERS,), 1 / _ENCODERS), torch.eye(_ENCODERS), 0.5)

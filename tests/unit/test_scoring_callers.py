@@ -71,9 +71,9 @@ def test_score_shard__one_row_stretched_over_encoders_or_items_is_as_many_copies
     for axis in (0, 1):
         thin = [rows.narrow(axis, 0, 1) for rows in (full, mask, inverse)]
         sizes = [tuple(full.shape[axis] if at == axis else -1 for at in range(rows.ndim)) for rows in thin]
-        stretched = [rows.expand(size) for rows, size in zip(thin, sizes, strict=True)]
-        copies = [rows.contiguous() for rows in stretched]
-        assert same(score_shard(*stretched, share), score_shard(*copies, share))  # type: ignore[arg-type]
+        wide = [rows.expand(size) for rows, size in zip(thin, sizes, strict=True)]
+        plain = score_shard(wide[0].contiguous(), wide[1].contiguous(), wide[2].contiguous(), share)
+        assert same(score_shard(wide[0], wide[1], wide[2], share), plain)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -91,10 +91,12 @@ def test_score_shard__half_precision_is_scored_as_float32_of_it(dtype: torch.dty
 def test_score_shard__answers_that_are_no_floating_point_numbers_are_refused(
     name: str, dtype: torch.dtype
 ) -> None:
-    arguments = dict(zip(("full", "mask", "inverse", "mask_share"), SHARD.arguments, strict=True))
-    arguments[name] = arguments[name].to(dtype)
+    full, mask, inverse = (
+        rows.to(dtype) if name == one else rows
+        for one, rows in zip(("full", "mask", "inverse"), SHARD.arguments[:3], strict=True)
+    )
     with pytest.raises(ScoringError, match=f"{name} is {dtype}"):
-        score_shard(**arguments)
+        score_shard(full, mask, inverse, SHARD.share)
 
 
 @pytest.mark.parametrize("shape", [(0, 64, 8), (3, 64, 0)])

@@ -64,7 +64,7 @@ def at_the_end_of_memory(rows: Floats) -> Floats:
     return copy
 
 
-def outcome(call: Callable[[], None]) -> int:
+def outcome(call: Callable[[], object]) -> int:
     """How a child process ends that makes the call: 0, or minus the signal that killed it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child calls compiled code and ends

@@ -13,8 +13,8 @@ NOT_CALLED = """
 from scoring import warm_up
 warm_up()
 from numba.core.dispatcher import Dispatcher
-from scoring.compiled import first_look, fragments, medians, pairs, rows
-for module in (first_look, fragments, medians, pairs, rows):
+from scoring.compiled import caps, first_look, fragments, medians, pairs, rows
+for module in (caps, first_look, fragments, medians, pairs, rows):
     for name, kernel in vars(module).items():
         if isinstance(kernel, Dispatcher) and not name.startswith("_") and not kernel.signatures:
             print(name)
@@ -23,11 +23,11 @@ COMPILED_LATER = """
 import torch
 from numba.core.dispatcher import Dispatcher
 from scoring import LITERAL, score_shard, warm_up
-from scoring.compiled import first_look, fragments, medians, pairs, rows
+from scoring.compiled import caps, first_look, fragments, medians, pairs, rows
 from tests.support.synthetic_encoders import honest_shard
 
 def signatures():
-    modules = first_look, fragments, medians, pairs, rows
+    modules = caps, first_look, fragments, medians, pairs, rows
     kernels = [one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)]
     return {(kernel.__name__, signature) for kernel in kernels for signature in kernel.signatures}
 
