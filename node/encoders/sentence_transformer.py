@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -69,9 +69,11 @@ class SentenceTransformerModel:
         check_weights(folder)
         import torch
         from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
+        from transformers.utils import logging
 
-        disable_progress_bar()  # of weights that lie here already; whoever runs this shows one of its own
+        # The bar of weights that lie here already; whoever runs this shows one of its own.
+        no_bar: Callable[[], None] = logging.disable_progress_bar
+        no_bar()
         torch.set_num_threads(self._threads)
         device = None if self._device == "auto" else self._device
         try:
