@@ -158,7 +158,8 @@ def up(
         run.write_summary(json_file)
     _say_where(console, plan.root, plan.validators[0].home, json_file)
     if not run.succeeded:
-        raise CommandError(shortfall(run.past, plan.root), ExitCode.NODE_STATE)
+        missing = max(0, (rounds or 0) - run.rounds_done)
+        raise CommandError(shortfall(run.past, plan.root, missing), ExitCode.NODE_STATE)
 
 
 def _default_root(home: Path | None) -> Path:

@@ -183,6 +183,8 @@ def test_shortfall__says_how_many_why_and_where_to_look(view: RoundView) -> None
     assert told.startswith("1 of 2 rounds dealt was certified (void: only 0 encoders committed to wave 1).")
     assert "--home /net/validator-1" in told
     assert "load" not in told
+    stopped = shortfall([view], Path("/net"), missing=8, load=1.0, cores=2)
+    assert stopped.startswith("1 of 1 round dealt was certified, and 8 more were asked for. The nodes' logs")
 
 
 def test_shortfall__of_a_busy_machine_says_so(view: RoundView) -> None:
