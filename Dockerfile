@@ -84,7 +84,7 @@ COPY docker/entrypoint.sh /usr/local/bin/deltamesh-entrypoint
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="deltamesh" \
-      org.opencontainers.image.description="A peer-to-peer network that makes embeddings nobody has to trust." \
+      org.opencontainers.image.description="A peer-to-peer network whose embeddings you can check instead of trust." \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

@@ -34,7 +34,7 @@ def measure(root: Path, minutes: float, turn_s: float, *, peaceful: bool) -> dic
     """Run the network for so long, every second turn under attack, and say what was seen."""
     turns = max(2, round(minutes * 60 / turn_s))
     attacks = 0 if peaceful else turns // 2
-    shape = Shape(observers=1 + QUIET + attacks * LOUD_EACH_TURN, slot_ms=SLOT_MS)
+    shape = Shape(observers=1 + QUIET + attacks * LOUD_EACH_TURN, slot_ms=SLOT_MS, masks=2)
     with running_network(root, shape) as network:
         network.until_certified("validator-1", WARM_ROUNDS, 0, timeout_s=180)
         keys = [plan.directory / "key" for plan in network.observers[1:]]

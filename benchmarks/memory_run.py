@@ -15,11 +15,13 @@ mean nothing here, sizes do.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import sys
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -44,6 +46,7 @@ from protocol.schedule import round_at
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 SAMPLE_EVERY_S: Final = 5.0
+SEARCH_EVERY_S: Final = 60.0
 SENTENCES: Final = 3
 ITEMS_PER_ROUND: Final = 64
 SPARE: Final = 1.6
@@ -178,14 +181,27 @@ def planned(root: Path, given: argparse.Namespace) -> TestnetPlan:
     return TestnetPlan(plan.root, genesis, plan.validators, plan.encoders)
 
 
-def run(plan: TestnetPlan, rounds: int) -> tuple[dict[str, list[Sample]], float]:
+def search(plan: TestnetPlan) -> None:
+    """Have one validator search, so that its search process runs and follows; a refusal is no fault."""
+    asked = urllib.request.Request(
+        f"http://{plan.validators[0].api}/v1/search",
+        json.dumps({"text": "where the river meets the sea", "k": 10}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=60) as answer:
+        answer.read()
+
+
+def run(
+    plan: TestnetPlan, rounds: int, search_from: int | None = None
+) -> tuple[dict[str, list[Sample]], float]:
     """Samples by process until so many rounds have begun, and the median load meanwhile."""
     found: dict[str, list[Sample]] = defaultdict(list)
     loads: list[float] = []
     with Fleet(plan.nodes) as fleet:
         fleet.start_all()
         began_s = time.monotonic()
-        round_ = 0
+        round_, searched_s = 0, -float("inf")
         while round_ < rounds:
             time.sleep(SAMPLE_EVERY_S)
             round_ = max(0, round_at(plan.genesis, now_ms()))
@@ -193,6 +209,13 @@ def run(plan: TestnetPlan, rounds: int) -> tuple[dict[str, list[Sample]], float]
                 one = sample(pid, time.monotonic() - began_s, round_)
                 if one is not None:
                     found[name].append(one)
+            if (
+                search_from is not None
+                and round_ >= search_from
+                and time.monotonic() - searched_s > SEARCH_EVERY_S
+            ):
+                searched_s = time.monotonic()
+                search(plan)
             loads.append(os.getloadavg()[0])
             sys.stderr.write(f"\rround {round_} of {rounds}, load {loads[-1]:.1f} ")
             if fallen := fleet.fallen():
@@ -246,6 +269,7 @@ def main() -> None:
     parser.add_argument("--encoders", type=int, default=4)
     parser.add_argument("--model", action="append", help="what encoders run, in turn")
     parser.add_argument("--settle", type=int, default=None, help="rounds passed over; default: a third")
+    parser.add_argument("--search", type=int, default=None, help="search at one validator from this round on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -253,7 +277,7 @@ def main() -> None:
     began_s = time.monotonic()
     with TemporaryDirectory(prefix="dm") as root:
         plan = planned(Path(root), given)
-        found, load = run(plan, given.rounds)
+        found, load = run(plan, given.rounds, given.search)
         told = {
             "rounds": given.rounds,
             "certified": certified(plan, given.rounds),

@@ -10,11 +10,13 @@ import structlog
 import trio
 
 from config.addresses import checked_address, checked_dial_address, is_unspecified
+from node.epochs.admission import validators_at_work
 from node.keys import peer_id
 from node.network.errors import DialError, RequestError
 from node.network.host import Host, PeerEvent, PeerInfo
 from protocol.codec import CodecError, PublicKey, Record, decode, encode
 from protocol.epochs.known import Epochs
+from protocol.epochs.view import Epoch
 
 METHOD = "addresses"
 ADDRESSES_EACH_MAX = 8
@@ -42,9 +44,11 @@ class Answer(Record, frozen=True):
 
 
 class AddressBook:
-    """Keeps a node connected to the validators of its network, those that joined later too: bounded by them.
+    """Keeps a node connected to the validators of its network, those that joined later too.
 
-    To all of them, unless told otherwise (`keep_only`). What the operator, genesis and the records say is
+    To all of them, unless told otherwise (`keep_only`). Who has no stake any more is forgotten when none of
+    its rounds count: tables hold the validators of three epochs and those about to join, whom records name;
+    no peer's word adds one. What the operator, genesis and the records say is
     never displaced by what peers say; what a validator says about itself displaces what others say about it,
     so that one that has moved is found again.
     """
@@ -58,6 +62,7 @@ class AddressBook:
         self._given: dict[bytes, tuple[str, ...]] = {}
         self._told: dict[bytes, tuple[str, ...]] = {}
         self._asked: set[bytes] = set()
+        self._looked_at: Epoch | None = None
         self._wake = trio.Event()
         host.on_peer(self._meet)
         host.handle(METHOD, self._answer, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
@@ -69,19 +74,37 @@ class AddressBook:
                 self._maintain([address])
 
     def _look_up(self) -> None:
-        """Take up validators that have joined since, or are about to; nobody is forgotten."""
+        """Once an epoch: take up who has joined or is about to, forget who has left."""
+        newest = self._epochs.newest
+        if newest is self._looked_at:
+            return
+        self._looked_at = newest
+        at_work = validators_at_work(self._epochs)
+        for key in self._validators - at_work:
+            self._forget(key)
         said = {key: member.addresses for key, member in self._epochs.genesis.validators.items()}
-        for card in self._epochs.newest.cards:
+        for card in newest.cards:
             said.setdefault(card.public_key, card.addresses)
-        for key, addresses in said.items():
-            if key in self._validators:
-                continue
+        for key in sorted(at_work - self._validators):
             self._validators.add(key)
-            own = f"/p2p/{peer_id(key)}"
-            given = [address for address in self._bootstrap if address.endswith(own)]
-            usable = [f for a in addresses if (f := dialable(a, key)) is not None]
-            self._given[key] = tuple(dict.fromkeys((*given, *usable)))[:ADDRESSES_EACH_MAX]
+            usable = [f for a in said.get(key, ()) if (f := dialable(a, key)) is not None]
+            self._given[key] = tuple(dict.fromkeys((*self._named(key), *usable)))[:ADDRESSES_EACH_MAX]
             self._keep(key)
+
+    def _forget(self, key: bytes) -> None:
+        """Dial a validator that has left no more: it would take the room of those that joined after it."""
+        self._validators.discard(key)
+        self._given.pop(key, None)
+        self._told.pop(key, None)
+        self._host.release(key)
+        if named := self._named(key):
+            # As any other the operator names that is no validator.
+            self._maintain(named)
+
+    def _named(self, key: bytes) -> list[str]:
+        """The addresses the operator gave of a peer."""
+        own = f"/p2p/{peer_id(key)}"
+        return [address for address in self._bootstrap if address.endswith(own)]
 
     def keep_only(self, keys: Iterable[bytes]) -> None:
         """Keep these validators connected and no others; the others' connections stay as they are."""

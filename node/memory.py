@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
+import trio
+
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -12,6 +14,7 @@ _M_ARENA_MAX = -8
 
 LARGE_BYTES = 1 << 20
 ARENAS_MAX = 2
+GIVE_BACK_EVERY_S = 60.0
 
 
 def give_back_free_memory() -> None:
@@ -30,3 +33,14 @@ def give_back_now() -> None:
     """Return to the system what is free at this moment, also between blocks in use. Takes milliseconds."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+async def keep_giving_back() -> None:
+    """Give back what is free every GIVE_BACK_EVERY_S, until cancelled.
+
+    Answers and reports of a round are freed between what stays; the holes they leave do not fit the next
+    round's, and the heap grows by them for hours.
+    """
+    while True:
+        await trio.sleep(GIVE_BACK_EVERY_S)
+        await trio.to_thread.run_sync(give_back_now)

@@ -43,7 +43,7 @@ class Ramp:
 class ScoringRule:
     """Every constant of scoring. The defaults are those of HARDENED; a gate that is None never closes."""
 
-    name: str = "hardened-2"
+    name: str = "hardened-3"
 
     base: Literal["discrimination", "differential_literal"] = "discrimination"
     """What a score is made of before the gates: the discrimination, or scale / (scale + literal loss)."""
@@ -61,8 +61,12 @@ class ScoringRule:
     With less an encoder is nobody's peer."""
     item_similarity_min: float = 0.05
     """The least majority similarity of an item's full view: noise stops here."""
-    live_share_min: float = 0.5
+    live_share_min: float = 0.75
     """An encoder with a smaller share of valid items is nobody's peer and scores zero."""
+    peer_share_min: float = 0.75
+    """Validity is decided again without peers of whose own items a smaller share was found valid.
+
+    Those who answer a part of the items together would else speak on the others too."""
     encoders_min: int = 3
     """Fewer live encoders than this have no majority: every score is zero."""
     tolerance: float = 1e-4
@@ -118,6 +122,8 @@ class ScoringRule:
             raise ScoringError("items_min and encoders_min must be at least 2 and n_neighbors at least 1")
         if not self.temperatures or min(self.temperatures) < TEMPERATURE_MIN:
             raise ScoringError(f"give at least one temperature, each at least {TEMPERATURE_MIN}")
+        if not (0 <= self.live_share_min <= 1 and 0 <= self.peer_share_min <= 1):
+            raise ScoringError("live_share_min and peer_share_min must lie in [0, 1]: shares of items")
         if not 0 < self.copy_likeness_min <= 1 or self.heard_of_a_kind < 1:
             raise ScoringError("copy_likeness_min must lie in (0, 1] and heard_of_a_kind be at least 1")
         if not 0 <= self.innovation_quantile <= 1:
@@ -143,13 +149,16 @@ class ScoringRule:
 HARDENED = ScoringRule()
 """The default: discrimination, gated by everything a cheat was seen to break."""
 
-HARDENED_1 = replace(HARDENED, name="hardened", temperatures=_FIRST_TEMPERATURES)
-"""Its predecessor, by which networks whose genesis names it are scored and audited as ever."""
+HARDENED_2 = replace(HARDENED, name="hardened-2", live_share_min=0.5, peer_share_min=0.0)
+HARDENED_1 = replace(HARDENED_2, name="hardened", temperatures=_FIRST_TEMPERATURES)
+"""Its predecessors, by which networks whose genesis names them are scored and audited as ever."""
 
 LITERAL = ScoringRule(
     name="literal",
     base="differential_literal",
     temperatures=_FIRST_TEMPERATURES,
+    live_share_min=0.5,
+    peer_share_min=0.0,
     norm_min=-math.inf,
     norm_max=math.inf,
     centred_norm_min=-math.inf,
@@ -169,7 +178,7 @@ LITERAL = ScoringRule(
 )
 """The idea as first stated: weights from ||full - mask - inverse||, 20 neighbors. Zeros win it."""
 
-RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, HARDENED_1, LITERAL)})
+RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, HARDENED_2, HARDENED_1, LITERAL)})
 """The presets that ship, by name."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -39,4 +40,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile the scoring kernels once before nodes start, not in each of them against a slot's deadline."""
     networked = any(item.get_closest_marker("network") for item in session.items)
     if networked and not session.config.option.collectonly:
-        subprocess.run([*COMMAND, COMPILE_ONLY], env=environment(threads=1), check=True, timeout=300)
+        # Of pytest-xdist's processes the first compiles, the others find what it has kept.
+        with (Path(tempfile.gettempdir()) / f"deltamesh-kernels-{os.getuid()}.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            subprocess.run([*COMMAND, COMPILE_ONLY], env=environment(threads=1), check=True, timeout=300)

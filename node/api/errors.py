@@ -26,6 +26,8 @@ _TYPES: Final = {
     429: "rate_limit_error",
 }
 _PLACE_CHARS_MAX: Final = 200
+_OURS: Final = "Value error, "
+"""What pydantic puts before a sentence of ours."""
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +106,10 @@ def _invalid(_: Request, error: Exception) -> Response:
     place = ".".join(str(part) for part in first["loc"][1:])[:_PLACE_CHARS_MAX]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     where = f"{place}: " if place else ""
-    return error_response(ApiError(400, f"{where}{first['msg']}{more}; see /docs", param=place or None))
+    what = str(first["msg"]).removeprefix(_OURS)
+    return error_response(
+        ApiError(400, f"{where}{what}{more}: /openapi.json lists what is taken", param=place or None)
+    )
 
 
 def _http_error(request: Request, error: Exception) -> Response:

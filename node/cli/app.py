@@ -97,7 +97,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     name="deltamesh",
-    help="A peer-to-peer network that makes embeddings nobody has to trust.\n\n"
+    help="A peer-to-peer network whose embeddings you can check instead of trust.\n\n"
     "`deltamesh testnet up --rounds 3` shows one at work, on this machine alone; `deltamesh doctor` says "
     "what is wrong with a node.",
     epilog=_EPILOG,

@@ -37,7 +37,8 @@ def print_answer(answer: Answer) -> None:
     for name in answer.probe.models:
         texts = [_shown(term.text) for term in answer.probe.terms if term.model == name]
         shown = ", ".join(f"'{text}'" for text in texts[:3]) + (" and others" if len(texts) > 3 else "")
-        note(f"Not a consensus embedding: {shown} was embedded here by {name}.")
+        verb = "was" if len(texts) == 1 else "were"
+        note(f"Not a consensus embedding: {shown} {verb} embedded here by {name}.")
 
 
 def gallery_document(gallery: Gallery) -> Mapping[str, Any]:

@@ -91,6 +91,7 @@ def up(
     from node.testnet.kernels import kernels_compiled
     from node.testnet.observe import find_prometheus, prometheus_running
     from node.testnet.plan import Wanted, plan_testnet
+    from node.testnet.shortfall import shortfall
     from node.testnet.up import Run
     from protocol.modalities import MODALITIES
 
@@ -133,10 +134,14 @@ def up(
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     plan = plan_testnet(root.absolute(), wanted, progress, beside=kernels_compiled(progress))
-    lasting = span(plan.rounds_max * plan.genesis.parameters.slot_ms)
+    slot_ms = plan.genesis.parameters.slot_ms
+    lasting = span(plan.rounds_max * slot_ms)
     tell(f"the challenge items are enough for {counted(plan.rounds_max, 'round')} at most, {lasting}")
     tell(f"starting {validators} validators and {encoders} encoders in {plan.root}")
+    tell(f"a round begins every {slot_ms / 1_000:g} s; the first ones pass while the nodes start")
     tell(f"watch it, and ask it for embeddings, at http://{plan.validators[0].api}")
+    if rounds is None and modality == "text":
+        tell(f'in another terminal: deltamesh embed "a sentence" --home {plan.validators[0].home}')
     with ExitStack() as stack:
         if observe:
             url = stack.enter_context(prometheus_running(plan))
@@ -153,11 +158,8 @@ def up(
         run.write_summary(json_file)
     _say_where(console, plan.root, plan.validators[0].home, json_file)
     if not run.succeeded:
-        certified = sum(view.report is not None for view in run.past)
-        raise CommandError(
-            f"{certified} of {len(run.past)} shard-rounds dealt were certified; look into {plan.root}",
-            ExitCode.NODE_STATE,
-        )
+        missing = max(0, (rounds or 0) - run.rounds_done)
+        raise CommandError(shortfall(run.past, plan.root, missing), ExitCode.NODE_STATE)
 
 
 def _default_root(home: Path | None) -> Path:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from node.encoders.answers import checked_rows
 from node.encoders.encoder import EncoderError, View, as_texts, unit_rows
+from node.encoders.sentence_folder import check_weights, model_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -40,14 +40,14 @@ class SentenceTransformerModel:
         return int(found)
 
     def fingerprint(self) -> bytes:
-        """Digest of the folder's files, large ones by size and beginning; without a folder of the name."""
-        folder = Path(self._target)
+        """Digest of the name and the folder's files, large ones by size and beginning."""
+        _check_installed()
+        folder = model_folder(self._target)
         hasher = blake3(self._target.encode())
-        if folder.is_dir():
-            for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-                hasher.update(f"{path.relative_to(folder)} {path.stat().st_size}".encode())
-                with path.open("rb") as file:
-                    hasher.update(file.read(_HASHED_BYTES_MAX))
+        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+            hasher.update(f"{path.relative_to(folder)} {path.stat().st_size}".encode())
+            with path.open("rb") as file:
+                hasher.update(file.read(_HASHED_BYTES_MAX))
         return hasher.digest()
 
     def embed(self, views: Sequence[View]) -> NDArray[np.float32]:
@@ -64,30 +64,34 @@ class SentenceTransformerModel:
         return self._model
 
     def _load(self) -> SentenceTransformer:
-        if importlib.util.find_spec("sentence_transformers") is None:
-            raise EncoderError(
-                "sentence-transformers is not installed: run `pip install 'deltamesh[sentence-transformers]'`"
-            )
-        folder = Path(self._target)
-        if folder.is_dir() and not any(folder.rglob("*.safetensors")):
-            raise EncoderError(
-                f"{folder} holds no .safetensors: other formats of weights can run code when they are "
-                "loaded, so convert them with `model.save_pretrained(folder, safe_serialization=True)`"
-            )
+        _check_installed()
+        folder = model_folder(self._target)
+        check_weights(folder)
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        # The bar of weights that lie here already; whoever runs this shows one of its own.
+        no_bar: Callable[[], None] = logging.disable_progress_bar
+        no_bar()
         torch.set_num_threads(self._threads)
         device = None if self._device == "auto" else self._device
         try:
             return SentenceTransformer(
-                self._target,
+                str(folder),
                 device=device,
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
         except Exception as error:
             raise EncoderError(
-                f"{self.name} cannot be loaded ({type(error).__name__}: {error}): give the path of a folder "
-                "that holds it, or a name, with the network to fetch it"
+                f"{self.name} cannot be loaded from {folder} ({type(error).__name__}: {error}): give a model "
+                "that sentence-transformers loads without code of its own"
             ) from error
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise EncoderError(
+            "sentence-transformers is not installed: run `pip install 'deltamesh[sentence-transformers]'`"
+        )

@@ -9,6 +9,9 @@ from protocol.epochs.known import Epochs
 GUESTS_MAX = 64
 """Strangers connected at a time; they can register and ask, and nothing they say about rounds counts."""
 
+EPOCHS_AT_WORK = 2
+"""A record is known before its epoch begins, while rounds of the epoch before still end."""
+
 
 def is_validator_of_late(epochs: Epochs, key: bytes) -> bool:
     """Whether a key was or is a validator, or is about to become one."""
@@ -20,6 +23,14 @@ def validators_of_late(epochs: Epochs) -> frozenset[bytes]:
     newest = epochs.newest
     cards = (card.public_key for card in newest.cards)
     return frozenset(epochs.genesis.validators) | frozenset(newest.states) | frozenset(cards)
+
+
+def validators_at_work(epochs: Epochs) -> frozenset[bytes]:
+    """Who has stake in the newest epoch or one of the EPOCHS_AT_WORK before it, or is about to join."""
+    newest = epochs.newest
+    known = (epochs.find(newest.number - back) for back in range(1, EPOCHS_AT_WORK + 1))
+    with_stake = (key for epoch in (newest, *known) if epoch is not None for key in epoch.validators)
+    return frozenset(with_stake) | frozenset(held.to for held in newest.record.transfers)
 
 
 def is_member_of_late(epochs: Epochs, key: bytes) -> bool:

@@ -111,9 +111,8 @@ def item_by_id(gallery: SearchedItems, prefix: str) -> StoredItem:
     digits = prefix.lower()
     if not ID_DIGITS_MIN <= len(digits) <= 64 or not set(digits) <= set("0123456789abcdef"):
         raise ProbeError(
-            f"'{prefix[:80]}' is no item id: give {ID_DIGITS_MIN} to 64 hexadecimal digits, as `deltamesh "
-            "gallery "
-            "list` prints them"
+            f"'{prefix[:80]}' is no item id: give {ID_DIGITS_MIN} to 64 hexadecimal digits, as "
+            "`deltamesh gallery query` prints them"
         )
     found = gallery.items_beginning(digits)
     if not found:

@@ -16,6 +16,7 @@ from node.epochs.admission import is_encoder_of_late, is_member_of_late
 from node.epochs.follow import EpochFollower
 from node.epochs.peer_share import share_now
 from node.links import Links
+from node.memory import keep_giving_back
 from node.metrics.encoder import EncoderMetrics
 from node.metrics.http import open_metrics
 from node.network.exchange import StreamExchange
@@ -149,6 +150,7 @@ class EncoderNode:
     async def start(self) -> None:
         """Join the network and start the node's tasks."""
         start = self._nursery.start_soon
+        start(keep_giving_back)
         start(self._driver.run)
         start(self._doppelganger.run)
         start(self._follower.run)

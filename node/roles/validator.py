@@ -25,6 +25,7 @@ from node.epochs.peer_share import share_now
 from node.handing_over import HandingOver
 from node.joining import card_mismatch
 from node.membership import chain_path, pool_path
+from node.memory import keep_giving_back
 from node.network.exchange import StreamExchange
 from node.network.host import Host, open_host
 from node.network.limits import NetworkLimits
@@ -178,6 +179,7 @@ class Validator:
         start = self._nursery.start_soon
         PeerRecords(self._host, self._store).start()
         Relays(self._host, partial(is_encoder_of_late, self._epochs))
+        start(keep_giving_back)
         start(self._recorder.run)
         start(self._driver.run)
         await join_gossip(self._node, self._host, self._driver, self._statements, self._nursery, votes=True)

@@ -21,7 +21,8 @@ BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another process, such as an export that reads the running node's database."""
 
 PAGE_BYTES = 4_096
-CACHE_KIB = 16 << 10
+CACHE_KIB = 4 << 10
+"""Pages kept by each process that has it open; the operating system keeps what is read again all the same."""
 
 SQL_VALUES_MAX = 500
 """Ids bound in one statement; longer lists go in several."""

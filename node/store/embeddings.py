@@ -103,10 +103,15 @@ class Embeddings(Database):
             place = (rows[-1][1], rows[-1][2], rows[-1][3])
 
     def embedding_rounds(self, from_round: int = 0, to_round: int | None = None) -> list[tuple[int, int]]:
-        """The rounds [from_round, to_round) that have embeddings, and how many each."""
+        """The rounds [from_round, to_round) that have embeddings of certified shards, and how many each.
+
+        A round is recorded certified after its embeddings: who looked between would take it for done.
+        """
         rows = self._all(
-            "SELECT round, count(*) FROM embeddings WHERE round >= ?1 AND (?2 IS NULL OR round < ?2) "
-            "GROUP BY round ORDER BY round",
+            "SELECT r.round, count(*) FROM rounds r "
+            "JOIN embeddings e ON e.round = r.round AND e.shard = r.shard "
+            "WHERE r.state = 'certified' AND r.round >= ?1 AND (?2 IS NULL OR r.round < ?2) "
+            "GROUP BY r.round ORDER BY r.round",
             (from_round, to_round),
         )
         return [(round_, count) for round_, count in rows]

@@ -22,7 +22,7 @@ def kernels_compiled(progress: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
         if process.poll() is None:
-            progress("compiling the scoring kernels, once")
+            progress("compiling the scoring kernels: once after an installation, some 20 s")
         process.wait()
     finally:
         process.kill()

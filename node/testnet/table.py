@@ -94,7 +94,7 @@ def outcome(view: RoundView) -> str:
     """Time to the certificate, or what became of the round instead."""
     if view.state is RoundState.CERTIFIED:
         return _seconds(view.certified_ms)
-    return f"void: {view.reason}" if view.state is RoundState.VOID else view.state.value
+    return f"void: {view.reason}" if view.state is RoundState.VOID and view.reason else view.state.value
 
 
 def stake_share(plan: TestnetPlan, view: RoundView) -> float:

@@ -114,7 +114,10 @@ class Run:
             return (bool(view.scores) and view.certified_ms is not None) or view.round < running_round - 1
         if not view.dealt:
             return view.round < running_round
-        return view.state is RoundState.VOID or view.round < running_round - EXPIRY_SLOTS
+        if view.state is RoundState.VOID:
+            # Why is written a moment after the state.
+            return bool(view.reason) or view.round < running_round - 1
+        return view.round < running_round - EXPIRY_SLOTS
 
     def _remember(self, view: RoundView) -> None:
         self.past.append(view)

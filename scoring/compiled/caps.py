@@ -10,9 +10,10 @@ from scoring.compiled.rows import Doubles
 
 @compiled
 def cap_shares(share: Doubles, alike: Doubles, cap: float, rounds: int, slack: float) -> None:
-    """Shrink every neighbourhood of share [N] above the cap as one, in place, until none is or `rounds` over.
+    """Shrink every neighbourhood of share [N] above the cap as one, in place, until none is.
 
-    alike [N, N], symmetric. What is cut flows to all others in proportion.
+    alike [N, N], symmetric. What is cut flows to all others in proportion; after `rounds` the last shares
+    stand.
     """
     count = len(share)
     given_up = np.empty(count)  # how much of its share each must leave

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
@@ -16,6 +19,7 @@ from config.addresses import checked_dial_address
 from node.address_book import (
     ADDRESSES_EACH_MAX,
     ANSWER_BYTES_MAX,
+    KNOWN_MAX,
     METHOD,
     AddressBook,
     Answer,
@@ -23,6 +27,7 @@ from node.address_book import (
     _seen_at,
     dialable,
 )
+from node.epochs.admission import EPOCHS_AT_WORK
 from node.keys import peer_id
 from node.network.counters import Counters
 from node.network.errors import DialError
@@ -206,7 +211,9 @@ def test_address_told_of_itself__changes_only_when_it_is_every_address(text: str
 
 
 @pytest.mark.anyio
-async def test_validator_about_to_join__is_dialled_at_the_address_of_its_card_and_told_of_for_good() -> None:
+async def test_validator_about_to_join__is_dialled_at_the_address_of_its_card_until_its_rounds_are_over() -> (
+    None
+):
     told, new, giver = Story(), newcomer(0), VALIDATORS[0]
     async with (
         open_host(SEEDS[new], LOOPBACK) as stranger,
@@ -220,8 +227,103 @@ async def test_validator_about_to_join__is_dialled_at_the_address_of_its_card_an
         told.go_on(told.known(transfers=[transfer(giver, new, 20, 0, signed)]))
         await until(lambda: host.is_connected(new), 10)
         told.go_on()
+
+        async def known() -> dict[bytes, tuple[str, ...]]:
+            answer = decode(await book._answer(giver, b""), Answer, size_bytes_max=ANSWER_BYTES_MAX)
+            return {one.public_key: one.addresses for one in answer.known}
+
         told.go_on(told.known(evidence=[conviction(new, 2, by=giver)]))
-        assert new not in told.newest.validators
-        answer = decode(await book._answer(giver, b""), Answer, size_bytes_max=ANSWER_BYTES_MAX)
-        assert {one.public_key: one.addresses for one in answer.known}[new] == stranger.addresses
+        for _ in range(EPOCHS_AT_WORK):
+            assert new not in told.newest.validators
+            book._look_up()
+            assert (await known())[new] == stranger.addresses
+            assert new in host._maintainer._known
+            told.go_on()
+        book._look_up()
+        assert new not in await known()
+        assert new not in host._maintainer._known
+        assert host.is_connected(new)
         nursery.cancel_scope.cancel()
+
+
+@dataclass
+class Passing:
+    """Epochs of which each has other validators than the one before."""
+
+    each: int
+    past: list[Any] = field(default_factory=list)
+    genesis: Any = field(default_factory=lambda: SimpleNamespace(validators={}))
+
+    @property
+    def newest(self) -> Any:
+        return self.past[-1]
+
+    def find(self, number: int) -> Any:
+        return self.past[number] if 0 <= number < len(self.past) else None
+
+    def go_on(self) -> None:
+        first = len(self.past) * self.each
+        cards = {key: card(key).card for key in map(newcomer, range(first, first + self.each))}
+        self.past.append(
+            SimpleNamespace(
+                number=len(self.past),
+                validators=cards,
+                cards=list(cards.values()),
+                record=SimpleNamespace(transfers=()),
+            )
+        )
+
+
+@pytest.mark.anyio
+async def test_book__holds_no_more_than_three_epochs_whoever_has_come_and_gone() -> None:
+    told = Passing(each=4)
+    told.go_on()
+    most = told.each * (1 + EPOCHS_AT_WORK)
+    async with open_host(ALICE.seed, [], limits=NetworkLimits(maintained_max=most)) as host:
+        book = AddressBook(cast(Epochs, told), host, ())
+        for _ in range(10 * (1 + EPOCHS_AT_WORK)):
+            told.go_on()
+            book._look_up()
+            for key in tuple(book.kept):
+                book._learn(key, ["/ip4/192.0.2.7/tcp/7700"])
+            assert book.kept >= told.newest.validators.keys()
+            assert max(map(len, (book._validators, book._given, book._told))) <= most
+            # Had those that left kept their places, there would be none for those of today.
+            assert host._maintainer._known.keys() == book.kept
+        assert len(book.kept) == most
+        assert not host.counters.get("maintain.full")
+
+
+@pytest.mark.anyio
+async def test_book__who_has_left_and_the_operator_named_is_dialled_on_at_that_address_alone() -> None:
+    told = Passing(each=1)
+    told.go_on()
+    named = f"/ip4/192.0.2.1/tcp/7700/p2p/{peer_id(newcomer(0))}"
+    async with open_host(ALICE.seed, []) as host:
+        book = AddressBook(cast(Epochs, told), host, [named])
+        assert book.given == {newcomer(0)}
+        for _ in range(1 + EPOCHS_AT_WORK):
+            told.go_on()
+        book._look_up()
+        assert newcomer(0) not in book.kept
+        assert book.given == set()
+        assert host._maintainer._known[newcomer(0)].addresses == (named,)
+
+
+@pytest.mark.anyio
+async def test_liar__adds_nobody_to_the_book() -> None:
+    at = ("/ip4/192.0.2.7/tcp/7700",) * ADDRESSES_EACH_MAX
+    crowd = Answer(tuple(Known(newcomer(number), at) for number in range(KNOWN_MAX)))
+
+    async def lie(peer: bytes, payload: bytes) -> bytes:
+        return encode(crowd)
+
+    async with open_host(ALICE.seed, LOOPBACK) as liar, open_host(ENCODER.seed, []) as host:
+        liar.handle(METHOD, lie, request_bytes_max=1, response_bytes_max=ANSWER_BYTES_MAX)
+        book = AddressBook(Epochs(GENESIS), host, liar.addresses)
+        await host.dial(liar.addresses[0])
+        await book._ask(host.peers()[0])
+        assert book._asked == {ALICE.key}
+        assert book._validators == GENESIS.validators.keys()
+        assert not book._told
+        assert host._maintainer._known.keys() <= GENESIS.validators.keys()

@@ -30,6 +30,8 @@ async def refused(dialler: Host, host: Host) -> None:
     await until(lambda: not dialler.peers() and host.counters.get("rejected.connection", 0) == refusals + 1)
 
 
+NOTICED_WITHIN_S = 20.0
+"""The library's next ping comes after 30 s, and nobody misses the answer."""
 OTHER_KEY = key_pair(seed(99)).public_key.to_bytes()
 
 
@@ -283,8 +285,7 @@ async def test_maintain__peer_not_yet_up_is_dialled_until_it_is() -> None:
 
 
 async def test_half_open_peer__is_noticed_by_silence() -> None:
-    limits = NetworkLimits(keepalive_s=0.1, silence_s=0.3)
-    async with pair(limits) as (first, second):
+    async with pair(NetworkLimits(keepalive_s=0.1, silence_s=NOTICED_WITHIN_S)) as (first, second):
         # The peer's process is there and its socket open, but nothing is read or written any more.
         frozen = muxer_of(second, first)
         assert frozen._nursery is not None
@@ -297,9 +298,10 @@ async def test_half_open_peer__is_noticed_by_silence() -> None:
 
         frozen.secured_conn.read = stuck  # type: ignore[method-assign]
         frozen.send_control = lambda frame: None  # type: ignore[method-assign]
-        started_s = trio.current_time()
-        await until(lambda: not first.peers(), 5)
-        assert trio.current_time() - started_s < 3
+        # Only now: on a busy machine a sound connection may be as silent.
+        type(muxer_of(first, second)).limits = NetworkLimits(keepalive_s=0.1, silence_s=0.3)
+        await until(lambda: not first.peers(), NOTICED_WITHIN_S)
+        assert first.counters["connection.lost.MuxedConnUnavailable"] == 1
         with pytest.raises(RequestError, match="not connected"):
             await first.request(second.public_key, "m", b"", timeout_s=1)
         release.set()

@@ -98,7 +98,7 @@ def test_who_sees_all_at_once__wins_what_the_waves_take_away() -> None:
         np.mean(run(attack, order).weight[1:])
         for attack, order in (("honest", Order.WAVES), ("leak-20", Order.AT_ONCE), ("leak-20", Order.WAVES))
     )
-    assert at_once > honest + 0.05
+    assert at_once > honest + 0.03
     assert in_waves <= honest + 0.02
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 import msgspec
@@ -37,6 +38,8 @@ START_LEAD_MS = 6_000
 STOPS_WITHIN_S = 10.0
 SLOT_MS = 4_000
 ROUNDS_OF_ITEMS = 24
+PACE_ITEMS = 6_000
+"""Some 0.3 s of a core, of which a busy machine gives a part."""
 
 
 @dataclass
@@ -147,15 +150,19 @@ async def local_network(
     joiners: int = 0,
     encoder_settings: Mapping[str, object] | None = None,
     api: str = "off",
+    rounds_of_items: int = ROUNDS_OF_ITEMS,
     **changes: int,
 ) -> AsyncIterator[LocalNetwork]:
     """A network that runs until the end of the block; then every node has stopped in time.
 
     Strangers are encoders that genesis does not know, joiners validators. `changes` are parameters unlike the
     preset's, `encoder_settings` what encoders are told, `api` where every validator's HTTP API listens.
+    `rounds_of_items` says how many slots the items last, void ones and those before the start among them.
     """
     asked = encoder_settings or {}
-    genesis, nodes, joining = _prepare(root, validators, encoders, strangers, joiners, asked, changes, api)
+    genesis, nodes, joining = _prepare(
+        root, validators, encoders, strangers, joiners, asked, changes, rounds_of_items, api
+    )
     strategies = {
         name: WordBag(node.me) for name, node in nodes.items() if name.startswith(("encoder", "stranger"))
     }
@@ -174,12 +181,21 @@ async def local_network(
                 nursery.cancel_scope.cancel()
 
 
+def paced_slot_ms() -> int:
+    """A slot that is longer, up to twice, where the machine is busy: phases end early, but not before."""
+    began_s, spent_s = perf_counter(), process_time()
+    topical_items("pace", PACE_ITEMS)
+    share = (process_time() - spent_s) / (perf_counter() - began_s)
+    return round(SLOT_MS * min(2.0, max(1.0, 1.0 / share)))
+
+
 def _parameters(changes: dict[str, int]) -> NetworkParameters:
+    slot_ms = changes.get("slot_ms", SLOT_MS)
     base = msgspec.structs.replace(
         preset(NETWORK).parameters,
-        slot_ms=SLOT_MS,
-        wave_deadline_ms=SLOT_MS // 2,
-        reveal_deadline_ms=SLOT_MS // 2,
+        slot_ms=slot_ms,
+        wave_deadline_ms=slot_ms // 2,
+        reveal_deadline_ms=slot_ms // 2,
         masks_per_item=1,
     )
     return msgspec.structs.replace(base, **changes)
@@ -193,7 +209,8 @@ def _prepare(
     joiners: int,
     encoder_settings: Mapping[str, object],
     changes: dict[str, int],
-    api: str = "off",
+    rounds_of_items: int,
+    api: str,
 ) -> tuple[Genesis, dict[str, Node], dict[str, ValidatorMember]]:
     parameters = _parameters(changes)
     directories = {f"validator-{n}": DataDir.open(root / f"v{n}", NETWORK) for n in range(validators)}
@@ -201,7 +218,7 @@ def _prepare(
     members: dict[str, ValidatorMember] = {}
     flags: dict[str, dict[str, object]] = {}
     for (name, directory), port in zip(directories.items(), free_ports(validators + joiners), strict=True):
-        pool = topical_items(name, ROUNDS_OF_ITEMS * parameters.scored_items // validators)
+        pool = topical_items(name, rounds_of_items * parameters.scored_items // validators)
         member = prepare_validator(
             directory, pool, stake=100, addresses=(), chain_length=parameters.chain_length
         )

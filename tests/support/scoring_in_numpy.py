@@ -116,8 +116,14 @@ def _valid(full: Doubles, usable: Bools, rule: ScoringRule) -> Bools:
     mean = sum((full[:, i] @ full[:, i].T) * np.outer(here[:, i], here[:, i]) for i in range(items)) / items
     agreed = _kth_largest(mean, rule.minority(int(live.sum())))
     peers = live & (agreed >= rule.peer_similarity_min)
+    valid = _agreed(full, usable, peers, rule)
+    return _agreed(full, usable, peers & (valid.mean(1) >= rule.peer_share_min), rule)
+
+
+def _agreed(full: Doubles, usable: Bools, peers: Bools, rule: ScoringRule) -> Bools:
+    """Whose full views agree with a majority of these peers [N]."""
     minority, valid = rule.minority(int(peers.sum())), np.zeros_like(usable)
-    for i in range(items):
+    for i in range(usable.shape[1]):
         present = usable[:, i]
         cosine = (full[:, i] @ full[:, i].T) * np.outer(present, present)
         first = _kth_largest(cosine * peers, minority)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,26 @@ class _VectoredStore:
     def record_embeddings(self, records: Iterable[EmbeddingRecord]) -> None:
         given = [replace(one, vector=self._vectors[one.item_id].tobytes()) for one in records]
         self._store.record_embeddings(given)
+
+
+class _WatchedStore:
+    """A store that calls back once embeddings are recorded, and before their round is certified."""
+
+    def __init__(self, store: Store, recorded: Callable[[], object]) -> None:
+        self._store = store
+        self._recorded = recorded
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def record_embeddings(self, records: Iterable[EmbeddingRecord]) -> None:
+        self._store.record_embeddings(records)
+        self._recorded()
+
+
+def watched(store: Store, recorded: Callable[[], object]) -> Store:
+    """The store, which calls back whenever embeddings have been recorded."""
+    return cast(Store, _WatchedStore(store, recorded))
 
 
 def record_with_vectors(store: Store, history: History, fact: fx.RoundCertified) -> None:

@@ -211,6 +211,12 @@ def test_nonsense__is_refused_with_the_field_that_is_wrong(
     assert certifier.store.pending(1) == []
 
 
+@pytest.mark.parametrize(("count", "remedy"), [(0, "send at least one"), (2_049, "send several requests")])
+def test_number_of_inputs__is_told_with_what_to_send(client: TestClient, count: int, remedy: str) -> None:
+    message = ask(client, ["x"] * count).json()["error"]["message"]
+    assert message == f"input has {count} entries, 1 to 2048 are allowed: {remedy}"
+
+
 def test_token_arrays__are_refused_by_what_they_are(client: TestClient) -> None:
     error = ask(client, [[15339, 1917]]).json()["error"]
     assert error["code"] == "tokens_not_supported"

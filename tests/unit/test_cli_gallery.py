@@ -103,6 +103,8 @@ def test_new_text__is_embedded_here_and_said_so(home: Path) -> None:
     assert ended.code == 0, ended.err
     assert "Not a consensus embedding: 'word1 word2' was embedded here by wordllama-64" in ended.err
     assert "Space epoch 0; 64 items searched exactly." in ended.out
+    ended = deltamesh("gallery", "query", "--plus", "one,two", "--home", home, "--model", "wordllama-64")
+    assert "Not a consensus embedding: 'one', 'two' were embedded here by wordllama-64" in ended.err
 
 
 def test_arithmetic__adds_takes_away_and_leaves_out_its_inputs(home: Path) -> None:

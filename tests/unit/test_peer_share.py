@@ -109,7 +109,7 @@ class Asked(Exception):  # noqa: N818
 async def test_role__opens_its_host_with_the_shares_of_its_newest_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    genesis, nodes, _ = _prepare(tmp_path, 1, 3, 0, 0, {}, {"scored_items": 4})
+    genesis, nodes, _ = _prepare(tmp_path, 1, 3, 0, 0, {}, {"scored_items": 4}, 4, "off")
 
     def ask(*_: object, **given_: object) -> None:
         raise Asked(given_)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from scoring import LITERAL, ShardScores, score_shard
+from scoring import HARDENED, HARDENED_2, LITERAL, ShardScores, score_shard
 from tests.support.synthetic_encoders import Shard, cabal_shard, honest_shard, jittered, random_answers
 
 torch.set_num_threads(1)
@@ -184,3 +184,19 @@ def test_literal_rule__ranks_honest_encoders_backwards(honest: Shard) -> None:
     quality = -torch.tensor(NOISES, dtype=torch.float64)
     assert torch.corrcoef(torch.stack([literal.weight, quality]))[0, 1] < -0.8
     assert torch.corrcoef(torch.stack([hardened.score, quality]))[0, 1] > 0.8
+
+
+def test_lazy_coalition__at_47_percent_costs_the_honest_nothing() -> None:
+    # They encode a third of the items and answer the others with the vectors of these, all the same ones.
+    shard = honest_shard([2.2 + 0.1 * n for n in range(15)], dimension=32, seed=3)
+    lazy, items = range(8, 15), shard.full.shape[1]
+    order = torch.arange(items)
+    order[items // 3 :] = torch.arange(items - items // 3) % (items // 3)
+    for n in lazy:
+        shard = shard.with_encoder(n, *(x[n, order] for x in shard.arguments[:3]))
+    alone = score_shard(*shard.encoders(list(range(8))).arguments)
+    beside, before = (score_shard(*shard.arguments, rule=rule) for rule in (HARDENED, HARDENED_2))
+    assert beside.weight[8:].sum() == 0
+    torch.testing.assert_close(beside.score[:8], alone.score, rtol=0.0, atol=0.01)
+    # Where they stay peers, an honest encoder needs the agreement of all the honest, the weakest among them.
+    assert (before.score[:8] < alone.score - 0.2).any()

@@ -66,7 +66,7 @@ def test_shard__explains_the_scores_it_gave(shard: ShardScores, encoder: int) ->
 def test_encoder_of_zeros__was_nobodys_peer(shard: ShardScores) -> None:
     explanation = shard.explain(4)
     assert explanation.score == 0
-    assert "fewer than 50% of its items are valid (0%)" in str(explanation)
+    assert "fewer than 75% of its items are valid (0%)" in str(explanation)
 
 
 def test_gate_that_is_shut__is_the_first_cost_and_says_what_it_means() -> None:

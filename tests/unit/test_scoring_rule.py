@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import HARDENED, HARDENED_1, LITERAL, Ramp, ScoringError, ScoringRule, rule_by_name
+from scoring import HARDENED, HARDENED_1, HARDENED_2, LITERAL, Ramp, ScoringError, ScoringRule, rule_by_name
 
 ends = st.floats(-10, 10, allow_nan=False)
 
@@ -34,17 +34,20 @@ def test_ramp__clips_infinities() -> None:
 
 
 def test_rule_by_name__finds_every_preset_and_names_them_otherwise() -> None:
-    assert rule_by_name("hardened-2") is HARDENED
+    assert rule_by_name("hardened-3") is HARDENED
+    assert rule_by_name("hardened-2") is HARDENED_2
     assert rule_by_name("hardened") is HARDENED_1
     assert rule_by_name("literal") is LITERAL
     assert ScoringRule() == HARDENED
-    with pytest.raises(ScoringError, match="hardened, hardened-2, literal"):
+    with pytest.raises(ScoringError, match="hardened, hardened-2, hardened-3, literal"):
         rule_by_name("hardend")
 
 
-def test_predecessor__keeps_the_constants_its_networks_agreed_on() -> None:
+def test_predecessors__keep_the_constants_their_networks_agreed_on() -> None:
     assert HARDENED_1.temperatures == (0.05, 0.07, 0.1, 0.15)
-    assert replace(HARDENED_1, name="hardened-2", temperatures=(0.05, 0.2)) == HARDENED
+    assert replace(HARDENED_1, name="hardened-2", temperatures=(0.05, 0.2)) == HARDENED_2
+    assert (HARDENED_2.live_share_min, HARDENED_2.peer_share_min) == (0.5, 0.0)
+    assert replace(HARDENED_2, name="hardened-3", live_share_min=0.75, peer_share_min=0.75) == HARDENED
 
 
 @pytest.mark.parametrize(("live", "majority"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (9, 4), (64, 32)])
@@ -62,6 +65,8 @@ def test_majority__is_half_of_the_live_encoders_rounded_down(live: int, majority
         {"n_neighbors": 0},
         {"temperatures": ()},
         {"temperatures": (0.1, 0.0)},
+        {"live_share_min": 1.5},
+        {"peer_share_min": -0.1},
         {"copy_likeness_min": 0.0},
         {"heard_of_a_kind": 0},
         {"innovation_quantile": 1.1},

@@ -111,8 +111,8 @@ def test_score_shard__poisoned_view_withholds_its_item_only(poison: float, role:
     assert same(one, other, tolerance=1e-12)
 
 
-def test_score_shard__encoder_with_half_of_its_items_is_a_peer_and_with_fewer_is_not() -> None:
-    for kept, live in ((32, 1.0), (31, 0.0)):
+def test_score_shard__encoder_with_three_quarters_of_its_items_is_a_peer_and_with_fewer_is_not() -> None:
+    for kept, live in ((48, 1.0), (47, 0.0)):
         full = SHARD.full.clone()
         full[5, kept:] = torch.nan
         scores = score_shard(full, *SHARD.arguments[1:])

@@ -11,10 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.search_process.following import floor_of
-from node.search_process.wire import Find, Projection, Reason
+from node.search_process.wire import Find, Followed, Projection, Reason
 from tests.support.certified_history import ITEMS, certified_history
 from tests.support.galleries import moments_of
-from tests.support.searchable import Searchable, certified_vectors, ids_of, searchable
+from tests.support.searchable import (
+    Searchable,
+    certified_vectors,
+    ids_of,
+    record_with_vectors,
+    searchable,
+    watched,
+)
 
 HISTORY = certified_history()
 ROUNDS = len(HISTORY.facts)
@@ -162,6 +169,18 @@ def test_item_certified_a_moment_ago__is_known_before_its_round_is_followed(tmp_
         by_text = here.find(Find(3, "newest", text=text))
         assert (by_text.is_consensus, by_text.hits[0].preview) == (True, text)
         assert (here.follow().added, here.model.asked) == (0, [])
+
+
+def test_round_looked_at_before_it_is_certified__is_taken_in_once_it_is(tmp_path: Path) -> None:
+    with searchable(tmp_path, HISTORY) as here:
+        here.certify(0)
+        here.follow()
+        (fact,) = HISTORY.of_round(1)
+        early: list[Followed] = []
+        looked_at = watched(here.store, lambda: early.append(here.follow()))
+        record_with_vectors(looked_at, HISTORY, fact)
+        assert [(told.added, told.items, told.left) for told in early] == [(0, ITEMS, 0)]
+        assert (here.follow().items, here.follow().added) == (2 * ITEMS, 0)
 
 
 def test_more_than_the_bound__leaves_the_newest_rounds(tmp_path: Path) -> None:

@@ -17,10 +17,13 @@ from node.network.counters import Counters
 from node.roles.recorder import Recorder
 from node.status import STATUS_FILE_NAME, NodeStatus, write_status
 from node.store import RoundState, Store
+from node.testnet.fleet import Fleet
 from node.testnet.plan import NETWORK, NodePlan
 from node.testnet.plan import TestnetPlan as Plan
+from node.testnet.shortfall import shortfall
 from node.testnet.summary import VECTOR_BYTES, summarise
 from node.testnet.table import line, outcome, render
+from node.testnet.up import Run
 from node.testnet.watch import RoundView, Watcher
 from protocol.rounds import effects as fx
 from protocol.schedule import shard_round
@@ -164,6 +167,29 @@ def test_line__says_stake_time_items_and_waves(plan: Plan, view: RoundView) -> N
     assert f"{len(HISTORY.facts[0].items)} items, {len(HISTORY.encoders)} encoders" in text
     assert "wave 3 0.30 s" in text
     assert outcome(replace(view, state=RoundState.REPORTED)) == "reported"
+
+
+def test_void_round__waits_for_its_reason_and_not_for_ever(plan: Plan, view: RoundView) -> None:
+    run = Run(plan, Fleet(plan.nodes), None, Console(file=io.StringIO()), 0)
+    assert run._settled(void(view, "too few"), 1)
+    assert not run._settled(void(view, ""), 2)
+    assert run._settled(void(view, ""), 3)
+    assert outcome(void(view, "")) == "void"
+
+
+def test_shortfall__says_how_many_why_and_where_to_look(view: RoundView) -> None:
+    past = [view, void(view, "only 0 encoders committed to wave 1")]
+    told = shortfall(past, Path("/net"), load=1.0, cores=2)
+    assert told.startswith("1 of 2 rounds dealt was certified (void: only 0 encoders committed to wave 1).")
+    assert "--home /net/validator-1" in told
+    assert "load" not in told
+    stopped = shortfall([view], Path("/net"), missing=8, load=1.0, cores=2)
+    assert stopped.startswith("1 of 1 round dealt was certified, and 8 more were asked for. The nodes' logs")
+
+
+def test_shortfall__of_a_busy_machine_says_so(view: RoundView) -> None:
+    told = shortfall([void(view, "")], Path("/net"), load=30.2, cores=2)
+    assert told.startswith("0 of 1 round dealt were certified. The load is 30 on 2 cores")
 
 
 def test_round_nobody_dealt__is_open_and_not_dealt(watcher: Watcher) -> None:

@@ -49,7 +49,8 @@ def _listed(given: Any) -> list[str]:
     if not 1 <= len(given) <= INPUTS_MAX:
         raise ApiError(
             400,
-            f"input has {len(given)} entries, 1 to {INPUTS_MAX} are allowed: send several requests",
+            f"input has {len(given)} entries, 1 to {INPUTS_MAX} are allowed: send "
+            f"{'several requests' if given else 'at least one'}",
             param=PARAM,
         )
     for index, one in enumerate(given):
