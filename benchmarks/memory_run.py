@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any, Final
 
 import msgspec
@@ -215,7 +216,8 @@ def run(
                 and time.monotonic() - searched_s > SEARCH_EVERY_S
             ):
                 searched_s = time.monotonic()
-                search(plan)
+                # Under load an answer takes a minute, in which samples go on.
+                Thread(target=search, args=(plan,), daemon=True).start()
             loads.append(os.getloadavg()[0])
             sys.stderr.write(f"\rround {round_} of {rounds}, load {loads[-1]:.1f} ")
             if fallen := fleet.fallen():
