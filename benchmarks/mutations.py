@@ -160,6 +160,12 @@ FAULTS = (
         "peers = agreed >= -1.0",
     ),
     Fault(
+        "the lazy stay peers",
+        "scoring/validity.py",
+        "heard = peers & (share >= rule.peer_share_min)",
+        "heard = peers",
+    ),
+    Fault(
         "copies drag medians",
         "scoring/clones.py",
         "(copies[one] & kept).sum() < rule.heard_of_a_kind",

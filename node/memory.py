@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-import trio
-
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -41,6 +39,8 @@ async def keep_giving_back() -> None:
     Answers and reports of a round are freed between what stays; the holes they leave do not fit the next
     round's, and the heap grows by them for hours.
     """
+    import trio  # not for the processes beside a node, which have no use for it
+
     while True:
         await trio.sleep(GIVE_BACK_EVERY_S)
         await trio.to_thread.run_sync(give_back_now)

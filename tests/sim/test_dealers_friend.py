@@ -78,8 +78,8 @@ def test_friend_of_a_dealer__wins_its_rounds_and_hardly_any_reputation(
     assert friend.told_in
     more_ppm = sum(one.weight_ppm for one in helped) - sum(one.weight_ppm for one in plain)
     assert 0 < more_ppm <= CAP_PPM * len(friend.told_in)
-    # The others' dealers have it no better than before.
-    assert helped[-1].reputation_ppm - plain[-1].reputation_ppm < 0.02 * PPM
+    # The others' dealers have it no better than before: 0 to .027 in six draws, the honest being .13 away.
+    assert helped[-1].reputation_ppm - plain[-1].reputation_ppm < 0.04 * PPM
     others = [one for one in simulation.observer.epochs.newest.table.encoders if one.public_key != friend.key]
     assert helped[-1].reputation_ppm < min(one.reputation_ppm for one in others)
 
