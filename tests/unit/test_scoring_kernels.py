@@ -259,7 +259,7 @@ _PEAK = """
 import pathlib, torch
 from node.memory import give_back_free_memory
 from scoring import compiled, local_outlier_factor
-give_back_free_memory()  # as in a node: what glibc keeps of freed blocks otherwise makes 220 MB anything up to 310
+give_back_free_memory()  # as in a node: with what glibc keeps of freed blocks 220 MB become up to 310
 if {in_torch}:
     compiled.serves = lambda _: False
 
