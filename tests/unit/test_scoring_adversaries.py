@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -186,17 +188,32 @@ def test_literal_rule__ranks_honest_encoders_backwards(honest: Shard) -> None:
     assert torch.corrcoef(torch.stack([hardened.score, quality]))[0, 1] > 0.8
 
 
-def test_lazy_coalition__at_47_percent_costs_the_honest_nothing() -> None:
-    # They encode a third of the items and answer the others with the vectors of these, all the same ones.
-    shard = honest_shard([2.2 + 0.1 * n for n in range(15)], dimension=32, seed=3)
-    lazy, items = range(8, 15), shard.full.shape[1]
+def lazy_coalition(noises: list[float], dimension: int, seed: int) -> Shard:
+    """The last seven encode a third of the items, the same one, and answer the others with its vectors."""
+    shard = honest_shard(noises, dimension=dimension, seed=seed)
+    items = shard.full.shape[1]
     order = torch.arange(items)
     order[items // 3 :] = torch.arange(items - items // 3) % (items // 3)
-    for n in lazy:
+    for n in range(len(noises) - 7, len(noises)):
         shard = shard.with_encoder(n, *(x[n, order] for x in shard.arguments[:3]))
+    return shard
+
+
+def test_lazy_coalition__at_47_percent_costs_the_honest_nothing() -> None:
+    shard = lazy_coalition([2.2 + 0.1 * n for n in range(15)], dimension=32, seed=3)
     alone = score_shard(*shard.encoders(list(range(8))).arguments)
     beside, before = (score_shard(*shard.arguments, rule=rule) for rule in (HARDENED, HARDENED_2))
     assert beside.weight[8:].sum() == 0
     torch.testing.assert_close(beside.score[:8], alone.score, rtol=0.0, atol=0.01)
     # Where they stay peers, an honest encoder needs the agreement of all the honest, the weakest among them.
     assert (before.score[:8] < alone.score - 0.2).any()
+
+
+def test_lazy_coalition__does_not_find_its_own_answers_valid() -> None:
+    shard = lazy_coalition([3.6 + 0.2 * n for n in range(15)], dimension=48, seed=4)
+    unasked = replace(HARDENED, peer_share_min=0.0)
+    scores, before = (score_shard(*shard.arguments, rule=rule) for rule in (HARDENED, unasked))
+    assert scores.terms["live"].tolist() == [1.0] * 8 + [0.0] * 7
+    # Who has a say on its own coalition's answers keeps enough of them to be a peer.
+    assert before.terms["live"][8:].sum() > 0
+    assert (before.score[:8] < scores.score[:8] - 0.2).any()
