@@ -10,9 +10,9 @@ from typing import Final
 
 from protocol.items import TEXT_BYTES_MAX
 
-WORDS_MAX: Final = 60
+WORDS_MAX: Final = 80
 """Longest item in words, a word being a run of characters without whitespace."""
-WORDS_TARGET: Final = 36
+WORDS_TARGET: Final = 48
 """An item takes in further pieces of its text until it has this many words."""
 PLAIN_WORD_SHARE_MIN: Final = 0.7
 """A block with a smaller share of plain words is code, a grammar or a table, not prose."""

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from node.spectral_shaping import Doubles, Shaping, Vectors, no_shaping, shaping_from_moments
-from protocol.epochs.learnt import STEPS_PER_UNIT, ConsensusMoments, Group
+from protocol.epochs.learnt import (
+    FIRST_SHAPING_PERCENT,
+    STEPS_PER_UNIT,
+    ConsensusMoments,
+    Group,
+    ShapingMoments,
+)
 from protocol.report import DIMENSIONS
 
 
@@ -41,7 +47,13 @@ def _shaping(moments: ConsensusMoments) -> Shaping:
     products[np.triu_indices(DIMENSIONS)] = np.frombuffer(moments.products, "<i8")
     products += np.triu(products, 1).T
     products /= group.rows * STEPS_PER_UNIT**2
-    return Shaping(_mean(moments.centred), shaping_from_moments(_mean(group), products).transform)
+    shaping = shaping_from_moments(_mean(group), products, _power(moments))
+    return Shaping(_mean(moments.centred), shaping.transform)
+
+
+def _power(moments: ConsensusMoments) -> float:
+    percent = moments.shaping_percent if isinstance(moments, ShapingMoments) else FIRST_SHAPING_PERCENT
+    return percent / 100
 
 
 def _mean(group: Group) -> Doubles:

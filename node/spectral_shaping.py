@@ -14,7 +14,6 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_POWER: Final = 0.25
 _RIDGE: Final = 0.01
 _NORM_MIN: Final = 1e-12
 
@@ -42,16 +41,16 @@ def no_shaping(dimension: int) -> Shaping:
     return Shaping(np.zeros(dimension), np.eye(dimension))
 
 
-def shaping_from_moments(mean: Doubles, products: Doubles) -> Shaping:
-    """From the mean [D] and the mean outer product [D, D] of the vectors. Takes about a second.
+def shaping_from_moments(mean: Doubles, products: Doubles, power: float) -> Shaping:
+    """From the mean [D] and the mean outer product [D, D] of the vectors, eigenvalues turned down by a power.
 
-    The interpreter's lock is free meanwhile.
+    Takes about a second, in which the interpreter's lock is free.
     """
     eigenvalues, vectors = np.linalg.eigh(products - np.outer(mean, mean))  # [D] ascending, [D, D]
     spread = np.maximum(eigenvalues, 0.0)  # rounding leaves some below zero
     ridge = _RIDGE * spread.mean()
     if not ridge > np.finfo(np.float64).eps * np.trace(products):
         return Shaping(mean, np.eye(len(mean)))
-    factor = (1 + spread / ridge) ** -_POWER
+    factor = (1 + spread / ridge) ** -power
     transform: Doubles = (vectors * factor) @ vectors.T  # [D, D] @ [D, D]
     return Shaping(mean, (transform + transform.T) / 2)

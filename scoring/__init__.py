@@ -7,7 +7,17 @@ each encoder is, what share of the consensus it gets, and what the consensus emb
 from scoring.errors import ScoringError
 from scoring.explain import Cost, Explanation, explain
 from scoring.local_outlier_factor import local_outlier_factor
-from scoring.rule import HARDENED, HARDENED_1, HARDENED_2, LITERAL, RULES, Ramp, ScoringRule, rule_by_name
+from scoring.rule import (
+    HARDENED,
+    HARDENED_1,
+    HARDENED_2,
+    HARDENED_3,
+    LITERAL,
+    RULES,
+    Ramp,
+    ScoringRule,
+    rule_by_name,
+)
 from scoring.shard_scores import ShardScores, score_shard
 from scoring.terms import GATED_TERMS, MEASURED_TERMS
 from scoring.warm_up import warm_up
@@ -17,6 +27,7 @@ __all__ = [
     "HARDENED",
     "HARDENED_1",
     "HARDENED_2",
+    "HARDENED_3",
     "LITERAL",
     "MEASURED_TERMS",
     "RULES",

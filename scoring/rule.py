@@ -43,7 +43,7 @@ class Ramp:
 class ScoringRule:
     """Every constant of scoring. The defaults are those of HARDENED; a gate that is None never closes."""
 
-    name: str = "hardened-3"
+    name: str = "hardened-4"
 
     base: Literal["discrimination", "differential_literal"] = "discrimination"
     """What a score is made of before the gates: the discrimination, or scale / (scale + literal loss)."""
@@ -74,7 +74,7 @@ class ScoringRule:
 
     items_min: int = 64
     """Fewer scored items than this void the shard."""
-    block_items: int = 64
+    block_items: int = 128
     """Items among which a mask must find its own inverse; a remainder joins the last block."""
     block_items_min: int = 8
     """An encoder with fewer valid items in a block is not measured on that block."""
@@ -107,6 +107,9 @@ class ScoringRule:
     """As many encoders of a kind do medians hear."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
+
+    shaping_power: float = 0.3
+    """By which eigenvalues are turned down in what is published: 0 leaves all as they are, 0.5 whitens."""
 
     def __post_init__(self) -> None:
         if self.block_items_min < 2 or self.block_items < self.block_items_min:
@@ -149,7 +152,8 @@ class ScoringRule:
 HARDENED = ScoringRule()
 """The default: discrimination, gated by everything a cheat was seen to break."""
 
-HARDENED_2 = replace(HARDENED, name="hardened-2", live_share_min=0.5, peer_share_min=0.0)
+HARDENED_3 = replace(HARDENED, name="hardened-3", block_items=64, shaping_power=0.25)
+HARDENED_2 = replace(HARDENED_3, name="hardened-2", live_share_min=0.5, peer_share_min=0.0)
 HARDENED_1 = replace(HARDENED_2, name="hardened", temperatures=_FIRST_TEMPERATURES)
 """Its predecessors, by which networks whose genesis names them are scored and audited as ever."""
 
@@ -157,6 +161,8 @@ LITERAL = ScoringRule(
     name="literal",
     base="differential_literal",
     temperatures=_FIRST_TEMPERATURES,
+    block_items=64,
+    shaping_power=0.25,
     live_share_min=0.5,
     peer_share_min=0.0,
     norm_min=-math.inf,
@@ -178,7 +184,8 @@ LITERAL = ScoringRule(
 )
 """The idea as first stated: weights from ||full - mask - inverse||, 20 neighbors. Zeros win it."""
 
-RULES: Final = MappingProxyType({rule.name: rule for rule in (HARDENED, HARDENED_2, HARDENED_1, LITERAL)})
+_PRESETS: Final = (HARDENED, HARDENED_3, HARDENED_2, HARDENED_1, LITERAL)
+RULES: Final = MappingProxyType({rule.name: rule for rule in _PRESETS})
 """The presets that ship, by name."""
 
 

@@ -8,8 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-_POWER: Final = 0.25
-"""Of the eigenvalues of the covariance, so half of what whitening (a power of one half) would do."""
+from scoring.rule import HARDENED
+
 _RIDGE: Final = 0.01
 """Added to every eigenvalue, in mean eigenvalues: directions the past says nothing about stay bounded."""
 _NORM_MIN: Final = 1e-12
@@ -40,8 +40,8 @@ def no_shaping(dimension: int) -> Shaping:
     return Shaping(torch.zeros(dimension, dtype=torch.float64), torch.eye(dimension, dtype=torch.float64))
 
 
-def fit_shaping(consensus: Tensor) -> Shaping:
-    """Fit mean and T = V (Lambda + .01 mean Lambda)^(-1/4) V^T to raw consensus vectors [I, D].
+def fit_shaping(consensus: Tensor, power: float = HARDENED.shaping_power) -> Shaping:
+    """Fit mean and T = V (Lambda + .01 mean Lambda)^(-power) V^T to raw consensus vectors [I, D].
 
     V Lambda V^T is their covariance, in float64; T is scaled so that no direction is lengthened. Rows that
     are not finite are left out. With fewer rows than dimensions the directions never seen share the ridge's
@@ -55,20 +55,20 @@ def fit_shaping(consensus: Tensor) -> Shaping:
     mean = rows.mean(0)
     apart = rows - mean
     covariance = apart.T @ apart / len(rows)  # [D, J] @ [J, D]
-    return _shaping(mean, covariance, rows.square().sum(1).mean())
+    return _shaping(mean, covariance, rows.square().sum(1).mean(), power)
 
 
-def shaping_from_moments(mean: Tensor, products: Tensor) -> Shaping:
+def shaping_from_moments(mean: Tensor, products: Tensor, power: float = HARDENED.shaping_power) -> Shaping:
     """As `fit_shaping`, from the mean [D] and the mean outer product [D, D] of the vectors, in float64."""
-    return _shaping(mean, products - torch.outer(mean, mean), products.trace())
+    return _shaping(mean, products - torch.outer(mean, mean), products.trace(), power)
 
 
-def _shaping(mean: Tensor, covariance: Tensor, mean_square: Tensor) -> Shaping:
+def _shaping(mean: Tensor, covariance: Tensor, mean_square: Tensor, power: float) -> Shaping:
     eigenvalues, vectors = torch.linalg.eigh(covariance)  # [D] ascending, [D, D]
     spread = eigenvalues.clamp_min(0)  # rounding leaves some below zero
     ridge = _RIDGE * spread.mean()
     if not bool(ridge > torch.finfo(torch.float64).eps * mean_square):
         return Shaping(mean, torch.eye(len(mean), dtype=torch.float64, device=mean.device))
-    factor = (1 + spread / ridge).pow(-_POWER)  # (Lambda + ridge)^(-1/4), 1 where nothing was seen
+    factor = (1 + spread / ridge).pow(-power)  # (Lambda + ridge)^(-power), 1 where nothing was seen
     transform = (vectors * factor) @ vectors.T  # [D, D] @ [D, D]
     return Shaping(mean, (transform + transform.T) / 2)

@@ -65,7 +65,8 @@ def baseline(shard: Shard, rule: ScoringRule) -> Baseline:
     scores, means = _scored(honest, shard, rule)
     past = shard.past[torch.from_numpy(shard.honest)]
     rows = torch.nn.functional.normalize(torch.nn.functional.normalize(past, dim=2) - means[:, None], dim=2)
-    return Baseline(scores.score, scores.consensus, fit_shaping(mixed(rows, scores.weight)))
+    shaping = fit_shaping(mixed(rows, scores.weight), rule.shaping_power)
+    return Baseline(scores.score, scores.consensus, shaping)
 
 
 def measure(shard: Shard, attacking: Answers, rule: ScoringRule, alone: Baseline) -> Figures:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from node.bench.errors import BenchError
 from node.bench.realigned import AlignedOn, answers_aligned_on
-from node.bench.retrieval import halves
+from node.bench.retrieval import GALLERY_TEXTS, halves
 from node.bench.texts import Split, split_texts
 from node.bench.views import answers_to, draw_items
 from scoring.centring import centred, shard_means
@@ -32,6 +32,8 @@ class Sizes:
     fewer gives what it has, if that is half of it."""
     queries: int = 1024
     """Texts of the retrieval task; none of them is an item of the others."""
+    queries_max: int = 2048
+    """A split that has more beside the past gives whole galleries, up to so many: draws differ less."""
 
 
 SIZES: Final = Sizes()
@@ -114,11 +116,13 @@ def undrawn(split: Split, taken: Sequence[str], seed: int, sizes: Sizes) -> tupl
     free = sorted(
         set(split_texts(split)) - set(taken), key=lambda text: blake3(salt + text.encode()).digest()
     )
-    past_count = min(sizes.past_items, len(free) - sizes.queries)
+    spare = (len(free) - sizes.past_items) // GALLERY_TEXTS * GALLERY_TEXTS
+    queries = max(sizes.queries, min(sizes.queries_max, spare))
+    past_count = min(sizes.past_items, len(free) - queries)
     if 2 * past_count < sizes.past_items:
         raise BenchError(
             f"The split `{split.value}` has {len(free)} texts beside the scored ones, "
             f"{sizes.past_items // 2 + sizes.queries} are needed: install numpy, scipy, scikit-learn and "
             "torch with their sources, or ask for fewer items."
         )
-    return free[:past_count], free[past_count : past_count + sizes.queries]
+    return free[:past_count], free[past_count : past_count + queries]

@@ -17,16 +17,22 @@ from typing import Final
 from blake3 import blake3
 
 from node.bench.errors import BenchError
-from node.bench.text_sources import FIRST_SOURCES, LATER_SOURCES, LATEST_SOURCES, Sources
+from node.bench.text_sources import (
+    FIRST_SOURCES,
+    HELD_OUT_SOURCES,
+    LATER_SOURCES,
+    LATEST_SOURCES,
+    Sources,
+)
 from node.corpus_text import chunk_text, prose_paragraphs, unique
 from node.encoders.anchors import anchor_texts
 from node.shingles import Shingle, saying_more, shingles
 
-ITEM_WORDS_MIN: Final = 30
+ITEM_WORDS_MIN: Final = 40
 """Shorter chunks have parts that hardly mean anything."""
 SPLIT_ITEMS_MIN: Final = 600
 """Fewer items in a split would make its figures depend on which ones they are."""
-DRAWN_ITEMS_MAX: Final = 4096
+DRAWN_ITEMS_MAX: Final = 5120
 """Of the splits with sources of their own, drawn by their hashes: there are more."""
 _LITERAL_CHARACTERS_MIN: Final = 160
 _ROLE: Final = re.compile(r":[a-z:]+:`~?([^`]*)`")
@@ -44,25 +50,33 @@ class Split(Enum):
     """Other sources: what the figures of an earlier frozen rule were taken on, once."""
     LATEST = "latest"
     """Sources again others, for the figures of the rule frozen after those were seen."""
+    HELD_OUT = "held-out"
+    """Sources again others, for the figures of the rule that stands, frozen after all of these were seen."""
 
 
 # The upper ends of each split in hashes of documents.
 _SPLIT_ENDS: Final = {Split.FIT: 0.4, Split.TUNE: 1.0}
+# Of each further split the one before, none of whose items it repeats, and its sources.
+_DRAWN: Final = {
+    Split.LATER: (None, LATER_SOURCES),
+    Split.LATEST: (Split.LATER, LATEST_SOURCES),
+    Split.HELD_OUT: (Split.LATEST, HELD_OUT_SOURCES),
+}
 
 
 def split_texts(split: Split) -> tuple[str, ...]:
-    """The items of a split: canonical, 30 to 60 words, no two alike, in the order of their hashes.
+    """The items of a split: canonical, 40 to 80 words, no two alike, in the order of their hashes.
 
-    The same for the same versions of Python and of the packages; `latest` is of packages that the extras
-    `minilm` and `dev` bring. A document is in one split as a whole.
+    The same for the same versions of Python and of the packages; `latest` and `held-out` are of packages that
+    the extras `minilm` and `dev` bring. A document is in one split as a whole.
     Raises BenchError where too little text is installed.
     """
     items = _first_items()[0][split] if split in _SPLIT_ENDS else _drawn_items(split)[0]
     if len(items) < SPLIT_ITEMS_MIN:
         raise BenchError(
             f"Only {len(items)} of the {SPLIT_ITEMS_MIN} texts needed for `{split.value}` were found: "
-            "install numpy, scipy, scikit-learn and torch with their sources, for `latest` the extras "
-            "`minilm` and `dev` as well."
+            "install numpy, scipy, scikit-learn and torch with their sources, for `latest` and "
+            "`held-out` the extras `minilm` and `dev` as well."
         )
     return items
 
@@ -95,9 +109,9 @@ def _first_items() -> tuple[dict[Split, tuple[str, ...]], frozenset[Shingle], fr
 def _drawn_items(split: Split) -> tuple[tuple[str, ...], frozenset[Shingle]]:
     """Items of a split with sources of its own, and all that was said in them, in earlier ones or dropped."""
     with _uncollected():
-        known = set(_first_items()[1] if split is Split.LATER else _drawn_items(Split.LATER)[1])
+        before, sources = _DRAWN[split]
+        known = set(_first_items()[1] if before is None else _drawn_items(before)[1])
         earlier = _first_items()[2]
-        sources = LATER_SOURCES if split is Split.LATER else LATEST_SOURCES
         read = unique(_literals(_paths(sources)))
         documents = [document for document in read if _digest(document) not in earlier]
         items = _ordered(item for document in documents for item in _new_items(document, known))

@@ -38,8 +38,8 @@ def submit(
 
     What is read depends on what the network embeds. Text: .txt, .md, .rst, .jsonl (a field `text`) and
     .parquet (a column `text`), folders of them, or standard input. A long text is cut into items of at most
-    60 words and 8,192 bytes: at paragraphs, then sentences, then words, neighbouring pieces being joined
-    until an item has 36 words. Images: .png, .jpg. Audio: .wav, .flac. Series: .csv, .parquet, .npy. Bytes:
+    80 words and 8,192 bytes: at paragraphs, then sentences, then words, neighbouring pieces being joined
+    until an item has 48 words. Images: .png, .jpg. Audio: .wav, .flac. Series: .csv, .parquet, .npy. Bytes:
     any file. The items wait in this validator's queue, also while the node is stopped, and ride along when it
     deals next.
     """

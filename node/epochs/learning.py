@@ -15,12 +15,15 @@ import numpy.typing as npt
 
 from protocol.codec import encode
 from protocol.epochs.learnt import (
+    FIRST_SHAPING_PERCENT,
     ROWS_MAX,
+    SHAPING_PERCENT,
     STEPS_PER_UNIT,
     ConsensusMoments,
     EncoderMeans,
     Group,
     Learnt,
+    ShapingMoments,
     means_from,
     moments_from,
 )
@@ -42,12 +45,17 @@ class ShardVectors:
 
 
 def learn_from(
-    previous: Learnt, encoders: Collection[bytes], centred: bool, shards: Iterable[ShardVectors]
+    previous: Learnt,
+    encoders: Collection[bytes],
+    centred: bool,
+    shards: Iterable[ShardVectors],
+    shaping_percent: int = SHAPING_PERCENT,
 ) -> Learnt:
     """What was learnt before, and from the shard-rounds of one epoch, newest first.
 
-    `encoders` are the members whose means are kept; `centred` says whether that epoch's record had means. An
-    epoch without certified shard-rounds changes nothing. Raises LearntError when `previous` cannot be read.
+    `encoders` are the members whose means are kept; `centred` says whether that epoch's record had means;
+    `shaping_percent` how strongly the network shapes. An epoch without certified
+    shard-rounds changes nothing. Raises LearntError when `previous` cannot be read.
     """
     totals: dict[bytes, tuple[int, Wholes]] = {}
     blocks: list[Wholes] = []
@@ -64,7 +72,7 @@ def learn_from(
     rows = np.concatenate(blocks)
     return Learnt(
         _means(previous.means, encoders, totals),
-        previous.moments if not len(rows) else _moments(previous.moments, centred, rows),
+        previous.moments if not len(rows) else _moments(previous.moments, centred, rows, shaping_percent),
     )
 
 
@@ -90,7 +98,7 @@ def _means(data: bytes, encoders: Collection[bytes], totals: dict[bytes, tuple[i
     return encode(EncoderMeans(tuple(kept), np.stack([found[key] for key in kept]).astype("<i2").tobytes()))
 
 
-def _moments(data: bytes, centred: bool, rows: Wholes) -> bytes:
+def _moments(data: bytes, centred: bool, rows: Wholes, shaping_percent: int) -> bytes:
     before = moments_from(data)
     old = _halved(before.centred if centred else before.uncentred)
     count, total = len(rows) + old.rows, rows.sum(0)
@@ -99,13 +107,19 @@ def _moments(data: bytes, centred: bool, rows: Wholes) -> bytes:
     group = Group(count, total.astype("<i8").tobytes())
     if not centred and before.centred.rows:
         # Around another origin: they have a mean of their own, and say nothing of this covariance.
-        return encode(ConsensusMoments(before.centred, group, before.products))
+        return _encoded(before.centred, group, before.products, shaping_percent)
     exact = rows.astype(np.float64)
     products = (exact.T @ exact)[np.triu_indices(rows.shape[1])].astype("<i8")  # [D, J] @ [J, D]
     if old.rows:
         products = products + (np.frombuffer(before.products, "<i8") >> 1)
     groups = (group, before.uncentred) if centred else (before.centred, group)
-    return encode(ConsensusMoments(*groups, products.astype("<i8").tobytes()))
+    return _encoded(*groups, products.astype("<i8").tobytes(), shaping_percent)
+
+
+def _encoded(centred: Group, uncentred: Group, products: bytes, shaping_percent: int) -> bytes:
+    if shaping_percent == FIRST_SHAPING_PERCENT:
+        return encode(ConsensusMoments(centred, uncentred, products))
+    return encode(ShapingMoments(centred, uncentred, products, shaping_percent))
 
 
 def _halved(group: Group) -> Group:

@@ -15,7 +15,7 @@ from node.store import RoundRecord, Store
 from protocol.codec import CodecError, decode
 from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.known import Epochs
-from protocol.epochs.learnt import Learnt, LearntError, named_in
+from protocol.epochs.learnt import Learnt, LearntError, named_in, shaping_percent
 from protocol.epochs.outcome import RoundOutcome
 from protocol.epochs.record import NOTHING, EpochRecord
 from protocol.messages import Report
@@ -53,7 +53,8 @@ class LearntBlobs:
             earlier = self._epochs.of(members.number - 1)
             keys = {state.public_key for state in members.table.encoders}
             centred = earlier.record.means != NOTHING
-            learnt = learn_from(before, keys, centred, self._vectors(asked, outcomes))
+            percent = shaping_percent(members.genesis.parameters.rule)
+            learnt = learn_from(before, keys, centred, self._vectors(asked, outcomes), percent)
             self.keep(learnt, members.number + 1)
         self._last = (members.digest, asked, learnt)
         return learnt

@@ -14,7 +14,7 @@ from protocol.epochs.agreed import CertifiedRecord, checked_record
 from protocol.epochs.checking import CertifiedOutcome
 from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.known import Epochs
-from protocol.epochs.learnt import Learnt, LearntError
+from protocol.epochs.learnt import Learnt, LearntError, shaping_percent
 from protocol.epochs.outcome import outcome_of
 from protocol.epochs.record import NOTHING, EncoderTable, table_of
 from protocol.epochs.view import Epoch
@@ -96,7 +96,8 @@ def learnt_on(disk: Disk, epochs: Epochs, rounds: Sequence[CertifiedRef], width:
         shards.append(ShardVectors([outcome.encoders[row] for row in revealed], means[revealed], consensus))
     keys = {state.public_key for state in members.table.encoders}
     centred = bool(rounds) and epochs.of(rounds[0].at.epoch).record.means != NOTHING
-    return learn_from(Learnt(*before), keys, centred, shards)
+    percent = shaping_percent(members.genesis.parameters.rule)
+    return learn_from(Learnt(*before), keys, centred, shards, percent)
 
 
 def certified_in(disk: Disk, epochs: Epochs, epoch: int) -> Sequence[CertifiedOutcome]:

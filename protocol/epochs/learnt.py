@@ -22,6 +22,13 @@ MEANS_BYTES_MAX = 64 << 20
 MOMENTS_BYTES_MAX = 16 << 20
 ROWS_MAX = 1 << 14
 """Consensus vectors one epoch adds to the moments: those of its last shard-rounds."""
+SHAPING_PERCENT = 30
+"""The power by which eigenvalues are turned down, in hundredths, where the scoring rule has no other."""
+FIRST_SHAPING_PERCENT = 25
+"""The same of networks of the rules before `hardened-4`: their moments do not say it."""
+_FOUR_FIELDS = b"\x94"
+"""How MessagePack begins an array of four."""
+_FIRST_RULES = frozenset({"hardened", "hardened-2", "hardened-3", "literal"})
 
 
 class EncoderMeans(Record, frozen=True):
@@ -53,8 +60,15 @@ class ConsensusMoments(Record, frozen=True):
     there: the upper triangle by rows, little-endian int64 [D (D + 1) / 2], in squared steps."""
 
 
+class ShapingMoments(ConsensusMoments, frozen=True):
+    """The same, saying how they shape: whoever has them needs to know nothing else of the network."""
+
+    shaping_percent: Annotated[int, msgspec.Meta(ge=1, le=50)]
+    """Hundredths of the power by which eigenvalues are turned down; 50 would whiten."""
+
+
 class Learnt(NamedTuple):
-    """The canonical EncoderMeans and ConsensusMoments; empty: there are none yet."""
+    """The canonical EncoderMeans and ConsensusMoments or ShapingMoments; empty: there are none yet."""
 
     means: bytes
     moments: bytes
@@ -68,6 +82,11 @@ Learn: TypeAlias = Callable[[Sequence[CertifiedRef]], Learnt]
 
 class LearntError(ValueError):
     """What was learnt cannot be read, or cannot be learnt here now; the message is safe to log."""
+
+
+def shaping_percent(rule: str) -> int:
+    """How strongly a network of this scoring rule shapes what it publishes, in hundredths."""
+    return FIRST_SHAPING_PERCENT if rule in _FIRST_RULES else SHAPING_PERCENT
 
 
 def learn_nothing(_: Sequence[CertifiedRef]) -> Learnt:
@@ -103,7 +122,8 @@ def moments_from(data: bytes) -> ConsensusMoments:
     if not data:
         return ConsensusMoments(Group(0, b""), Group(0, b""), b"")
     try:
-        moments = decode(data, ConsensusMoments, size_bytes_max=MOMENTS_BYTES_MAX)
+        kind = ShapingMoments if data[:1] == _FOUR_FIELDS else ConsensusMoments
+        moments = decode(data, kind, size_bytes_max=MOMENTS_BYTES_MAX)
     except CodecError as error:
         raise LearntError(f"the consensus moments cannot be read: {error}") from None
     lengths = {len(group.total) for group in (moments.centred, moments.uncentred) if group.total}

@@ -9,7 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import HARDENED, HARDENED_1, HARDENED_2, LITERAL, Ramp, ScoringError, ScoringRule, rule_by_name
+from scoring import (
+    HARDENED,
+    HARDENED_1,
+    HARDENED_2,
+    HARDENED_3,
+    LITERAL,
+    Ramp,
+    ScoringError,
+    ScoringRule,
+    rule_by_name,
+)
 
 ends = st.floats(-10, 10, allow_nan=False)
 
@@ -34,12 +44,13 @@ def test_ramp__clips_infinities() -> None:
 
 
 def test_rule_by_name__finds_every_preset_and_names_them_otherwise() -> None:
-    assert rule_by_name("hardened-3") is HARDENED
+    assert rule_by_name("hardened-4") is HARDENED
+    assert rule_by_name("hardened-3") is HARDENED_3
     assert rule_by_name("hardened-2") is HARDENED_2
     assert rule_by_name("hardened") is HARDENED_1
     assert rule_by_name("literal") is LITERAL
     assert ScoringRule() == HARDENED
-    with pytest.raises(ScoringError, match="hardened, hardened-2, hardened-3, literal"):
+    with pytest.raises(ScoringError, match="hardened, hardened-2, hardened-3, hardened-4, literal"):
         rule_by_name("hardend")
 
 
@@ -47,7 +58,14 @@ def test_predecessors__keep_the_constants_their_networks_agreed_on() -> None:
     assert HARDENED_1.temperatures == (0.05, 0.07, 0.1, 0.15)
     assert replace(HARDENED_1, name="hardened-2", temperatures=(0.05, 0.2)) == HARDENED_2
     assert (HARDENED_2.live_share_min, HARDENED_2.peer_share_min) == (0.5, 0.0)
-    assert replace(HARDENED_2, name="hardened-3", live_share_min=0.75, peer_share_min=0.75) == HARDENED
+    assert replace(HARDENED_2, name="hardened-3", live_share_min=0.75, peer_share_min=0.75) == HARDENED_3
+    assert (HARDENED_3.block_items, HARDENED_3.shaping_power) == (64, 0.25)
+    assert replace(HARDENED_3, name="hardened-4", block_items=128, shaping_power=0.3) == HARDENED
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_shaping__is_the_same_by_the_rule_and_by_the_moments(rule: ScoringRule) -> None:
+    assert shaping_percent(rule.name) == round(100 * rule.shaping_power)
 
 
 @pytest.mark.parametrize(("live", "majority"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (9, 4), (64, 32)])
