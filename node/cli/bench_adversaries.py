@@ -44,7 +44,7 @@ def adversaries(
     ] = None,
     split: Annotated[
         str,
-        typer.Option("--split", metavar="NAME", help="Texts: `tune`; `later`, `latest` once frozen."),
+        typer.Option("--split", metavar="NAME", help="Texts: `tune`; `held-out`, once frozen."),
     ] = "tune",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here as JSON.")

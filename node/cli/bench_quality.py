@@ -22,7 +22,9 @@ def quality(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Draws of items.", min=1)
     ] = SEEDS_DEFAULT,
-    split: Annotated[str, typer.Option("--split", metavar="NAME", help="tune, later or latest.")] = "tune",
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="tune, later, latest, held-out.")
+    ] = "tune",
     network: Annotated[
         list[str] | None,
         typer.Option("--network", metavar="NAME", help="Only this network. Repeatable. [default: all]"),

@@ -23,7 +23,7 @@ def waves(
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="The worst of so many.")] = 2,
     split: Annotated[
         str,
-        typer.Option("--split", metavar="NAME", help="Texts: `tune`; `later`, `latest` to publish."),
+        typer.Option("--split", metavar="NAME", help="Texts: `tune`; `held-out` to publish."),
     ] = "tune",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here as JSON.")

@@ -22,7 +22,7 @@ def waves(
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="The worst of so many.")] = 1,
     split: Annotated[
         str,
-        typer.Option("--split", metavar="NAME", help="Texts: `tune`; `later`, `latest` to publish."),
+        typer.Option("--split", metavar="NAME", help="Texts: `tune`; `held-out` to publish."),
     ] = "tune",
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="FILE", help="Draw the captured weights as SVG here.")

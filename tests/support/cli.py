@@ -80,8 +80,8 @@ def process(*arguments: object, before: str = "", stdout: Path | None = None) ->
 
 
 def short_texts(count: int) -> str:
-    """Paragraphs of 36 words, each an item of its own."""
-    return "\n\n".join(f"Paragraph {n} " + " ".join(f"word{n}x{k}" for k in range(34)) for n in range(count))
+    """Paragraphs of 48 words, each an item of its own."""
+    return "\n\n".join(f"Paragraph {n} " + " ".join(f"word{n}x{k}" for k in range(46)) for n in range(count))
 
 
 def directory_of(home: Path) -> DataDir:

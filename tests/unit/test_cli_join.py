@@ -19,7 +19,7 @@ REACHED = "/ip4/192.0.2.1/tcp/7700"
 
 
 def prose(name: str, count: int) -> str:
-    """Paragraphs, each an item of its own."""
+    """Paragraphs of 20 words: three of them make an item."""
     return "\n\n".join(item.decode() for item in text_items(name, count))
 
 
@@ -27,7 +27,7 @@ def prose(name: str, count: int) -> str:
 def corpus(tmp_path: Path) -> Path:
     """Text for a small pool."""
     path = tmp_path / "corpus.txt"
-    path.write_text(prose("one", 160))
+    path.write_text(prose("one", 240))
     return path
 
 
@@ -132,7 +132,7 @@ def test_init__of_a_validator_of_pictures_fills_its_pool_with_them(tmp_path: Pat
     ("change", "says"),
     [
         ("slot_sm=9000", "slot_ms"),
-        ("rule=best", "choose one of hardened-3, hardened-2, hardened, literal"),
+        ("rule=best", "choose one of hardened-4, hardened-3, hardened-2, hardened, literal"),
         ("reference_encoder=mine", "choose one of wordllama-256"),
         ("slot_ms=1", "deadlines of a round add up"),
         ("modality=smell", "choose one of text, image"),
@@ -155,7 +155,7 @@ def test_genesis__without_an_address_asks_for_bootstrap(tmp_path: Path, corpus: 
 
 def test_genesis__warns_of_validators_with_the_same_items(tmp_path: Path, corpus: Path) -> None:
     other = tmp_path / "other.txt"
-    other.write_text(prose("other", 160))
+    other.write_text(prose("other", 240))
     ended = genesis(tmp_path, [corpus, corpus, other], "--preset", "localnet")
     assert ended.err.count("challenge with the same items") == 1
     assert "prepare each with text of its own" in ended.err

@@ -29,7 +29,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     numerals = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     words = [f"{a}-{b}-{c}" for a in numerals for b in numerals for c in numerals[:3]]
     filler = "is a word that stands among many other words of this quite ordinary sentence about nothing else"
-    more = "so that it is long enough for an item of its own and need not be joined with another"
+    more = (
+        "so that it is long enough for an item of its own and need not be joined with another paragraph "
+        "before or after it in the file"
+    )
     path.write_text("\n\n".join(f"Here {word} {filler} at all, {more}." for word in words))
     return path
 

@@ -54,12 +54,12 @@ def test_chunk_text__cuts_a_long_paragraph_between_sentences() -> None:
 
 def test_chunk_text__cuts_a_long_sentence_into_even_runs() -> None:
     words = [f"w{index}" for index in range(WORDS_MAX + 1)]
-    assert [len(chunk.split()) for chunk in chunk_text(" ".join(words), words_target=1)] == [30, 31]
+    assert [len(chunk.split()) for chunk in chunk_text(" ".join(words), words_target=1)] == [40, 41]
 
 
 def test_chunk_text__joins_short_neighbours_up_to_the_target() -> None:
     chunks = chunk_text("\n\n".join(["one two three"] * 20))
-    assert [len(chunk.split()) for chunk in chunks] == [36, 24]
+    assert [len(chunk.split()) for chunk in chunks] == [48, 12]
 
 
 def test_chunk_text__cuts_inside_a_word_above_the_byte_limit() -> None:

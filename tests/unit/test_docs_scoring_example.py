@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from protocol.epochs.learnt import STEPS_PER_UNIT
+from protocol.epochs.learnt import FIRST_SHAPING_PERCENT, STEPS_PER_UNIT
 from scoring.shaping import shaping_from_moments
 from tests.support.documents import read
 from tests.support.page_code import executed_blocks, run_all
@@ -77,6 +77,7 @@ def test_shaping__of_the_page_is_the_packages() -> None:
     for row in rows:
         told = msgspec.msgpack.decode(bytes.fromhex(row["moments"]))
         centred, uncentred, products = told
+        told = (*told, FIRST_SHAPING_PERCENT)
         group = centred if centred[0] else uncentred
         if not group[0]:
             continue
@@ -86,7 +87,7 @@ def test_shaping__of_the_page_is_the_packages() -> None:
         square = np.zeros((size, size))
         square[np.triu_indices(size)] = np.frombuffer(products, "<i8")
         square = (square + np.triu(square, 1).T) / (group[0] * STEPS_PER_UNIT**2)
-        expected = shaping_from_moments(torch.from_numpy(mean), torch.from_numpy(square)).transform
+        expected = shaping_from_moments(torch.from_numpy(mean), torch.from_numpy(square), 0.25).transform
         subtracted, transform = _names()["shaping"](told)
         assert np.allclose(transform, expected.numpy(), atol=1e-9)
         assert np.allclose(subtracted, mean if centred[0] else 0.0)

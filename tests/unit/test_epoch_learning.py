@@ -17,6 +17,7 @@ from protocol.codec import decode, encode
 from protocol.epochs.checking import InputsError, check_inputs, gather_inputs
 from protocol.epochs.inputs import CertifiedRef
 from protocol.epochs.learnt import (
+    FIRST_SHAPING_PERCENT,
     MEANS_BYTES_MAX,
     NOTHING_LEARNT,
     ROWS_MAX,
@@ -26,6 +27,7 @@ from protocol.epochs.learnt import (
     Group,
     Learnt,
     LearntError,
+    ShapingMoments,
     means_from,
     moments_from,
 )
@@ -245,8 +247,45 @@ def test_vectors__give_the_same_bytes_on_any_machine() -> None:
     learnt, epochs = NOTHING_LEARNT, json.loads(VECTORS.read_text())
     assert [epoch["centred"] for epoch in epochs] == [False, False, True, True]
     for epoch in epochs:
-        learnt = learn_from(learnt, KEYS, epoch["centred"], [shard_in(row) for row in epoch["shards"]])
+        learnt = learn_from(
+            learnt,
+            KEYS,
+            epoch["centred"],
+            [shard_in(row) for row in epoch["shards"]],
+            FIRST_SHAPING_PERCENT,
+        )
         assert (learnt.means.hex(), learnt.moments.hex()) == (epoch["means"], epoch["moments"])
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_moments__say_how_they_shape_but_for_networks_of_the_first_rules(centred: bool) -> None:
+    shards = [shard(1, KEYS)]
+    said, unsaid = (
+        moments_from(learn_from(NOTHING_LEARNT, KEYS, centred, shards, percent).moments)
+        for percent in (40, FIRST_SHAPING_PERCENT)
+    )
+    assert isinstance(said, ShapingMoments)
+    assert said.shaping_percent == 40
+    assert type(unsaid) is ConsensusMoments
+    assert (said.centred, said.uncentred, said.products) == (
+        unsaid.centred,
+        unsaid.uncentred,
+        unsaid.products,
+    )
+
+
+def test_later_moments__go_on_saying_it() -> None:
+    first = learn_from(NOTHING_LEARNT, KEYS, True, [shard(1, KEYS)], 40)
+    after = moments_from(learn_from(first, KEYS, False, [shard(2, KEYS)], 40).moments)
+    assert isinstance(after, ShapingMoments)
+    assert after.shaping_percent == 40
+
+
+@pytest.mark.parametrize("percent", [0, 51, -1])
+def test_moments__that_shape_beyond_whitening_are_refused(percent: int) -> None:
+    good = moments_from(GOOD.moments)
+    with pytest.raises(LearntError, match="cannot be read"):
+        moments_from(encode(ShapingMoments(good.centred, good.uncentred, good.products, percent)))
 
 
 def test_record__names_what_was_learnt() -> None:

@@ -98,7 +98,7 @@ def test_rule_terms__are_those_of_the_networks_scoring(seed: int, missing: list[
 
 def test_discrimination__has_the_constants_of_the_rule() -> None:
     assert HARDENED_1.temperatures == TEMPERATURES
-    assert HARDENED.block_items == BLOCK_ITEMS
+    assert HARDENED_1.block_items == BLOCK_ITEMS
     assert HARDENED.block_items_min == BLOCK_ITEMS_MIN
 
 

@@ -9,12 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.epochs.learnt import shaping_percent
 from scoring import (
     HARDENED,
     HARDENED_1,
     HARDENED_2,
     HARDENED_3,
     LITERAL,
+    RULES,
     Ramp,
     ScoringError,
     ScoringRule,

@@ -12,7 +12,7 @@ import torch
 from node.epochs.history import keep_epoch
 from node.space import Space, SpaceError, Vectors, open_space
 from protocol.codec import encode
-from protocol.epochs.learnt import ConsensusMoments, Group, moments_from
+from protocol.epochs.learnt import FIRST_SHAPING_PERCENT, ConsensusMoments, Group, moments_from
 from protocol.epochs.view import Epoch
 from protocol.messages import AttestationRef, EpochCertificate
 from protocol.report import DIMENSIONS
@@ -55,7 +55,7 @@ async def in_epoch_2(desk: LearningDesk, wanted: str = "newest") -> Space:
 async def test_newest_space__is_the_shaping_of_what_the_record_takes_up(here: LearningDesk) -> None:
     space = await in_epoch_2(here)
     assert (space.epoch, space.name) == (2, "epoch 2")
-    expected = fit_shaping(torch.from_numpy(raw_vectors().copy())).apply(
+    expected = fit_shaping(torch.from_numpy(raw_vectors().copy()), FIRST_SHAPING_PERCENT / 100).apply(
         torch.from_numpy(raw_vectors().copy())
     )
     placed = space.place(raw_vectors(), 0)

@@ -15,14 +15,22 @@ from node import spectral_shaping as ours
 from scoring import shaping as theirs
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 24), st.sampled_from([0.0, 1.0, 30.0]))
-def test_shaping__is_that_of_scoring(seed: int, rows: int, dimension: int, spread: float) -> None:
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 40),
+    st.integers(2, 24),
+    st.sampled_from([0.0, 1.0, 30.0]),
+    st.sampled_from([0.25, 0.3, 0.5]),
+)
+def test_shaping__is_that_of_scoring(
+    seed: int, rows: int, dimension: int, spread: float, power: float
+) -> None:
     draw = np.random.default_rng(seed)
     past = draw.standard_normal((rows, dimension)) * spread ** draw.random(dimension) + 0.1
     past = past if spread else np.full((rows, dimension), 0.25)
     mean, products = past.mean(0), past.T @ past / rows
-    mine = ours.shaping_from_moments(mean, products)
-    scorers = theirs.shaping_from_moments(torch.from_numpy(mean), torch.from_numpy(products))
+    mine = ours.shaping_from_moments(mean, products, power)
+    scorers = theirs.shaping_from_moments(torch.from_numpy(mean), torch.from_numpy(products), power)
     np.testing.assert_allclose(mine.transform, scorers.transform.numpy(), rtol=1e-8, atol=1e-8)
     vectors = draw.standard_normal((5, dimension)).astype(np.float32)
     np.testing.assert_allclose(
