@@ -108,7 +108,7 @@ def _as_if_elsewhere() -> None:
 
 
 def challenges(validators: int, rounds: int, draw: random.Random) -> str:
-    """Text for both conditions: the default is spent after some 110 rounds."""
+    """Text for both conditions: the default is spent after some 90 rounds."""
     words = sorted({word for text in topics.values() for word in re.findall(r"[a-z]{3,12}", text)})
     items = (2 * rounds + SPARE_ROUNDS) * ITEMS_A_ROUND * validators
     return "\n\n".join(" ".join(draw.choices(words, k=32)) for _ in range(items))

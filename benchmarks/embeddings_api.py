@@ -58,7 +58,7 @@ def sentence(draw: random.Random) -> str:
 
 
 def challenges() -> str:
-    """Docstrings of what is installed: the default lasts for some 110 rounds.
+    """Docstrings of what is installed: the default lasts for some 90 rounds.
 
     Random words would not do: no encoder tells parts of them apart, so none would have weight.
     """

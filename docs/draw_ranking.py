@@ -1,6 +1,6 @@
 """Draws docs/images/ranking.svg: scores of real encoders against their quality, by the literal rule and ours.
 
-deltamesh bench quality --network all --seeds 3 --json > docs/quality.json
+deltamesh bench quality --network all --split held-out --seeds 5 --json > docs/quality.json
 python docs/draw_ranking.py
 """
 

@@ -12,7 +12,7 @@ from scoring import HARDENED
 
 PAGE = Path(__file__).parent / "adversaries.md"
 ROWS = Path(__file__).parent / "adversaries.json"
-LATEST_ROWS = Path(__file__).parent / "adversaries-latest.json"
+HELD_OUT_ROWS = Path(__file__).parent / "adversaries-held-out.json"
 _BEGIN, _END = "<!-- {} -->", "<!-- end of {} -->"
 
 
@@ -62,7 +62,7 @@ def _attacks() -> Iterator[str]:
 
 def main() -> None:
     """Replace what stands between the markers."""
-    rows, latest = (json.loads(path.read_text(encoding="utf-8"))["rows"] for path in (ROWS, LATEST_ROWS))
+    rows, held_out = (json.loads(path.read_text(encoding="utf-8"))["rows"] for path in (ROWS, HELD_OUT_ROWS))
     parts = {
         "attacks": _attacks(),
         "hardened": _table(rows, HARDENED.name, _pair),
@@ -70,8 +70,8 @@ def main() -> None:
         "honest": _table(rows, HARDENED.name, _honest),
         "literal": _table(rows, "literal", _pair),
         "better": _better(rows),
-        "latest": _table(latest, HARDENED.name, _pair),
-        "latest better": _better(latest),
+        "held-out": _table(held_out, HARDENED.name, _pair),
+        "held-out better": _better(held_out),
     }
     page = PAGE.read_text(encoding="utf-8")
     for name, lines in parts.items():
