@@ -1,4 +1,4 @@
-"""Framing: attackers answer honest encoders' masks for their inverses, so that medians say what the honest say."""
+"""Framing: attackers answer honest masks for their inverses, so that medians say what the honest say."""
 
 from __future__ import annotations
 
