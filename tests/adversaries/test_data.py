@@ -107,7 +107,7 @@ def test_splits__hold_enough_text_and_no_item_says_what_another_splits_items_say
     for split, items in texts.items():
         assert len(items) >= SPLIT_ITEMS_MIN
         for item in items:
-            assert 30 <= len(item.split()) <= 60
+            assert 40 <= len(item.split()) <= 80
             own = _runs(item)
             elsewhere = sum(any(run in runs[other] for other in Split if other is not split) for run in own)
             shared.append(elsewhere / len(own))
