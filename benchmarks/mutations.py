@@ -174,7 +174,7 @@ FAULTS = (
     Fault(
         "medians hear who leaks",
         "scoring/shard_scores.py",
-        'sound = heard & (measured["leak"] <= rule.heard_leak_max)',
+        'sound = heard & (rule.leak_gate(measured["leak"]) == 1)',
         "sound = heard",
     ),
     Fault(

@@ -105,8 +105,6 @@ class ScoringRule:
     """From this likeness on two encoders are of a kind for medians over the shard."""
     heard_of_a_kind: int = 2
     """As many encoders of a kind do medians hear."""
-    heard_leak_max: float = 0.2
-    """Medians are taken again without those of more leak, whose fragments would turn them against others."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
 
@@ -154,7 +152,7 @@ class ScoringRule:
 HARDENED = ScoringRule()
 """The default: discrimination, gated by everything a cheat was seen to break."""
 
-HARDENED_3 = replace(HARDENED, name="hardened-3", block_items=64, heard_leak_max=0.3, shaping_power=0.25)
+HARDENED_3 = replace(HARDENED, name="hardened-3", block_items=64, shaping_power=0.25)
 HARDENED_2 = replace(HARDENED_3, name="hardened-2", live_share_min=0.5, peer_share_min=0.0)
 HARDENED_1 = replace(HARDENED_2, name="hardened", temperatures=_FIRST_TEMPERATURES)
 """Its predecessors, by which networks whose genesis names them are scored and audited as ever."""
@@ -164,7 +162,6 @@ LITERAL = ScoringRule(
     base="differential_literal",
     temperatures=_FIRST_TEMPERATURES,
     block_items=64,
-    heard_leak_max=0.3,
     shaping_power=0.25,
     live_share_min=0.5,
     peer_share_min=0.0,

@@ -129,7 +129,7 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
         measured = own_terms(some, members, counted, rule)
         measured |= median_terms(some, members, counted, heard, rule)
         if rule.leak_gate is not None:
-            sound = heard & (measured["leak"] <= rule.heard_leak_max)
+            sound = heard & (rule.leak_gate(measured["leak"]) == 1)
             if not torch.equal(sound, heard) and int(sound.sum(1).min()) >= rule.encoders_min:
                 # Who answers an honest encoder's mask for its inverse would turn the medians against it.
                 measured |= median_terms(some, members, counted, sound, rule)
