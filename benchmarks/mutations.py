@@ -173,9 +173,15 @@ FAULTS = (
     ),
     Fault(
         "medians hear who leaks",
-        "scoring/shard_scores.py",
-        'sound = heard & (rule.leak_gate(measured["leak"]) == 1)',
-        "sound = heard",
+        "scoring/hearing.py",
+        "lenient = heard & (rule.leak_gate(leak) == 1)",
+        "lenient = heard",
+    ),
+    Fault(
+        "the better of two judgements is the worse",
+        "scoring/hearing.py",
+        "_passed(other, rule) > _passed(found, rule)",
+        "_passed(other, rule) < _passed(found, rule)",
     ),
     Fault(
         "mean innovation",

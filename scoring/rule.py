@@ -43,7 +43,7 @@ class Ramp:
 class ScoringRule:
     """Every constant of scoring. The defaults are those of HARDENED; a gate that is None never closes."""
 
-    name: str = "hardened-4"
+    name: str = "hardened-5"
 
     base: Literal["discrimination", "differential_literal"] = "discrimination"
     """What a score is made of before the gates: the discrimination, or scale / (scale + literal loss)."""
@@ -105,6 +105,10 @@ class ScoringRule:
     """From this likeness on two encoders are of a kind for medians over the shard."""
     heard_of_a_kind: int = 2
     """As many encoders of a kind do medians hear."""
+    heard_leak_max: float | None = 0.2
+    """Medians are taken once more without those of more leak; who is judged better by them is judged by them.
+
+    None judges by those that hear whom the leak gate lets through whole, and by no others."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
 
@@ -152,7 +156,8 @@ class ScoringRule:
 HARDENED = ScoringRule()
 """The default: discrimination, gated by everything a cheat was seen to break."""
 
-HARDENED_3 = replace(HARDENED, name="hardened-3", block_items=64, shaping_power=0.25)
+HARDENED_4 = replace(HARDENED, name="hardened-4", heard_leak_max=None)
+HARDENED_3 = replace(HARDENED_4, name="hardened-3", block_items=64, shaping_power=0.25)
 HARDENED_2 = replace(HARDENED_3, name="hardened-2", live_share_min=0.5, peer_share_min=0.0)
 HARDENED_1 = replace(HARDENED_2, name="hardened", temperatures=_FIRST_TEMPERATURES)
 """Its predecessors, by which networks whose genesis names them are scored and audited as ever."""
@@ -162,6 +167,7 @@ LITERAL = ScoringRule(
     base="differential_literal",
     temperatures=_FIRST_TEMPERATURES,
     block_items=64,
+    heard_leak_max=None,
     shaping_power=0.25,
     live_share_min=0.5,
     peer_share_min=0.0,
@@ -184,7 +190,7 @@ LITERAL = ScoringRule(
 )
 """The idea as first stated: weights from ||full - mask - inverse||, 20 neighbors. Zeros win it."""
 
-_PRESETS: Final = (HARDENED, HARDENED_3, HARDENED_2, HARDENED_1, LITERAL)
+_PRESETS: Final = (HARDENED, HARDENED_4, HARDENED_3, HARDENED_2, HARDENED_1, LITERAL)
 RULES: Final = MappingProxyType({rule.name: rule for rule in _PRESETS})
 """The presets that ship, by name."""
 

@@ -13,7 +13,8 @@ from scoring.centring import centred, looked_over
 from scoring.clones import heard_by_medians, likeness, mass
 from scoring.consensus import consensus
 from scoring.explain import Explanation, explain
-from scoring.fragments import Fragments, median_terms, own_terms
+from scoring.fragments import Fragments, own_terms
+from scoring.hearing import heard_terms
 from scoring.item_terms import pair_terms
 from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
@@ -127,12 +128,7 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
         by_role = zip(cosine_sum[places], cosine_count[places], strict=True)
         heard = torch.stack([heard_by_medians(*cosines, rule) for cosines in by_role]).to(members.device)
         measured = own_terms(some, members, counted, rule)
-        measured |= median_terms(some, members, counted, heard, rule)
-        if rule.leak_gate is not None:
-            sound = heard & (rule.leak_gate(measured["leak"]) == 1)
-            if not torch.equal(sound, heard) and int(sound.sum(1).min()) >= rule.encoders_min:
-                # Who answers an honest encoder's mask for its inverse would turn the medians against it.
-                measured |= median_terms(some, members, counted, sound, rule)
+        measured |= heard_terms(some, members, counted, heard, rule)
         measured["differential_literal"] = mean_over(look.literal_losses[members][:, items], counted, 0.0)
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity

@@ -35,11 +35,13 @@ def no_terms(valid: Tensor, live: Tensor) -> dict[str, Tensor]:
 
 def ramps(measured: dict[str, Tensor], rule: ScoringRule) -> dict[str, Tensor]:
     """What each gate lets through, in [0, 1]; a gate the rule does not have lets all through."""
-    passed = {}
-    for name in GATED_TERMS:
-        gate: Ramp | None = getattr(rule, f"{name}_gate")
-        passed[f"{name}_ramp"] = torch.ones_like(measured[name]) if gate is None else gate(measured[name])
-    return passed
+    return {f"{name}_ramp": let_through(name, measured[name], rule) for name in GATED_TERMS}
+
+
+def let_through(name: str, values: Tensor, rule: ScoringRule) -> Tensor:
+    """What the gate of that term lets through of its values, in [0, 1]: all where the rule has none."""
+    gate: Ramp | None = getattr(rule, f"{name}_gate")
+    return torch.ones_like(values) if gate is None else gate(values)
 
 
 def score_of(terms: dict[str, Tensor], rule: ScoringRule) -> Tensor:

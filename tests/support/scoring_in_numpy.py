@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scoring import HARDENED, ScoringRule
 from scoring.clones import heard_by_medians, likeness, mass
-from scoring.terms import ramps, score_of
+from scoring.terms import let_through, ramps, score_of
 from scoring.weights import weights
 
 Doubles = npt.NDArray[np.float64]
@@ -62,11 +62,7 @@ def score_in_numpy(
     measured["differential"] = np.array(
         [_differential(row, share[here]) for row, here in _answered(rows, counted)]
     )
-    measured |= _median_terms(rows[:3], counted, heard, rule)
-    if rule.leak_gate is not None:
-        sound = heard & (rule.leak_gate(torch.from_numpy(measured["leak"])).numpy() == 1)
-        if (sound != heard).any() and sound.sum(1).min() >= rule.encoders_min:
-            measured |= _median_terms(rows[:3], counted, sound, rule)
+    measured |= _heard_terms(rows[:3], counted, heard, rule)
     measured["differential_literal"] = _literal_loss(raw[:, members], counted)
 
     alike = likeness(torch.from_numpy(sums.sum(0)), torch.from_numpy(counts.sum(0)), rule.clone_ramp)
@@ -81,6 +77,30 @@ def score_in_numpy(
     weight[members] = weights(score, alike, together, power=rule.weight_power, cap=rule.weight_cap).numpy()
     scores[members] = score.numpy()
     return NumpyScores(scores, weight, _consensus(units[0], weight, valid), valid, everyone)
+
+
+def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule) -> dict[str, Doubles]:
+    """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder."""
+    by_all = _median_terms(rows, counted, heard, rule)
+    if rule.leak_gate is None:
+        return by_all
+
+    def by_those_of(leak_max: float) -> dict[str, Doubles] | None:
+        sound = heard & (by_all["leak"] <= leak_max)
+        return _median_terms(rows, counted, sound, rule) if sound.sum(1).min() >= rule.encoders_min else None
+
+    lenient = by_those_of(rule.leak_gate.one_at) or by_all
+    strict = None if rule.heard_leak_max is None else by_those_of(rule.heard_leak_max)
+    if strict is None:
+        return lenient
+    passed = [
+        np.prod(
+            [let_through(name, torch.from_numpy(values), rule).numpy() for name, values in one.items()],
+            axis=0,
+        )
+        for one in (strict, lenient)
+    ]
+    return {name: np.where(passed[0] > passed[1], strict[name], lenient[name]) for name in lenient}
 
 
 def _unit(rows: Doubles) -> Doubles:

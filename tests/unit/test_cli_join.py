@@ -132,7 +132,7 @@ def test_init__of_a_validator_of_pictures_fills_its_pool_with_them(tmp_path: Pat
     ("change", "says"),
     [
         ("slot_sm=9000", "slot_ms"),
-        ("rule=best", "choose one of hardened-4, hardened-3, hardened-2, hardened, literal"),
+        ("rule=best", "choose one of hardened-5, hardened-4, hardened-3, hardened-2, hardened, literal"),
         ("reference_encoder=mine", "choose one of wordllama-256"),
         ("slot_ms=1", "deadlines of a round add up"),
         ("modality=smell", "choose one of text, image"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 
-from scoring import HARDENED, LITERAL, ScoringRule, score_shard
+from scoring import HARDENED, HARDENED_4, LITERAL, ScoringRule, score_shard
 from tests.support.scoring_in_numpy import score_in_numpy
 from tests.support.synthetic_encoders import Shard, honest_shard, jittered, random_answers
 
@@ -31,10 +32,18 @@ def leaking() -> Shard:
     return Shard(HONEST.full, HONEST.mask, inverse, HONEST.share)
 
 
+def leaking_a_little() -> Shard:
+    """Encoders 6 and 7 mix a bit of each mask into its inverse: one is judged better without both."""
+    inverse = normalize(HONEST.inverse, dim=-1)
+    inverse[6:] = 0.85 * inverse[6:] + 0.15 * normalize(HONEST.mask[6:], dim=-1)
+    return Shard(HONEST.full, HONEST.mask, normalize(inverse, dim=-1), HONEST.share)
+
+
 SHARDS = {
     "honest": HONEST,
     "poisoned": poisoned(),
     "leak": leaking(),
+    "some leak": leaking_a_little(),
     "noise": HONEST.join(random_answers(HONEST)),
     "copies": HONEST.join(jittered(HONEST.encoders([0] * 5), 0.02)),
     "three masks": honest_shard([0.9, 1.2, 1.6, 2.0], items=130, masks=3, dimension=48),
@@ -42,7 +51,7 @@ SHARDS = {
 
 
 @pytest.mark.parametrize("name", SHARDS)
-@pytest.mark.parametrize("rule", [HARDENED, LITERAL], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [HARDENED, HARDENED_4, LITERAL], ids=lambda rule: rule.name)
 def test_score_shard__says_what_the_rule_in_numpy_says(name: str, rule: ScoringRule) -> None:
     ours, theirs = score_shard(*SHARDS[name].arguments, rule), score_in_numpy(*SHARDS[name].arguments, rule)
     assert np.array_equal(ours.valid.numpy(), theirs.valid)

@@ -15,6 +15,7 @@ from scoring import (
     HARDENED_1,
     HARDENED_2,
     HARDENED_3,
+    HARDENED_4,
     LITERAL,
     RULES,
     Ramp,
@@ -46,13 +47,14 @@ def test_ramp__clips_infinities() -> None:
 
 
 def test_rule_by_name__finds_every_preset_and_names_them_otherwise() -> None:
-    assert rule_by_name("hardened-4") is HARDENED
+    assert rule_by_name("hardened-5") is HARDENED
+    assert rule_by_name("hardened-4") is HARDENED_4
     assert rule_by_name("hardened-3") is HARDENED_3
     assert rule_by_name("hardened-2") is HARDENED_2
     assert rule_by_name("hardened") is HARDENED_1
     assert rule_by_name("literal") is LITERAL
     assert ScoringRule() == HARDENED
-    with pytest.raises(ScoringError, match="hardened, hardened-2, hardened-3, hardened-4, literal"):
+    with pytest.raises(ScoringError, match="hardened-3, hardened-4, hardened-5, literal"):
         rule_by_name("hardend")
 
 
@@ -62,7 +64,9 @@ def test_predecessors__keep_the_constants_their_networks_agreed_on() -> None:
     assert (HARDENED_2.live_share_min, HARDENED_2.peer_share_min) == (0.5, 0.0)
     assert replace(HARDENED_2, name="hardened-3", live_share_min=0.75, peer_share_min=0.75) == HARDENED_3
     assert (HARDENED_3.block_items, HARDENED_3.shaping_power) == (64, 0.25)
-    assert replace(HARDENED_3, name="hardened-4", block_items=128, shaping_power=0.3) == HARDENED
+    assert replace(HARDENED_3, name="hardened-4", block_items=128, shaping_power=0.3) == HARDENED_4
+    assert HARDENED_4.heard_leak_max is None
+    assert replace(HARDENED_4, name="hardened-5", heard_leak_max=0.2) == HARDENED
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
