@@ -178,6 +178,12 @@ FAULTS = (
         "lenient = heard",
     ),
     Fault(
+        "medians hear who leaks a little",
+        "scoring/hearing.py",
+        "strict = heard & (leak <= rule.heard_leak_max)",
+        "strict = lenient",
+    ),
+    Fault(
         "the better of two judgements is the worse",
         "scoring/hearing.py",
         "_passed(other, rule) > _passed(found, rule)",
