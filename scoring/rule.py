@@ -133,6 +133,13 @@ class ScoringRule:
             raise ScoringError("live_share_min and peer_share_min must lie in [0, 1]: shares of items")
         if not 0 < self.copy_likeness_min <= 1 or self.heard_of_a_kind < 1:
             raise ScoringError("copy_likeness_min must lie in (0, 1] and heard_of_a_kind be at least 1")
+        if self.heard_leak_max is not None and (
+            self.leak_gate is None or self.heard_leak_max > self.leak_gate.one_at
+        ):
+            raise ScoringError(
+                "heard_leak_max must not lie above where leak_gate begins to close, as medians hear nobody "
+                "whose leak costs it score; without a leak_gate give None"
+            )
         if not 0 <= self.innovation_quantile <= 1:
             raise ScoringError("innovation_quantile must lie in [0, 1]: 0 is the worst item, 0.5 the median")
         if not 0 < self.weight_cap <= 1 or self.tolerance < 0 or self.literal_scale <= 0:

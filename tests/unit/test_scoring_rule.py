@@ -93,6 +93,8 @@ def test_majority__is_half_of_the_live_encoders_rounded_down(live: int, majority
         {"peer_share_min": -0.1},
         {"copy_likeness_min": 0.0},
         {"heard_of_a_kind": 0},
+        {"heard_leak_max": 0.31},
+        {"leak_gate": None},
         {"innovation_quantile": 1.1},
         {"weight_cap": 0.0},
         {"weight_cap": 1.1},
