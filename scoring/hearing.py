@@ -17,26 +17,46 @@ def heard_terms(
 
     counted [n, I']; heard [3, n] bool: over whose full views, masks and inverses the medians are taken at
     first. They are taken again without those whose leak costs them score, and once more without those who
-    leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it.
+    leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it. If that
+    leaves its innovation in doubt and hears fewer than rule.own_say_min, it is taken without the encoder too.
     """
-    found = median_terms(some, members, counted, heard, rule)
+
+    def by_medians(over: Tensor) -> dict[str, Tensor]:
+        return median_terms(some, members, counted, over, rule)
+
+    found = by_medians(heard)
     if rule.leak_gate is None:
         return found
     leak = found["leak"]
     # Who answers an honest encoder's mask for its inverse would turn the medians against it.
     lenient = heard & (rule.leak_gate(leak) == 1)
     if _say_more(lenient, heard, rule):
-        found = median_terms(some, members, counted, lenient, rule)
-    if rule.heard_leak_max is None:
-        return found
-    # Who mixes in only some of it leaks no more than an encoder far better than the others does. Medians that
-    # hear neither are safe from the first and unjust to the second.
-    strict = heard & (leak <= rule.heard_leak_max)
-    if not _say_more(strict, lenient, rule):
-        return found
-    other = median_terms(some, members, counted, strict, rule)
-    better = _passed(other, rule) > _passed(found, rule)
-    return {name: torch.where(better, other[name], found[name]) for name in found}
+        heard, found = lenient, by_medians(lenient)
+    strict, better = heard, torch.zeros_like(leak, dtype=torch.bool)
+    if rule.heard_leak_max is not None:
+        # Who mixes in only some of it leaks no more than an encoder far better than the others does. Medians
+        # that hear neither are safe from the first and unjust to the second.
+        strict = heard & (leak <= rule.heard_leak_max)
+        if _say_more(strict, heard, rule):
+            other = by_medians(strict)
+            better = _passed(other, rule) > _passed(found, rule)
+            found = {name: torch.where(better, other[name], found[name]) for name in found}
+    if int(heard.sum(1).max()) < rule.own_say_min:
+        for one in _in_doubt(found["innovation"], rule):
+            # Of few it is the encoder's own fragment that the median has in common with it.
+            judges = strict if better[one] else heard
+            others = judges & (torch.arange(len(members), device=members.device) != one)
+            if _say_more(others, judges, rule):
+                again = by_medians(others)
+                for name, values in found.items():
+                    values[one] = again[name][one]
+    return found
+
+
+def _in_doubt(innovation: Tensor, rule: ScoringRule) -> list[int]:
+    """Which encoders the gate neither stops nor lets through whole. [n] -> numbers."""
+    through = let_through("innovation", innovation, rule)
+    return [int(one) for one in ((through > 0) & (through < 1)).nonzero()[:, 0]]
 
 
 def _say_more(heard: Tensor, before: Tensor, rule: ScoringRule) -> bool:
