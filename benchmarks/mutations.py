@@ -184,6 +184,12 @@ FAULTS = (
         "strict = lenient",
     ),
     Fault(
+        "in doubt by its own say",
+        "scoring/hearing.py",
+        "others = judges & (torch.arange(len(members), device=members.device) != one)",
+        "others = judges & (torch.arange(len(members), device=members.device) >= 0)",
+    ),
+    Fault(
         "the better of two judgements is the worse",
         "scoring/hearing.py",
         "_passed(other, rule) > _passed(found, rule)",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scoring import HARDENED, ScoringRule
 from scoring.clones import heard_by_medians, likeness, mass
-from scoring.terms import let_through, ramps, score_of
+from scoring.terms import ramps, score_of
 from scoring.weights import weights
 
 Doubles = npt.NDArray[np.float64]
@@ -80,27 +80,39 @@ def score_in_numpy(
 
 
 def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule) -> dict[str, Doubles]:
-    """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder."""
+    """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder.
+
+    In doubt, by few, once more without the encoder.
+    """
+
+    def by_medians(over: Bools) -> dict[str, Doubles] | None:
+        return _median_terms(rows, counted, over, rule) if over.sum(1).min() >= rule.encoders_min else None
+
     by_all = _median_terms(rows, counted, heard, rule)
     if rule.leak_gate is None:
         return by_all
+    bounds = rule.leak_gate.one_at, -np.inf if rule.heard_leak_max is None else rule.heard_leak_max
+    lenient, strict = (heard & (by_all["leak"] <= bound) for bound in bounds)
+    looks = [(heard if by_medians(lenient) is None else lenient, by_medians(lenient) or by_all)]
+    if (found := by_medians(strict)) is not None:
+        looks.append((strict, found))
+    judged = []
+    for one in range(rows.shape[1]):
+        over, terms = max(looks, key=lambda look: _passed(look[1], one, rule))
+        others = over & (np.arange(rows.shape[1]) != one)
+        doubt = rule.innovation_gate is not None and 0 < rule.innovation_gate.at(terms["innovation"][one]) < 1
+        if doubt and looks[0][0].sum(1).max() < rule.own_say_min and (others != over).any():
+            terms = by_medians(others) or terms
+        judged.append(terms)
+    return {name: np.array([terms[name][one] for one, terms in enumerate(judged)]) for name in by_all}
 
-    def by_those_of(leak_max: float) -> dict[str, Doubles] | None:
-        sound = heard & (by_all["leak"] <= leak_max)
-        return _median_terms(rows, counted, sound, rule) if sound.sum(1).min() >= rule.encoders_min else None
 
-    lenient = by_those_of(rule.leak_gate.one_at) or by_all
-    strict = None if rule.heard_leak_max is None else by_those_of(rule.heard_leak_max)
-    if strict is None:
-        return lenient
-    passed = [
-        np.prod(
-            [let_through(name, torch.from_numpy(values), rule).numpy() for name, values in one.items()],
-            axis=0,
-        )
-        for one in (strict, lenient)
-    ]
-    return {name: np.where(passed[0] > passed[1], strict[name], lenient[name]) for name in lenient}
+def _passed(terms: dict[str, Doubles], one: int, rule: ScoringRule) -> float:
+    """What the gates of innovation and leak let through of one encoder together."""
+    gates = {"innovation": rule.innovation_gate, "leak": rule.leak_gate}
+    return float(
+        np.prod([1.0 if gate is None else gate.at(terms[name][one]) for name, gate in gates.items()])
+    )
 
 
 def _unit(rows: Doubles) -> Doubles:
