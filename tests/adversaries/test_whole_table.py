@@ -22,32 +22,29 @@ pytestmark = [pytest.mark.slow, pytest.mark.minilm, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Figures]:
-    """The hardened rule's figures of one seed by attack and setting, at 10 and 33 % of 30."""
+    """The hardened rule's figures of one seed by attack and setting."""
     torch.set_num_threads(1)
     attacks = [*HELD, "lazy", "near-copies-99", "near-copies-97", "near-copies-90", "constant-shift", BETTER]
     folder: Path = tmp_path_factory.mktemp("bench")
-    settings = default_settings()[:2]
-    results = measured(cases_of(attacks, settings, 1), Split.TUNE, folder)
+    results = measured(cases_of(attacks, default_settings(), 1), Split.TUNE, folder)
     return {(case.attack, case.setting.name): by_rule[HARDENED.name] for case, by_rule in results}
 
 
-@pytest.mark.parametrize("setting", ["3 of 30", "10 of 30"])
+@pytest.mark.parametrize("setting", [setting.name for setting in default_settings()])
 @pytest.mark.parametrize("attack", [*HELD, "lazy"])
-def test_hardened__holds_it_up_to_a_third(
+def test_hardened__holds_it_in_every_setting(
     figures: dict[tuple[str, str], Figures], attack: str, setting: str
 ) -> None:
     found = figures[attack, setting]
     assert found.weight_captured <= NOTHING
     assert found.displacement <= DISPLACED
-    assert found.false_alarms <= 0.05
+    assert found.false_alarms <= 0.07  # one of 16 beside 14 that frame
 
 
 @pytest.mark.parametrize("attack", ["near-copies-99", "near-copies-97", "near-copies-90", "constant-shift"])
-def test_hardened__counts_copies_as_one_vote_up_to_a_third(
-    figures: dict[tuple[str, str], Figures], attack: str
-) -> None:
-    for setting in ("3 of 30", "10 of 30"):
-        assert figures[attack, setting].weight_captured <= 0.25 + 1e-9
+def test_hardened__counts_copies_as_one_vote(figures: dict[tuple[str, str], Figures], attack: str) -> None:
+    for setting in default_settings():
+        assert figures[attack, setting.name].weight_captured <= 0.25 + 1e-9
 
 
 def test_better_encoder__gains_weight_and_shifts_the_consensus_its_way(
