@@ -184,7 +184,7 @@ FAULTS = (
         "strict = lenient",
     ),
     Fault(
-        "in doubt by its own say",
+        "heard by its own medians",
         "scoring/hearing.py",
         "others = judges & (torch.arange(len(members), device=members.device) != one)",
         "others = judges & (torch.arange(len(members), device=members.device) >= 0)",

@@ -17,8 +17,9 @@ def heard_terms(
 
     counted [n, I']; heard [3, n] bool: over whose full views, masks and inverses the medians are taken at
     first. They are taken again without those whose leak costs them score, and once more without those who
-    leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it. If that
-    leaves its innovation in doubt and hears fewer than rule.own_say_min, it is taken without the encoder too.
+    leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it. Of fewer
+    than rule.own_say_min heard, its innovation a becomes t a + (1 - t) min(a, b): t is what the gate lets
+    through of it, and b is by the same medians without the encoder, whose own fragment they have in common.
     """
 
     def by_medians(over: Tensor) -> dict[str, Tensor]:
@@ -42,21 +43,16 @@ def heard_terms(
             better = _passed(other, rule) > _passed(found, rule)
             found = {name: torch.where(better, other[name], found[name]) for name in found}
     if int(heard.sum(1).max()) < rule.own_say_min:
-        for one in _in_doubt(found["innovation"], rule):
-            # Of few it is the encoder's own fragment that the median has in common with it.
+        through = let_through("innovation", found["innovation"], rule)
+        for one in (through < 1).nonzero()[:, 0].tolist():
             judges = strict if better[one] else heard
             others = judges & (torch.arange(len(members), device=members.device) != one)
             if _say_more(others, judges, rule):
-                again = by_medians(others)
-                for name, values in found.items():
-                    values[one] = again[name][one]
+                # Mixed and not chosen, so that no rounding error decides.
+                own, share = found["innovation"][one].clone(), through[one]
+                alone = torch.minimum(by_medians(others)["innovation"][one], own)
+                found["innovation"][one] = share * own + (1 - share) * alone
     return found
-
-
-def _in_doubt(innovation: Tensor, rule: ScoringRule) -> list[int]:
-    """Which encoders the gate neither stops nor lets through whole. [n] -> numbers."""
-    through = let_through("innovation", innovation, rule)
-    return [int(one) for one in ((through > 0) & (through < 1)).nonzero()[:, 0]]
 
 
 def _say_more(heard: Tensor, before: Tensor, rule: ScoringRule) -> bool:

@@ -110,7 +110,7 @@ class ScoringRule:
 
     None judges by those that hear whom the leak gate lets through whole, and by no others."""
     own_say_min: int = 16
-    """Medians of fewer do not hear an encoder whose innovation they leave in doubt: it may be its own."""
+    """Of fewer heard, who does not innovate enough by their medians is judged by medians without it, too."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
 

@@ -82,7 +82,7 @@ def score_in_numpy(
 def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule) -> dict[str, Doubles]:
     """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder.
 
-    In doubt, by few, once more without the encoder.
+    Of few, innovation that the gate does not let through whole is that without the encoder in part.
     """
 
     def by_medians(over: Bools) -> dict[str, Doubles] | None:
@@ -100,11 +100,15 @@ def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule)
     for one in range(rows.shape[1]):
         over, terms = max(looks, key=lambda look: _passed(look[1], one, rule))
         others = over & (np.arange(rows.shape[1]) != one)
-        doubt = rule.innovation_gate is not None and 0 < rule.innovation_gate.at(terms["innovation"][one]) < 1
-        if doubt and looks[0][0].sum(1).max() < rule.own_say_min and (others != over).any():
-            terms = by_medians(others) or terms
-        judged.append(terms)
-    return {name: np.array([terms[name][one] for one, terms in enumerate(judged)]) for name in by_all}
+        own = terms["innovation"][one]
+        through = 1.0 if rule.innovation_gate is None else rule.innovation_gate.at(own)
+        few = looks[0][0].sum(1).max() < rule.own_say_min
+        if through < 1 and few and (others != over).any() and (found := by_medians(others)) is not None:
+            own = through * own + (1 - through) * min(own, found["innovation"][one])
+        judged.append((own, terms["leak"][one]))
+    return {
+        name: np.array([one[place] for one in judged]) for place, name in enumerate(("innovation", "leak"))
+    }
 
 
 def _passed(terms: dict[str, Doubles], one: int, rule: ScoringRule) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scoring import HARDENED, HARDENED_4, score_shard
+from scoring import HARDENED, HARDENED_4, Ramp, score_shard
 from tests.support.synthetic_encoders import honest_shard
 from tests.unit.test_scoring_in_numpy import half_fabricated
 
@@ -23,9 +23,21 @@ def test_own_say__of_few_makes_nobody_innovate() -> None:
     assert gate is not None
     assert gate.zero_at < by_itself.terms["innovation"][6] < gate.one_at  # in doubt
     assert by_itself.score[6] > 0.5
-    assert abs(found.terms["innovation"][6]) < 0.05
+    assert found.terms["innovation"][6] < gate.zero_at
     assert found.score[6:].tolist() == [0, 0]
     torch.testing.assert_close(found.score[:6], by_itself.score[:6], rtol=0.0, atol=0.0)
+
+
+def test_own_say__is_taken_by_degrees_and_no_rounding_error_decides() -> None:
+    shard = half_fabricated()
+    own = float(score_shard(*shard.arguments, rule=OWN_SAY).terms["innovation"][6])
+    gates = (Ramp(own - 0.05, own + apart) for apart in (-1e-6, 1e-6))  # just through, and just not
+    through, not_quite = (
+        score_shard(*shard.arguments, rule=replace(HARDENED, innovation_gate=gate)) for gate in gates
+    )
+    assert through.terms["innovation"][6] == own
+    for found, expected in ((not_quite.terms["innovation"], own), (not_quite.score, through.score[6])):
+        assert float(found[6]) == pytest.approx(float(expected), abs=1e-3)
 
 
 def test_own_say__of_many_is_little_and_stays() -> None:
