@@ -18,8 +18,9 @@ def heard_terms(
     counted [n, I']; heard [3, n] bool: over whose full views, masks and inverses the medians are taken at
     first. They are taken again without those whose leak costs them score, and once more without those who
     leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it. Of fewer
-    than rule.own_say_min heard, its innovation a becomes t a + (1 - t) min(a, b): t is what the gate lets
-    through of it, and b is by the same medians without the encoder, whose own fragment they have in common.
+    than rule.own_say_min heard, its innovation a becomes t a + (1 - t) min(a, b): t is what rule.own_say_gate
+    lets through of a, and b is by the same medians without the encoder, which of few is much of what it has
+    in common with them.
     """
 
     def by_medians(over: Tensor) -> dict[str, Tensor]:
@@ -42,14 +43,14 @@ def heard_terms(
             other = by_medians(strict)
             better = _passed(other, rule) > _passed(found, rule)
             found = {name: torch.where(better, other[name], found[name]) for name in found}
-    if int(heard.sum(1).max()) < rule.own_say_min:
-        through = let_through("innovation", found["innovation"], rule)
-        for one in (through < 1).nonzero()[:, 0].tolist():
+    if rule.own_say_gate is not None and int(heard.sum(1).max()) < rule.own_say_min:
+        shares = rule.own_say_gate(found["innovation"])
+        for one in (shares < 1).nonzero()[:, 0].tolist():
             judges = strict if better[one] else heard
             others = judges & (torch.arange(len(members), device=members.device) != one)
             if _say_more(others, judges, rule):
                 # Mixed and not chosen, so that no rounding error decides.
-                own, share = found["innovation"][one].clone(), through[one]
+                own, share = found["innovation"][one].clone(), shares[one]
                 alone = torch.minimum(by_medians(others)["innovation"][one], own)
                 found["innovation"][one] = share * own + (1 - share) * alone
     return found

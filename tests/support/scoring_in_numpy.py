@@ -82,7 +82,7 @@ def score_in_numpy(
 def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule) -> dict[str, Doubles]:
     """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder.
 
-    Of few, innovation that the gate does not let through whole is that without the encoder in part.
+    Of few, a small innovation is in part that by medians without the encoder.
     """
 
     def by_medians(over: Bools) -> dict[str, Doubles] | None:
@@ -101,7 +101,7 @@ def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule)
         over, terms = max(looks, key=lambda look: _passed(look[1], one, rule))
         others = over & (np.arange(rows.shape[1]) != one)
         own = terms["innovation"][one]
-        through = 1.0 if rule.innovation_gate is None else rule.innovation_gate.at(own)
+        through = 1.0 if rule.own_say_gate is None else rule.own_say_gate.at(own)
         few = looks[0][0].sum(1).max() < rule.own_say_min
         if through < 1 and few and (others != over).any() and (found := by_medians(others)) is not None:
             own = through * own + (1 - through) * min(own, found["innovation"][one])

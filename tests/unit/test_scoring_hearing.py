@@ -13,7 +13,7 @@ from tests.unit.test_scoring_in_numpy import half_fabricated
 
 torch.set_num_threads(1)
 
-OWN_SAY = replace(HARDENED, own_say_min=0)
+OWN_SAY = replace(HARDENED, own_say_gate=None)
 
 
 def test_own_say__of_few_makes_nobody_innovate() -> None:
@@ -31,9 +31,9 @@ def test_own_say__of_few_makes_nobody_innovate() -> None:
 def test_own_say__is_taken_by_degrees_and_no_rounding_error_decides() -> None:
     shard = half_fabricated()
     own = float(score_shard(*shard.arguments, rule=OWN_SAY).terms["innovation"][6])
-    gates = (Ramp(own - 0.05, own + apart) for apart in (-1e-6, 1e-6))  # just through, and just not
+    gates = (Ramp(own - 0.06, own + apart) for apart in (-1e-6, 1e-6))  # just through, and just not
     through, not_quite = (
-        score_shard(*shard.arguments, rule=replace(HARDENED, innovation_gate=gate)) for gate in gates
+        score_shard(*shard.arguments, rule=replace(HARDENED, own_say_gate=gate)) for gate in gates
     )
     assert through.terms["innovation"][6] == own
     for found, expected in ((not_quite.terms["innovation"], own), (not_quite.score, through.score[6])):
