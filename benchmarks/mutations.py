@@ -184,12 +184,6 @@ FAULTS = (
         "strict = lenient",
     ),
     Fault(
-        "heard by its own medians",
-        "scoring/hearing.py",
-        "others = judges & (torch.arange(len(members), device=members.device) != one)",
-        "others = judges & (torch.arange(len(members), device=members.device) >= 0)",
-    ),
-    Fault(
         "the better of two judgements is the worse",
         "scoring/hearing.py",
         "_passed(other, rule) > _passed(found, rule)",

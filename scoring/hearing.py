@@ -17,43 +17,26 @@ def heard_terms(
 
     counted [n, I']; heard [3, n] bool: over whose full views, masks and inverses the medians are taken at
     first. They are taken again without those whose leak costs them score, and once more without those who
-    leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it. Of fewer
-    than rule.own_say_min heard, its innovation a becomes t a + (1 - t) min(a, b): t is what rule.own_say_gate
-    lets through of a, and b is by the same medians without the encoder, which of few is much of what it has
-    in common with them.
+    leak more than rule.heard_leak_max; each encoder has whichever of these two speaks better of it.
     """
-
-    def by_medians(over: Tensor) -> dict[str, Tensor]:
-        return median_terms(some, members, counted, over, rule)
-
-    found = by_medians(heard)
+    found = median_terms(some, members, counted, heard, rule)
     if rule.leak_gate is None:
         return found
     leak = found["leak"]
     # Who answers an honest encoder's mask for its inverse would turn the medians against it.
     lenient = heard & (rule.leak_gate(leak) == 1)
     if _say_more(lenient, heard, rule):
-        heard, found = lenient, by_medians(lenient)
-    strict, better = heard, torch.zeros_like(leak, dtype=torch.bool)
-    if rule.heard_leak_max is not None:
-        # Who mixes in only some of it leaks no more than an encoder far better than the others does. Medians
-        # that hear neither are safe from the first and unjust to the second.
-        strict = heard & (leak <= rule.heard_leak_max)
-        if _say_more(strict, heard, rule):
-            other = by_medians(strict)
-            better = _passed(other, rule) > _passed(found, rule)
-            found = {name: torch.where(better, other[name], found[name]) for name in found}
-    if rule.own_say_gate is not None and int(heard.sum(1).max()) < rule.own_say_min:
-        shares = rule.own_say_gate(found["innovation"])
-        for one in (shares < 1).nonzero()[:, 0].tolist():
-            judges = strict if better[one] else heard
-            others = judges & (torch.arange(len(members), device=members.device) != one)
-            if _say_more(others, judges, rule):
-                # Mixed and not chosen, so that no rounding error decides.
-                own, share = found["innovation"][one].clone(), shares[one]
-                alone = torch.minimum(by_medians(others)["innovation"][one], own)
-                found["innovation"][one] = share * own + (1 - share) * alone
-    return found
+        found = median_terms(some, members, counted, lenient, rule)
+    if rule.heard_leak_max is None:
+        return found
+    # Who mixes in only some of it leaks no more than an encoder far better than the others does. Medians that
+    # hear neither are safe from the first and unjust to the second.
+    strict = heard & (leak <= rule.heard_leak_max)
+    if not _say_more(strict, lenient, rule):
+        return found
+    other = median_terms(some, members, counted, strict, rule)
+    better = _passed(other, rule) > _passed(found, rule)
+    return {name: torch.where(better, other[name], found[name]) for name in found}
 
 
 def _say_more(heard: Tensor, before: Tensor, rule: ScoringRule) -> bool:

@@ -109,10 +109,6 @@ class ScoringRule:
     """Medians are taken once more without those of more leak; who is judged better by them is judged by them.
 
     None judges by those that hear whom the leak gate lets through whole, and by no others."""
-    own_say_gate: Ramp | None = Ramp(0.20, 0.26)
-    """How far an innovation may rest on the encoder's own say in medians of few; None is wholly."""
-    own_say_min: int = 16
-    """Medians of so many encoders are of few no more."""
     weight_cap: float = 0.25
     """The largest weight of an encoder together with its near-copies (more if too few are left to share)."""
 
@@ -167,7 +163,7 @@ class ScoringRule:
 HARDENED = ScoringRule()
 """The default: discrimination, gated by everything a cheat was seen to break."""
 
-HARDENED_4 = replace(HARDENED, name="hardened-4", heard_leak_max=None, own_say_gate=None)
+HARDENED_4 = replace(HARDENED, name="hardened-4", heard_leak_max=None)
 HARDENED_3 = replace(HARDENED_4, name="hardened-3", block_items=64, shaping_power=0.25)
 HARDENED_2 = replace(HARDENED_3, name="hardened-2", live_share_min=0.5, peer_share_min=0.0)
 HARDENED_1 = replace(HARDENED_2, name="hardened", temperatures=_FIRST_TEMPERATURES)
@@ -179,7 +175,6 @@ LITERAL = ScoringRule(
     temperatures=_FIRST_TEMPERATURES,
     block_items=64,
     heard_leak_max=None,
-    own_say_gate=None,
     shaping_power=0.25,
     live_share_min=0.5,
     peer_share_min=0.0,

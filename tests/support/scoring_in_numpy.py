@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scoring import HARDENED, ScoringRule
 from scoring.clones import heard_by_medians, likeness, mass
-from scoring.terms import ramps, score_of
+from scoring.terms import let_through, ramps, score_of
 from scoring.weights import weights
 
 Doubles = npt.NDArray[np.float64]
@@ -80,43 +80,27 @@ def score_in_numpy(
 
 
 def _heard_terms(rows: Doubles, counted: Bools, heard: Bools, rule: ScoringRule) -> dict[str, Doubles]:
-    """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder.
-
-    Of few, a small innovation is in part that by medians without the encoder.
-    """
-
-    def by_medians(over: Bools) -> dict[str, Doubles] | None:
-        return _median_terms(rows, counted, over, rule) if over.sum(1).min() >= rule.encoders_min else None
-
+    """Innovation and leak by medians over who leaks little: the better of two bounds, for each encoder."""
     by_all = _median_terms(rows, counted, heard, rule)
     if rule.leak_gate is None:
         return by_all
-    bounds = rule.leak_gate.one_at, -np.inf if rule.heard_leak_max is None else rule.heard_leak_max
-    lenient, strict = (heard & (by_all["leak"] <= bound) for bound in bounds)
-    looks = [(heard if by_medians(lenient) is None else lenient, by_medians(lenient) or by_all)]
-    if (found := by_medians(strict)) is not None:
-        looks.append((strict, found))
-    judged = []
-    for one in range(rows.shape[1]):
-        over, terms = max(looks, key=lambda look: _passed(look[1], one, rule))
-        others = over & (np.arange(rows.shape[1]) != one)
-        own = terms["innovation"][one]
-        through = 1.0 if rule.own_say_gate is None else rule.own_say_gate.at(own)
-        few = looks[0][0].sum(1).max() < rule.own_say_min
-        if through < 1 and few and (others != over).any() and (found := by_medians(others)) is not None:
-            own = through * own + (1 - through) * min(own, found["innovation"][one])
-        judged.append((own, terms["leak"][one]))
-    return {
-        name: np.array([one[place] for one in judged]) for place, name in enumerate(("innovation", "leak"))
-    }
 
+    def by_those_of(leak_max: float) -> dict[str, Doubles] | None:
+        sound = heard & (by_all["leak"] <= leak_max)
+        return _median_terms(rows, counted, sound, rule) if sound.sum(1).min() >= rule.encoders_min else None
 
-def _passed(terms: dict[str, Doubles], one: int, rule: ScoringRule) -> float:
-    """What the gates of innovation and leak let through of one encoder together."""
-    gates = {"innovation": rule.innovation_gate, "leak": rule.leak_gate}
-    return float(
-        np.prod([1.0 if gate is None else gate.at(terms[name][one]) for name, gate in gates.items()])
-    )
+    lenient = by_those_of(rule.leak_gate.one_at) or by_all
+    strict = None if rule.heard_leak_max is None else by_those_of(rule.heard_leak_max)
+    if strict is None:
+        return lenient
+    passed = [
+        np.prod(
+            [let_through(name, torch.from_numpy(values), rule).numpy() for name, values in one.items()],
+            axis=0,
+        )
+        for one in (strict, lenient)
+    ]
+    return {name: np.where(passed[0] > passed[1], strict[name], lenient[name]) for name in lenient}
 
 
 def _unit(rows: Doubles) -> Doubles:

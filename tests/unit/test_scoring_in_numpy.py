@@ -39,21 +39,11 @@ def leaking_a_little() -> Shard:
     return Shard(HONEST.full, HONEST.mask, normalize(inverse, dim=-1), HONEST.share)
 
 
-def half_fabricated() -> Shard:
-    """Encoders 6 and 7 make the parts of 40 items out of their full views: one is in doubt by its own say."""
-    draw, parts = torch.Generator().manual_seed(1), (HONEST.mask.clone(), HONEST.inverse.clone())
-    whole = normalize(HONEST.full[6:, :40], dim=-1)[:, :, None]
-    for part in parts:
-        part[6:, :40] = whole + 0.5 * normalize(torch.randn(part[6:, :40].shape, generator=draw), dim=-1)
-    return Shard(HONEST.full, *parts, HONEST.share)
-
-
 SHARDS = {
     "honest": HONEST,
     "poisoned": poisoned(),
     "leak": leaking(),
     "some leak": leaking_a_little(),
-    "fabricated": half_fabricated(),
     "noise": HONEST.join(random_answers(HONEST)),
     "copies": HONEST.join(jittered(HONEST.encoders([0] * 5), 0.02)),
     "three masks": honest_shard([0.9, 1.2, 1.6, 2.0], items=130, masks=3, dimension=48),

@@ -65,9 +65,8 @@ def test_predecessors__keep_the_constants_their_networks_agreed_on() -> None:
     assert replace(HARDENED_2, name="hardened-3", live_share_min=0.75, peer_share_min=0.75) == HARDENED_3
     assert (HARDENED_3.block_items, HARDENED_3.shaping_power) == (64, 0.25)
     assert replace(HARDENED_3, name="hardened-4", block_items=128, shaping_power=0.3) == HARDENED_4
-    assert (HARDENED_4.heard_leak_max, HARDENED_4.own_say_gate) == (None, None)
-    own_say = Ramp(0.20, 0.26)
-    assert replace(HARDENED_4, name="hardened-5", heard_leak_max=0.2, own_say_gate=own_say) == HARDENED
+    assert HARDENED_4.heard_leak_max is None
+    assert replace(HARDENED_4, name="hardened-5", heard_leak_max=0.2) == HARDENED
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
