@@ -32,7 +32,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], F
 
 @pytest.mark.parametrize("setting", ["3 of 30", "10 of 30", "14 of 30", "1 of 8"])
 @pytest.mark.parametrize("attack", [*HELD, "lazy"])
-def test_hardened__holds_it_of_30_at_every_share(
+def test_hardened__holds_it_at_every_share_of_30_and_1_of_8(
     figures: dict[tuple[str, str], Figures], attack: str, setting: str
 ) -> None:
     found = figures[attack, setting]
