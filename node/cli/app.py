@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -162,6 +163,9 @@ def main() -> None:
         if _could_write_all():
             raise
         raise SystemExit(ended.code or int(ExitCode.STORAGE)) from None
+    finally:
+        # Nothing is left to stop in order: another Ctrl-C must not end in a trace of Python's last steps.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _could_write_all() -> bool:

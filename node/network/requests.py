@@ -129,8 +129,9 @@ class Requests:
             raise RequestError(peer, method, f"the connection or stream ended ({reason})") from error
 
     async def _ask(self, peer: bytes, method: str, payload: bytes, response_bytes_max: int) -> bytes:
-        if not self._host.get_network().get_connections(peer_id(peer)):
-            # Not left to libp2p, which would dial whatever addresses it remembers.
+        if all(one.is_closed for one in self._host.get_network().get_connections(peer_id(peer))):
+            # Not left to libp2p, which would dial whatever addresses it remembers; nor tried on a connection
+            # that has ended and is still listed.
             raise RequestError(peer, method, "not connected to this peer")
         pool = self._pools.get(peer)
         if pool is None:

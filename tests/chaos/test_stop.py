@@ -108,7 +108,9 @@ def test_second_ctrl_c__ends_the_run_at_once(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             time.sleep(LOOK_EVERY_S)
         process.wait(STOPPED_WITHIN_S * SLACK)
-        assert process.returncode == INTERRUPTED
+    # The second may come when only Python has not ended yet: the signal does that, and a shell says 130 too.
+    assert process.returncode in (INTERRUPTED, -signal.SIGINT)
+    assert "Traceback" not in (tmp_path / "output").read_text()
 
 
 def test_sigkill_of_the_parent__its_nodes_and_their_workers_end_too(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import trio
 from node.network.errors import RequestDenied, RequestError, RequestRefused
 from node.network.frames import FrameReader, Status, encode_header
 from node.network.host import Host
+from node.network.identity import peer_id
 from node.network.limits import NetworkLimits
 from node.network.yamux_stream import BoundedStream
 from tests.network.peers import hosts, muxer_of, pair, raw_requests, until, works
@@ -145,6 +146,17 @@ async def test_not_connected__is_said_at_once_and_nobody_is_dialled() -> None:
         with pytest.raises(RequestError, match="not connected"):
             await second.request(first.public_key, "echo", b"", timeout_s=5)
         assert second._requests._pools == {}
+
+
+async def test_connection_ended_but_still_listed__is_said_to_be_none() -> None:
+    async with pair() as (first, second):
+        (connection,) = second._swarm.connections[peer_id(first.public_key)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(connection), "is_closed", property(lambda _: True))
+            with pytest.raises(RequestError, match="not connected"):
+                await second.request(first.public_key, "echo", b"", timeout_s=5)
+        serve(first)
+        assert await second.request(first.public_key, "echo", b"here", timeout_s=5) == b"here"
 
 
 async def test_answer_larger_than_the_method_gives__is_an_error_at_the_server() -> None:
