@@ -15,13 +15,10 @@ def likeness(cosine_sum: Tensor, cosine_count: Tensor, ramp: Ramp | None) -> Ten
     0 is two encoders, 1 is one. Pairs that share no view are two. No connected components: single linkage
     would chain honest relatives into one.
     """
-    count = cosine_sum.shape[0]
-    same = torch.eye(count, dtype=torch.float64, device=cosine_sum.device)
     if ramp is None:
-        return same
-    mean = cosine_sum / cosine_count.clamp_min(1)
-    alike = torch.where(cosine_count > 0, ramp(mean), 0.0)
-    return torch.maximum((alike + alike.T) / 2, same)
+        return torch.eye(len(cosine_sum), dtype=torch.float64, device=cosine_sum.device)
+    alike = ramp(cosine_sum / cosine_count.clamp_min(1)).masked_fill_(cosine_count == 0, 0.0)
+    return (alike + alike.T).div_(2).fill_diagonal_(1)
 
 
 def mass(alike: Tensor) -> Tensor:

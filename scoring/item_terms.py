@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,14 +31,14 @@ _SORT_COPIES = 3
 
 
 class PairTerms(NamedTuple):
-    """How n live encoders stand to each other on I items in R roles."""
+    """How n live encoders stand to each other on I items in one role."""
 
     outlier_factor: Tensor
-    """[R, I, n] float32."""
+    """[I, n] float32."""
     majority_similarity: Tensor
-    """[R, I, n] float32."""
+    """[I, n] float32."""
     cosine_sum: Tensor
-    """[R, n, n] float64: over all items that both answered; 0 on the diagonal."""
+    """[n, n] float64: over all items that both answered; 0 on the diagonal."""
 
 
 class MedianTerms(NamedTuple):
@@ -50,17 +50,27 @@ class MedianTerms(NamedTuple):
     """[2, I', n]."""
 
 
-def pair_terms(roles: Sequence[Answers], members: Tensor, present: Tensor, rule: ScoringRule) -> PairTerms:
-    """Compare the encoders `members` [n], which answered where present [n, I], in `Views.roles` of all."""
+def pair_terms(
+    roles: Sequence[Answers], members: Tensor, present: Tensor, rule: ScoringRule
+) -> Iterator[PairTerms]:
+    """Compare the encoders `members` [n], which answered where present [n, I], role after role.
+
+    Sums of cosines are as large as all else together where encoders are many: take what is needed of one role
+    before the next.
+    """
     here = torch.stack([(present & answers.dealt).T for answers in roles])  # [R, I, n]
-    count, device = len(members), present.device
-    cosine_sum = torch.zeros(len(roles), count, count, dtype=torch.float64, device=device)
-    found = PairTerms(
-        torch.empty(here.shape, device=device), torch.empty(here.shape, device=device), cosine_sum
-    )
     if compiled.serves(present):
-        _compiled_pair_terms(roles, members.numpy(), here, rule, found)
-        return found
+        return _compiled_pair_terms(roles, members.numpy(), here.contiguous(), rule)
+    return iter(_torch_pair_terms(roles, members, here, rule))
+
+
+def _torch_pair_terms(
+    roles: Sequence[Answers], members: Tensor, here: Tensor, rule: ScoringRule
+) -> list[PairTerms]:
+    """The same by torch, of all roles."""
+    count, device = len(members), here.device
+    outlier_factor, similarity = torch.empty(2, *here.shape, device=device)
+    cosine_sum = torch.zeros(len(roles), count, count, dtype=torch.float64, device=device)
     majority, neighbors = rule.majority(count), rule.neighbors(count)
     # A launch costs the same for one role as for all of them.
     for items in chunk_items(roles[0].raw, count, rule.lof_max_bytes, len(roles)):
@@ -70,24 +80,24 @@ def pair_terms(roles: Sequence[Answers], members: Tensor, present: Tensor, rule:
         cosines = torch.where(between.both, between.product, 0.0)
         cosine_sum += cosines.view(*shape, count).sum(1, dtype=torch.float64)
         factors = outlier_factor_of(between, neighbors, rule.reach_floor, rule.lof_max_bytes)
-        found.outlier_factor[:, items] = factors.view(shape)
-        found.majority_similarity[:, items] = majority_similarity(between, majority).view(shape)
-    return found
+        outlier_factor[:, items] = factors.view(shape)
+        similarity[:, items] = majority_similarity(between, majority).view(shape)
+    return [PairTerms(*one) for one in zip(outlier_factor, similarity, cosine_sum, strict=True)]
 
 
 def _compiled_pair_terms(
-    roles: Sequence[Answers], members: Indices, here: Tensor, rule: ScoringRule, found: PairTerms
-) -> None:
+    roles: Sequence[Answers], members: Indices, here: Tensor, rule: ScoringRule
+) -> Iterator[PairTerms]:
     """The same by compiled kernels, from distances that were kept or are measured now."""
     count = len(members)
     constants = (rule.neighbors(count), rule.reach_floor, IDENTICAL, rule.majority(count))
-    flags, sums = here.contiguous().numpy(), found.cosine_sum.numpy()
-    factors, cosines = found.outlier_factor.numpy(), found.majority_similarity.numpy()
-    for place, role in enumerate(roles):
+    for role, flags in zip(roles, here.numpy(), strict=True):
+        factors, cosines = np.empty((2, *flags.shape), np.float32)
+        sums = np.zeros((count, count))
         for part, squared in squared_distances(role, members):
-            some = place, part
-            arrays = (sorting_network(count), factors[some], cosines[some], sums[place])
-            pairs.pair_statistics(squared, flags[some], *constants, *arrays)
+            arrays = (sorting_network(count), factors[part], cosines[part], sums)
+            pairs.pair_statistics(squared, flags[part], *constants, *arrays)
+        yield PairTerms(*(torch.from_numpy(one) for one in (factors, cosines, sums)))
 
 
 def median_terms_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +11,17 @@ from torch import Tensor
 
 from scoring import compiled
 from scoring.centring import Answers
+from scoring.clones import heard_by_medians, likeness
 from scoring.compiled import pairs as kernels
 from scoring.distances import pairwise
-from scoring.item_terms import PairTerms
+from scoring.item_terms import pair_terms
 from scoring.median import sorting_network
 from scoring.memory import chunk_items
 from scoring.projection import mean_over
 from scoring.role_distances import squared_distances
 from scoring.rule import ScoringRule
 from scoring.similarity import similarity_in_two_looks
+from scoring.views import FIRST, Role
 
 
 class PeerTerms(NamedTuple):
@@ -29,21 +31,37 @@ class PeerTerms(NamedTuple):
     """[n]: mean over items, worst role."""
     majority_similarity: Tensor
     """[n]: mean over items, worst role."""
-    cosine_sum: Tensor
-    """[R, n, n]: by role, over all views that both answered; 0 on the diagonal."""
-    cosine_count: Tensor
-    """[R, n, n]."""
+    alike: Tensor
+    """[n, n] on the CPU: `likeness` over all views that both answered."""
+    heard: Tensor
+    """[3, n] bool: whose full views, masks and inverses the medians are taken over at first."""
 
 
-def peer_terms(found: PairTerms, roles: Sequence[Answers], present: Tensor) -> PeerTerms:
-    """The terms of n encoders, which answered where present [n, I], from those of each item."""
-    here = present & torch.stack([answers.dealt for answers in roles])[:, None]  # [R, n, I]
-    # A role that the encoder answered nowhere says nothing, rather than the worst.
-    outlier = mean_over(found.outlier_factor.mT, here, -torch.inf)  # [R, n]
-    agreement = mean_over(found.majority_similarity.mT, here, torch.inf)
-    cosine_count = here.double() @ here.double().mT  # [R, n, I] @ [R, I, n]
-    cosine_count.diagonal(dim1=1, dim2=2).zero_()
-    return PeerTerms(outlier.amax(0), agreement.amin(0), found.cosine_sum, cosine_count)
+def peer_terms(
+    answers: Mapping[Role, Answers], members: Tensor, present: Tensor, rule: ScoringRule
+) -> PeerTerms:
+    """The terms of the encoders `members` [n], which answered where present [n, I]."""
+    here = present & torch.stack([one.dealt for one in answers.values()])[:, None]  # [R, n, I]
+    outlier, agreement = torch.empty(2, *here.shape[:2], dtype=torch.float64, device=present.device)
+    heard, total = [], torch.zeros(len(members), len(members), dtype=torch.float64)
+    # On the CPU: one decision about copies hangs on another, and a GPU would wait for each.
+    counts = here.double().cpu()
+    by_role = pair_terms(list(answers.values()), members, present, rule)
+    for place, (role, found) in enumerate(zip(answers, by_role, strict=True)):
+        # A role that the encoder answered nowhere says nothing, rather than the worst.
+        outlier[place] = mean_over(found.outlier_factor.mT, here[place], -torch.inf)
+        agreement[place] = mean_over(found.majority_similarity.mT, here[place], torch.inf)
+        cosine_sum = found.cosine_sum.cpu()
+        if role in FIRST:
+            heard.append(heard_by_medians(cosine_sum, _both(counts[place]), rule))
+        total += cosine_sum
+    alike = likeness(total, _both(counts.transpose(0, 1).flatten(1)), rule.clone_ramp)
+    return PeerTerms(outlier.amax(0), agreement.amin(0), alike, torch.stack(heard).to(members.device))
+
+
+def _both(here: Tensor) -> Tensor:
+    """How many views each two encoders both answered, 0 on the diagonal. [n, V] of 1 and 0 -> [n, n]."""
+    return (here @ here.T).fill_diagonal_(0)
 
 
 def full_agreement(

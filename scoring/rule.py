@@ -32,7 +32,7 @@ class Ramp:
 
     def __call__(self, values: Tensor) -> Tensor:
         """Values of any shape -> the same shape in [0, 1]. NaN stays NaN, infinities are clipped."""
-        return ((values - self.zero_at) / (self.one_at - self.zero_at)).clamp(0.0, 1.0)
+        return (values - self.zero_at).div_(self.one_at - self.zero_at).clamp_(0.0, 1.0)
 
     def at(self, value: float) -> float:
         """The same for one number."""

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from scoring.agreement import live_encoders
 from scoring.centring import centred, looked_over
-from scoring.clones import heard_by_medians, likeness, mass
+from scoring.clones import mass
 from scoring.consensus import consensus
 from scoring.explain import Explanation, explain
 from scoring.fragments import Fragments, own_terms
 from scoring.hearing import heard_terms
-from scoring.item_terms import pair_terms
 from scoring.peers import peer_terms
 from scoring.precision import pinned_precision
 from scoring.projection import mean_over
 from scoring.rule import HARDENED, ScoringRule
 from scoring.terms import no_terms, ramps, score_of
 from scoring.validity import validity
-from scoring.views import Batch, Role, checked_batch
+from scoring.views import FIRST, Batch, Role, checked_batch
 from scoring.weights import weights
-
-FIRST: Final = (Role("full", 0), Role("mask", 0), Role("inverse", 0))
-"""What the terms of fragments are made of: further masks are compared among encoders only."""
 
 
 @dataclass(frozen=True)
@@ -116,29 +111,26 @@ def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     score, weight = torch.zeros_like(terms["live"]), torch.zeros_like(terms["live"])
     members = live.nonzero()[:, 0]
     if len(members) >= rule.encoders_min:
-        roles, present = list(answers.values()), valid[members]
-        peers = peer_terms(pair_terms(roles, members, present, rule), roles, present)
-        cosine_sum, cosine_count = peers.cosine_sum.cpu(), peers.cosine_count.cpu()
-        alike = likeness(cosine_sum.sum(0), cosine_count.sum(0), rule.clone_ramp)
+        present = valid[members]
+        peers = peer_terms(answers, members, present, rule)
         items = batch.scored.nonzero()[:, 0]
         full, mask, inverse = (answers[role] for role in FIRST)
         some = Fragments(full, mask, inverse, batch.share[items], items)
         counted = present[:, items]
-        places = [list(answers).index(role) for role in FIRST]
-        by_role = zip(cosine_sum[places], cosine_count[places], strict=True)
-        heard = torch.stack([heard_by_medians(*cosines, rule) for cosines in by_role]).to(members.device)
         measured = own_terms(some, members, counted, rule)
-        measured |= heard_terms(some, members, counted, heard, rule)
+        measured |= heard_terms(some, members, counted, peers.heard, rule)
         measured["differential_literal"] = mean_over(look.literal_losses[members][:, items], counted, 0.0)
         measured["local_outlier_factor"] = peers.local_outlier_factor
         measured["majority_similarity"] = peers.majority_similarity
-        together = mass(alike)
+        together = mass(peers.alike)
         measured["mass"] = together.to(members.device)
         for name, values in (measured | ramps(measured, rule)).items():
             terms[name][members] = values
         score = score_of(terms, rule) * terms["live"]
         earning = score if batch.probation is None else score * ~batch.probation
-        share = weights(earning[members].cpu(), alike, together, power=rule.weight_power, cap=rule.weight_cap)
+        share = weights(
+            earning[members].cpu(), peers.alike, together, power=rule.weight_power, cap=rule.weight_cap
+        )
         weight[members] = share.to(members.device)
     # The record of epoch 0 has no means: its consensus is of the unit answers as they are, whatever the
     # scores centred by.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ class Role(NamedTuple):
 
     kind: Literal["full", "mask", "inverse"]
     number: int
+
+
+FIRST: Final = (Role("full", 0), Role("mask", 0), Role("inverse", 0))
+"""What the terms of fragments are made of: further masks are compared among encoders only."""
 
 
 @dataclass(frozen=True)

@@ -258,31 +258,58 @@ def test_strided__finds_every_row_of_any_layout(shape: tuple[int, int, int], ord
 _PEAK = """
 import pathlib, torch
 from node.memory import give_back_free_memory
-from scoring import compiled, local_outlier_factor
+from scoring import compiled, local_outlier_factor, score_shard
 give_back_free_memory()  # as in a node: with what glibc keeps of freed blocks 220 MB become up to 310
-if {in_torch}:
-    compiled.serves = lambda _: False
 
 def kib(field):
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split(field)[1].split()[0])
 
 torch.set_num_threads(1)
-rows = torch.randn(2, 4096, 64, generator=torch.Generator().manual_seed(1))
-local_outlier_factor(rows[:, :8], reach_floor=0.75)  # compiles
+{prepare}
+{what}(few)  # compiles
 pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
 before = kib("VmRSS:")
-local_outlier_factor(rows, reach_floor=0.75)
+{what}(rows)
 print(kib("VmHWM:") - before)
 """
+_FACTORS = """
+if {in_torch}:
+    compiled.serves = lambda _: False
+rows = torch.randn(2, 4096, 64, generator=torch.Generator().manual_seed(1))
+few = rows[:, :8]
+def factors(rows):
+    local_outlier_factor(rows, reach_floor=0.75)
+"""
+_STEP = """
+draw = torch.Generator().manual_seed(1)
+rows = torch.randn(1024, 64, 5, 256, generator=draw).add_(torch.randn(64, 5, 256, generator=draw))
+rows.div_(torch.linalg.vector_norm(rows, dim=3, keepdim=True))
+few = rows[:8]
+def step(rows):
+    scores = score_shard(rows[:, :, 0], rows[:, :, 1:3], rows[:, :, 3:], torch.full((64, 2), 0.4))
+    assert scores.valid.all()
+"""
+
+
+def peak_kib(what: str, prepare: str) -> int:
+    """Memory that a function of rows takes beside them, in a process of its own."""
+    code = _PEAK.format(what=what, prepare=prepare)
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=110)
+    return int(told.stdout)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("in_torch", [False, True])
 def test_local_outlier_factor__of_4096_encoders_takes_less_than_300_mb(in_torch: bool) -> None:
-    code = _PEAK.format(in_torch=in_torch)
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=110)
-    assert 60_000 < int(told.stdout) < 290_000  # KiB; the distances of one item alone are 65,536
+    # The distances of one item alone are 65,536.
+    assert 60_000 < peak_kib("factors", _FACTORS.format(in_torch=in_torch)) < 290_000
+
+
+@pytest.mark.slow
+def test_score_shard__of_1024_encoders_takes_less_than_150_mb() -> None:
+    # One table of pairs in float64 is 8,192, and five roles have one each, with one more of counts.
+    assert 30_000 < peak_kib("step", _STEP) < 140_000
 
 
 @pytest.mark.gpu
