@@ -47,8 +47,8 @@ FAULTS = (
     Fault(
         "k off by one",
         "scoring/compiled/pairs.py",
-        "ranked[first : first + wide] = rows[k - 1, :wide]",
-        "ranked[first : first + wide] = rows[min(k, count - 1), :wide]",
+        "out[first : first + wide] = columns[k - 1, :wide]",
+        "out[first : first + wide] = columns[min(k, count - 1), :wide]",
     ),
     Fault(
         "reach floor dropped",
@@ -65,8 +65,8 @@ FAULTS = (
     Fault(
         "gates inverted",
         "scoring/rule.py",
-        "return ((values - self.zero_at) / (self.one_at - self.zero_at)).clamp(0.0, 1.0)",
-        "return ((values - self.one_at) / (self.zero_at - self.one_at)).clamp(0.0, 1.0)",
+        "return (values - self.zero_at).div_(self.one_at - self.zero_at).clamp_(0.0, 1.0)",
+        "return (values - self.one_at).div_(self.zero_at - self.one_at).clamp_(0.0, 1.0)",
     ),
     Fault(
         "NaN let through",
@@ -100,6 +100,24 @@ FAULTS = (
         "squared.clamp_min_(0.0)",
     ),
     Fault(
+        "a role's cosines counted with the next role's",
+        "scoring/compiled/pairs.py",
+        "            total[j, i] += total[i, j]\n            total[i, j] = 0",
+        "            total[j, i] += total[i, j]",
+    ),
+    Fault(
+        "half of the pairs not seen",
+        "scoring/pair_sums.py",
+        "return table[part].tril(start - 1) + table[:, part].tril(-start - 1).T",
+        "return table[part].tril(start - 1)",
+    ),
+    Fault(
+        "likeness with those before only",
+        "scoring/pair_sums.py",
+        "        table[part.stop :, part] = table[part, part.stop :].T\n",
+        "",
+    ),
+    Fault(
         "best role's outlier factor",
         "scoring/peers.py",
         "PeerTerms(outlier.amax(0)",
@@ -108,8 +126,8 @@ FAULTS = (
     Fault(
         "best role's agreement",
         "scoring/peers.py",
-        "agreement.amin(0), found",
-        "agreement.amax(0), found",
+        "agreement.amin(0), alike",
+        "agreement.amax(0), alike",
     ),
     Fault(
         "nearest peer is a majority",
@@ -150,8 +168,8 @@ FAULTS = (
     Fault(
         "wrong answers judge right ones",
         "scoring/compiled/pairs.py",
-        "_dissimilarities(squared[item], here, sound[look], apart)",
-        "_dissimilarities(squared[item], here, peers[item], apart)",
+        "_agreement(squared[item], norms, here, sound[look],",
+        "_agreement(squared[item], norms, here, peers[item],",
     ),
     Fault(
         "strangers stay peers",
@@ -168,8 +186,8 @@ FAULTS = (
     Fault(
         "copies drag medians",
         "scoring/clones.py",
-        "(copies[one] & kept).sum() < rule.heard_of_a_kind",
-        "copies[one].sum() >= 0",
+        "(others[one] & kept).sum() < rule.heard_of_a_kind",
+        "others[one].sum() >= 0",
     ),
     Fault(
         "medians hear who leaks",
@@ -253,8 +271,8 @@ FAULTS = (
     Fault(
         "columns beyond whole widths",
         "scoring/compiled/pairs.py",
-        "for first in range(0, count, width):",
-        "for first in range(0, count // width * width, width):",
+        "for first in range(0, count, width):\n        wide = min(width, count - first)\n        for j",
+        "for first in range(0, count // width * width, width):\n        wide = width\n        for j",
     ),
     Fault(
         "lower median of pairs",
@@ -294,9 +312,9 @@ FAULTS = (
     ),
     Fault(
         "heard by their full views only",
-        "scoring/shard_scores.py",
-        "places = [list(answers).index(role) for role in FIRST]",
-        "places = [0 for role in FIRST]",
+        "scoring/peers.py",
+        "heard.append(heard_by_medians(cosine_sum, counts[place], rule))",
+        "heard.append(heard[0] if heard else heard_by_medians(cosine_sum, counts[place], rule))",
     ),
     Fault(
         "lower of two middles",

@@ -9,6 +9,7 @@ from scoring import compiled
 from scoring.centring import Answers
 from scoring.compiled.pairs import cosine_sums
 from scoring.memory import chunk_items
+from scoring.pair_sums import row_slices, rows_from_below
 from scoring.role_distances import squared_distances
 from scoring.rule import ScoringRule
 
@@ -25,24 +26,31 @@ def peer_agreement(full: Answers, answered: Tensor, rule: ScoringRule) -> Tensor
     float64. A space of its own agrees with nobody over many items, far below what a single cosine could tell.
     """
     live = live_encoders(answered, rule)
-    cosine = mean_cosines(full, answered & live[:, None], rule.lof_max_bytes)
-    cosine.fill_diagonal_(-torch.inf)  # nobody is a peer of its own
+    sums, items = _cosine_sums(full, answered & live[:, None], rule.lof_max_bytes), answered.shape[1]
     k = min(rule.minority(int(live.sum())), max(1, len(live) - 1))
-    return torch.where(live, cosine.topk(k, dim=1).values[:, -1], torch.nan)
+    found = torch.full_like(sums[0], torch.nan)
+    for part in row_slices(len(live)):
+        cosine = rows_from_below(sums, part).div_(items)
+        cosine.diagonal(part.start).fill_(-torch.inf)  # nobody is a peer of its own
+        found[part] = cosine.topk(k, dim=1).values[:, -1]
+    return torch.where(live, found, torch.nan)
 
 
-def mean_cosines(answers: Answers, answered: Tensor, max_bytes: int) -> Tensor:
-    """Mean over the items of every two encoders' cosine, 0 where either is missing. [N, I] -> [N, N]."""
-    encoders, items = answered.shape
+def _cosine_sums(answers: Answers, answered: Tensor, max_bytes: int) -> Tensor:
+    """Sum over the items of every two encoders' cosine, where both answered. [N, I] -> [N, N].
+
+    Only what is below the diagonal means anything.
+    """
+    encoders = len(answered)
     total = torch.zeros(encoders, encoders, dtype=torch.float64, device=answered.device)
     everyone = torch.arange(encoders, device=answered.device)
     if compiled.serves(answered):
         here = answered.T.contiguous().numpy()
         for part, squared in squared_distances(answers, everyone.numpy()):
             cosine_sums(squared, here[part], total.numpy())
-        return total / items
+        return total
     for some in chunk_items(answers.raw, encoders, max_bytes):
         rows = answers.rows(some, everyone) * answered.T[some][:, :, None]  # [b, N, D]
         flat = rows.transpose(0, 1).flatten(1)
         total += (flat @ flat.T).double()
-    return total / items
+    return total

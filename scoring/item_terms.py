@@ -37,8 +37,6 @@ class PairTerms(NamedTuple):
     """[I, n] float32."""
     majority_similarity: Tensor
     """[I, n] float32."""
-    cosine_sum: Tensor
-    """[n, n] float64: over all items that both answered; 0 on the diagonal."""
 
 
 class MedianTerms(NamedTuple):
@@ -51,23 +49,27 @@ class MedianTerms(NamedTuple):
 
 
 def pair_terms(
-    roles: Sequence[Answers], members: Tensor, present: Tensor, rule: ScoringRule
+    roles: Sequence[Answers], members: Tensor, present: Tensor, rule: ScoringRule, cosine_sum: Tensor
 ) -> Iterator[PairTerms]:
     """Compare the encoders `members` [n], which answered where present [n, I], role after role.
 
-    Sums of cosines are as large as all else together where encoders are many: take what is needed of one role
-    before the next.
+    Each role's cosines over the items that both answered are added to cosine_sum [n, n] float64 on the CPU,
+    below its diagonal, before its terms are given: a table for each would take more memory than all else.
     """
     here = torch.stack([(present & answers.dealt).T for answers in roles])  # [R, I, n]
     if compiled.serves(present):
-        return _compiled_pair_terms(roles, members.numpy(), here.contiguous(), rule)
-    return iter(_torch_pair_terms(roles, members, here, rule))
+        yield from _compiled_pair_terms(roles, members.numpy(), here.contiguous(), rule, cosine_sum)
+        return
+    *terms, sums = _torch_pair_terms(roles, members, here, rule)
+    for *of_role, added in zip(*terms, sums, strict=True):
+        cosine_sum += added.cpu().tril(-1)
+        yield PairTerms(*of_role)
 
 
 def _torch_pair_terms(
     roles: Sequence[Answers], members: Tensor, here: Tensor, rule: ScoringRule
-) -> list[PairTerms]:
-    """The same by torch, of all roles."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Outlier factors and majority similarities [R, I, n], and sums of cosines [R, n, n], by torch."""
     count, device = len(members), here.device
     outlier_factor, similarity = torch.empty(2, *here.shape, device=device)
     cosine_sum = torch.zeros(len(roles), count, count, dtype=torch.float64, device=device)
@@ -82,22 +84,24 @@ def _torch_pair_terms(
         factors = outlier_factor_of(between, neighbors, rule.reach_floor, rule.lof_max_bytes)
         outlier_factor[:, items] = factors.view(shape)
         similarity[:, items] = majority_similarity(between, majority).view(shape)
-    return [PairTerms(*one) for one in zip(outlier_factor, similarity, cosine_sum, strict=True)]
+    return outlier_factor, similarity, cosine_sum
 
 
 def _compiled_pair_terms(
-    roles: Sequence[Answers], members: Indices, here: Tensor, rule: ScoringRule
+    roles: Sequence[Answers], members: Indices, here: Tensor, rule: ScoringRule, cosine_sum: Tensor
 ) -> Iterator[PairTerms]:
     """The same by compiled kernels, from distances that were kept or are measured now."""
     count = len(members)
+    aside = shaped(reserved(count * count), 1, count, count)
     constants = (rule.neighbors(count), rule.reach_floor, IDENTICAL, rule.majority(count))
     for role, flags in zip(roles, here.numpy(), strict=True):
         factors, cosines = np.empty((2, *flags.shape), np.float32)
-        sums = np.zeros((count, count))
         for part, squared in squared_distances(role, members):
-            arrays = (sorting_network(count), factors[part], cosines[part], sums)
-            pairs.pair_statistics(squared, flags[part], *constants, *arrays)
-        yield PairTerms(*(torch.from_numpy(one) for one in (factors, cosines, sums)))
+            scratch = squared if role.kept_distances is None else aside
+            given = sorting_network(count), scratch
+            found = factors[part], cosines[part], cosine_sum.numpy()
+            pairs.pair_statistics(squared, flags[part], *constants, *given, *found)
+        yield PairTerms(torch.from_numpy(factors), torch.from_numpy(cosines))
 
 
 def median_terms_of(

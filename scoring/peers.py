@@ -43,25 +43,19 @@ def peer_terms(
     """The terms of the encoders `members` [n], which answered where present [n, I]."""
     here = present & torch.stack([one.dealt for one in answers.values()])[:, None]  # [R, n, I]
     outlier, agreement = torch.empty(2, *here.shape[:2], dtype=torch.float64, device=present.device)
-    heard, total = [], torch.zeros(len(members), len(members), dtype=torch.float64)
-    # On the CPU: one decision about copies hangs on another, and a GPU would wait for each.
-    counts = here.double().cpu()
-    by_role = pair_terms(list(answers.values()), members, present, rule)
+    heard, counts = [], here.double().cpu()
+    # Below the diagonal of the role at hand, above it of all roles before.
+    cosine_sum = torch.zeros(len(members), len(members), dtype=torch.float64)
+    by_role = pair_terms(list(answers.values()), members, present, rule, cosine_sum)
     for place, (role, found) in enumerate(zip(answers, by_role, strict=True)):
         # A role that the encoder answered nowhere says nothing, rather than the worst.
         outlier[place] = mean_over(found.outlier_factor.mT, here[place], -torch.inf)
         agreement[place] = mean_over(found.majority_similarity.mT, here[place], torch.inf)
-        cosine_sum = found.cosine_sum.cpu()
         if role in FIRST:
-            heard.append(heard_by_medians(cosine_sum, _both(counts[place]), rule))
-        total += cosine_sum
-    alike = likeness(total, _both(counts.transpose(0, 1).flatten(1)), rule.clone_ramp)
+            heard.append(heard_by_medians(cosine_sum, counts[place], rule))
+        kernels.add_across(cosine_sum.numpy())
+    alike = likeness(cosine_sum, counts.transpose(0, 1).flatten(1), rule.clone_ramp)
     return PeerTerms(outlier.amax(0), agreement.amin(0), alike, torch.stack(heard).to(members.device))
-
-
-def _both(here: Tensor) -> Tensor:
-    """How many views each two encoders both answered, 0 on the diagonal. [n, V] of 1 and 0 -> [n, n]."""
-    return (here @ here.T).fill_diagonal_(0)
 
 
 def full_agreement(

@@ -102,8 +102,10 @@ def score_shard(
 def _score(batch: Batch, rule: ScoringRule) -> ShardScores:
     views = batch.views
     look = looked_over(views)
-    known = look.means if batch.means is None else batch.means
-    answers = centred(views, torch.where(known.isnan(), look.means, known), look)
+    means = look.means
+    if batch.means is not None:
+        means = torch.where(batch.means.isnan(), means, batch.means)
+    answers = centred(views, means, look)
     decided = validity(list(answers.values()), batch.valid, rule)
     valid = decided.valid
     live = live_encoders(valid, rule)

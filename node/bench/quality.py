@@ -164,7 +164,7 @@ def _ranked(
             for name, values in scores.items()
         },
     )
-    return ranked, likeness(cosine, torch.full_like(cosine, sample.past.shape[1]), rule.clone_ramp)
+    return ranked, likeness(cosine, torch.ones(sample.past.shape[:2], dtype=torch.float64), rule.clone_ramp)
 
 
 def _ranks(values: Tensor) -> Tensor:

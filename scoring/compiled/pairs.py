@@ -10,6 +10,8 @@ from scoring.compiled.rows import Bools, Doubles, Floats, Indices
 _INFINITY_BITS = 0x7F800000
 _WIDTH = 64
 """Columns sorted at a time."""
+_COPIED_MAX = 1024
+"""Of more rows than that, medians are taken of distances as they lie: a copy would take too much memory."""
 
 _LINE = 16
 """Numbers of a cache line. `_aligned` stands in `medians` too: a kernel calls nothing from another file."""
@@ -24,33 +26,49 @@ def _aligned(numbers: int) -> Floats:
 
 
 @compiled
-def _kth_smallest(symmetric: Floats, k: int, network: Indices, out: Floats) -> None:
-    """out[i]: k-th smallest, from 1, of column i [N, N] of non-negative numbers; network [E, 2] sorts N.
-
-    All columns at once, so many of them that they stay in the cache; as integers, which have the same order.
-    """
-    count = len(symmetric)
-    width = min(_WIDTH, count)
-    bits, ranked = symmetric.view(np.int32), out.view(np.int32)
-    rows = _aligned(count * width).view(np.int32).reshape(count, width)
-    for first in range(0, count, width):
-        wide = min(width, count - first)
-        for j in range(count):
-            row, source = rows[j], bits[j, first : first + wide]
-            for i in range(wide):
-                row[i] = source[i]
-        for e in range(len(network)):
-            low, high = rows[network[e, 0]], rows[network[e, 1]]
-            for i in range(wide):
-                one, other = low[i], high[i]
-                low[i] = min(one, other)
-                high[i] = max(one, other)
-        ranked[first : first + wide] = rows[k - 1, :wide]
+def _diagonal(square: Floats, out: Floats) -> None:
+    """[N, N] -> [N]: what lies together is read at once."""
+    for i in range(len(out)):
+        out[i] = square[i, i]
 
 
 @compiled
-def _pair_median(distance: Floats, identical: float) -> float:
-    """Median of the finite pairs further apart than `identical`. [N, N] -> `identical` if there is none."""
+def _sort_columns(columns: Floats, wide: int, network: Indices) -> None:
+    """Sort the first columns [N, W] of non-negative numbers, all at once; network [E, 2] sorts N.
+
+    As integers, which have the same order.
+    """
+    bits = columns.view(np.int32)
+    for e in range(len(network)):
+        low, high = bits[network[e, 0]], bits[network[e, 1]]
+        for i in range(wide):
+            one, other = low[i], high[i]
+            low[i] = min(one, other)
+            high[i] = max(one, other)
+
+
+@compiled
+def _kth_smallest(symmetric: Floats, k: int, network: Indices, out: Floats) -> None:
+    """out[i]: k-th smallest, from 1, of column i [N, N] of non-negative numbers; network [E, 2] sorts N.
+
+    So many columns at a time that they stay in the cache.
+    """
+    count = len(symmetric)
+    width = min(_WIDTH, count)
+    columns = _aligned(count * width).reshape(count, width)
+    for first in range(0, count, width):
+        wide = min(width, count - first)
+        for j in range(count):
+            row, source = columns[j], symmetric[j, first : first + wide]
+            for i in range(wide):
+                row[i] = source[i]
+        _sort_columns(columns, wide, network)
+        out[first : first + wide] = columns[k - 1, :wide]
+
+
+@compiled
+def _pairs_of(distance: Floats) -> Floats:
+    """What is above the diagonal. [N, N] -> [N (N - 1) / 2]."""
     count = len(distance)
     values = np.empty(count * (count - 1) // 2, np.float32)
     at = 0
@@ -59,8 +77,15 @@ def _pair_median(distance: Floats, identical: float) -> float:
         for j in range(len(rest)):
             rest[j] = row[j]
         at += len(rest)
+    return values
+
+
+@compiled
+def _median(values: Floats, identical: float) -> float:
+    """Median of the finite numbers [P] above `identical`; `identical` if there is none."""
     same, pairs = np.float32(0), np.float32(0)  # counts: as float32 they fill whole registers
-    for value in values:
+    for p in range(len(values)):
+        value = values[p]
         same += np.float32(1) if value <= identical else np.float32(0)
         pairs += np.float32(1) if value < np.inf else np.float32(0)
     if same == pairs:
@@ -70,7 +95,8 @@ def _pair_median(distance: Floats, identical: float) -> float:
     while low < high and split != rank + 1:  # until a number parts the lower middle from what is above it
         middle = np.int32((low + high) >> 1)
         split = np.float32(0)
-        for bit in bits:
+        for p in range(len(bits)):
+            bit = bits[p]
             split += np.float32(1) if bit <= middle else np.float32(0)
         if split > rank:
             high = int(middle)
@@ -78,7 +104,8 @@ def _pair_median(distance: Floats, identical: float) -> float:
             low = int(middle) + 1
     most = np.int32(high)
     lower, upper, split = np.int32(0), np.int32(_INFINITY_BITS), np.float32(0)
-    for bit in bits:
+    for p in range(len(bits)):
+        bit = bits[p]
         split += np.float32(1) if bit <= most else np.float32(0)
         lower = max(lower, bit if bit <= most else np.int32(0))
         upper = min(upper, bit if bit > most else np.int32(_INFINITY_BITS))
@@ -87,6 +114,14 @@ def _pair_median(distance: Floats, identical: float) -> float:
     ends[1] = lower if int(pairs - same) % 2 == 1 or split > rank + 1 else upper
     middles = ends.view(np.float32)
     return (np.float64(middles[0]) + np.float64(middles[1])) / 2
+
+
+@compiled
+def _pair_median(distance: Floats, identical: float) -> float:
+    """Median of the finite pairs further apart than `identical`. [N, N] -> `identical` if there is none."""
+    if len(distance) <= _COPIED_MAX:
+        return _median(_pairs_of(distance), identical)
+    return _median(distance.reshape(-1), identical)  # each pair twice, which changes no median, inf for none
 
 
 @compiled
@@ -201,31 +236,41 @@ def outlier_factors(
 
 
 @compiled
-def _dissimilarities(squared: Floats, present: Bools, peers: Bools, out: Floats) -> None:
-    """2 - 2 cosine of rows [N, N], from `squared_distances` of one item.
+def _agreement(
+    squared: Floats,
+    norms: Floats,
+    present: Bools,
+    peers: Bools,
+    majority: int,
+    network: Indices,
+    out: Floats,
+) -> None:
+    """The `majority`-th largest cosine of each row to its peers, 0 with whoever is absent or no peer.
 
-    A column is a row and its peers: inf for itself, 2 for whoever is absent or no peer.
+    From `squared_distances` of one item [N, N] and its diagonal -> [N]; 0 for a single row. Sorted are
+    2 - 2 cosine.
     """
     count = len(present)
-    for i in range(count):
-        counts, norm = present[i] and peers[i], squared[i, i]
-        row, target = squared[i], out[i]
-        for j in range(count):
-            apart = max(np.float32(0), np.float32(2) - norm - squared[j, j] + row[j])
-            target[j] = apart if counts and present[j] else np.float32(2)
-        target[i] = np.inf
-
-
-@compiled
-def _agreement(apart: Floats, majority: int, network: Indices, out: Floats) -> None:
-    """The `majority`-th largest cosine of each row. [N, N] -> [N]; 0 for a single row."""
-    rank = min(majority, len(out) - 1)
+    rank = min(majority, count - 1)
     if rank < 1:
         out[:] = 0
         return
-    _kth_smallest(apart, rank, network, out)
-    for i in range(len(out)):
-        out[i] = np.float32(1) - out[i] / np.float32(2)
+    width = min(_WIDTH, count)
+    columns = _aligned(count * width).reshape(count, width)
+    for first in range(0, count, width):
+        wide = min(width, count - first)
+        here, norms_here = present[first : first + wide], norms[first : first + wide]
+        for j in range(count):
+            counts, norm = present[j] and peers[j], norms[j]
+            row, source = columns[j], squared[j, first : first + wide]
+            for i in range(wide):
+                apart = max(np.float32(0), np.float32(2) - norm - norms_here[i] + source[i])
+                row[i] = apart if counts and here[i] else np.float32(2)
+            if first <= j < first + wide:
+                row[j - first] = np.inf  # nobody is a peer of its own
+        _sort_columns(columns, wide, network)
+        for i in range(wide):
+            out[first + i] = np.float32(1) - columns[rank - 1, i] / np.float32(2)
 
 
 @compiled
@@ -246,12 +291,15 @@ def similarities(
     network [E, 2]: exchanges that sort N numbers.
     """
     items, count = present.shape
-    apart = _aligned(count * count).reshape(count, count)
-    first, sound = np.empty(count, np.float32), np.empty((len(least), count), np.bool_)
+    norms, first, sound = (
+        _aligned(count),
+        np.empty(count, np.float32),
+        np.empty((len(least), count), np.bool_),
+    )
     for item in range(items):
         here = present[item]
-        _dissimilarities(squared[item], here, peers[item], apart)
-        _agreement(apart, minority, network, first)
+        _diagonal(squared[item], norms)
+        _agreement(squared[item], norms, here, peers[item], minority, network, first)
         for look in range(len(least)):
             passed = 0
             same = look > 0
@@ -264,30 +312,43 @@ def similarities(
             elif passed < few:
                 out[look, item] = np.float32(-1)
             else:
-                _dissimilarities(squared[item], here, sound[look], apart)
-                _agreement(apart, max(1, passed // 2), network, out[look, item])
+                majority = max(1, passed // 2)
+                _agreement(squared[item], norms, here, sound[look], majority, network, out[look, item])
 
 
 @compiled
-def _add_cosines(apart: Floats, present: Bools, total: Doubles) -> None:
-    """Add the cosines between present rows of an item [N, N]."""
-    count = len(present)
-    for i in range(count):
+def _add_cosines(squared: Floats, norms: Floats, present: Bools, total: Doubles) -> None:
+    """Add the cosines between present rows, from `squared_distances` of an item and its diagonal, to total.
+
+    Only below the diagonal: above it `add_across` gathers what is below.
+    """
+    for i in range(len(present)):
         if present[i]:
-            row, target, own = apart[i], total[i], total[i, i]
-            for j in range(count):
-                target[j] += 1 - 0.5 * np.float64(row[j]) if present[j] else 0.0
-            target[i] = own
+            norm, row, target = norms[i], squared[i, :i], total[i, :i]
+            for j in range(i):
+                apart = max(np.float32(0), np.float32(2) - norm - norms[j] + row[j])
+                target[j] += 1 - 0.5 * np.float64(apart) if present[j] else 0.0
 
 
 @compiled
 def cosine_sums(squared: Floats, present: Bools, total: Doubles) -> None:
-    """Add the cosines of rows present [B, N], from `squared_distances` [B, N, N], to total [N, N]."""
-    items, count = present.shape
-    apart = _aligned(count * count).reshape(count, count)
-    for item in range(items):
-        _dissimilarities(squared[item], present[item], present[item], apart)
-        _add_cosines(apart, present[item], total)
+    """Add the cosines of rows present [B, N], from `squared_distances` [B, N, N], to total [N, N].
+
+    Only below the diagonal.
+    """
+    norms = _aligned(present.shape[1])
+    for item in range(len(present)):
+        _diagonal(squared[item], norms)
+        _add_cosines(squared[item], norms, present[item], total)
+
+
+@compiled
+def add_across(total: Doubles) -> None:
+    """Add what is below the diagonal [N, N] to what is above it, and leave zeros below."""
+    for i in range(len(total)):
+        for j in range(i):
+            total[j, i] += total[i, j]
+            total[i, j] = 0
 
 
 @compiled
@@ -299,21 +360,22 @@ def pair_statistics(
     identical: float,
     majority: int,
     network: Indices,
+    scratch: Floats,
     factors: Floats,
     cosines: Floats,
     cosine_sum: Doubles,
 ) -> None:
     """Outlier factors and majority similarities [B, N] of one role, from `squared_distances` [B, N, N].
 
-    The cosines between rows present [B, N] are added to cosine_sum [N, N]. network [E, 2]: exchanges that
-    sort N numbers.
+    The cosines between rows present [B, N] are added to cosine_sum [N, N] below its diagonal. network [E, 2]:
+    exchanges that sort N numbers. scratch [1 or B, N, N] is written to: the squared distances themselves, if
+    they are needed no more.
     """
-    items, count = present.shape
-    apart = _aligned(count * count).reshape(count, count)
-    for item in range(items):
-        here = present[item]
-        _dissimilarities(squared[item], here, here, apart)
-        _agreement(apart, majority, network, cosines[item])
-        _add_cosines(apart, here, cosine_sum)
-        _separate(squared[item], here, apart)
-        _factors(apart, here, wanted, reach_floor, identical, network, factors[item])
+    norms = _aligned(present.shape[1])
+    for item in range(len(present)):
+        here, distance = present[item], scratch[item % len(scratch)]
+        _diagonal(squared[item], norms)
+        _agreement(squared[item], norms, here, here, majority, network, cosines[item])
+        _add_cosines(squared[item], norms, here, cosine_sum)
+        _separate(squared[item], here, distance)
+        _factors(distance, here, wanted, reach_floor, identical, network, factors[item])

@@ -54,9 +54,9 @@ def score_in_numpy(
     encoders, members = len(valid), np.flatnonzero(live)
     rows, counted = rows[:, members], valid[members]
 
-    measured, sums, counts = _pair_terms(rows, counted, rule)
-    by_role = zip(torch.from_numpy(sums), torch.from_numpy(counts), strict=True)
-    heard = np.stack([heard_by_medians(*tables, rule).numpy() for tables in by_role])[:3]
+    measured, sums = _pair_terms(rows, counted, rule)
+    here = torch.from_numpy(counted.astype(np.float64))
+    heard = np.stack([heard_by_medians(one, here, rule).numpy() for one in torch.from_numpy(sums[:3])])
     share = mask_share[:, 0].double().numpy()
     measured["discrimination"] = np.array([_discrimination(*one, rule) for one in _each(rows, counted)])
     measured["differential"] = np.array(
@@ -65,7 +65,7 @@ def score_in_numpy(
     measured |= _heard_terms(rows[:3], counted, heard, rule)
     measured["differential_literal"] = _literal_loss(raw[:, members], counted)
 
-    alike = likeness(torch.from_numpy(sums.sum(0)), torch.from_numpy(counts.sum(0)), rule.clone_ramp)
+    alike = likeness(torch.from_numpy(sums.sum(0)), here.repeat(1, len(sums)), rule.clone_ramp)
     together = mass(alike)
     terms = {name: torch.from_numpy(values) for name, values in measured.items()}
     terms |= ramps(terms, rule) | {"mass": together, "availability": torch.from_numpy(counted.mean(1))}
@@ -156,13 +156,11 @@ def _agreed(full: Doubles, usable: Bools, peers: Bools, rule: ScoringRule) -> Bo
     return valid
 
 
-def _pair_terms(
-    rows: Doubles, counted: Bools, rule: ScoringRule
-) -> tuple[dict[str, Doubles], Doubles, Doubles]:
-    """Outlier factor and majority similarity [n], and by role the sums and counts of cosines [R, n, n]."""
+def _pair_terms(rows: Doubles, counted: Bools, rule: ScoringRule) -> tuple[dict[str, Doubles], Doubles]:
+    """Outlier factor and majority similarity [n], and by role the sums of cosines [R, n, n]."""
     roles, count, items, _ = rows.shape
     factors, similarities = np.zeros((2, roles, count, items))
-    sums, both = np.zeros((2, roles, count, count))
+    sums = np.zeros((roles, count, count))
     for role in range(roles):
         for i in range(items):
             here = counted[:, i]
@@ -172,15 +170,12 @@ def _pair_terms(
             cosine[np.ix_(here, here)] = present @ present.T
             similarities[role, :, i] = _kth_largest(cosine, rule.majority(count))
             sums[role] += cosine
-            both[role] += np.outer(here, here)
-        np.fill_diagonal(sums[role], 0)
-        np.fill_diagonal(both[role], 0)
     answered = counted.sum(1)
     measured = {
         "local_outlier_factor": ((factors * counted).sum(2) / answered).max(0),
         "majority_similarity": ((similarities * counted).sum(2) / answered).min(0),
     }
-    return measured, sums, both
+    return measured, sums
 
 
 def _outlier_factors(rows: Doubles, neighbors: int, reach_floor: float) -> Doubles:

@@ -110,6 +110,16 @@ def test_kth_smallest__equals_numpy_in_every_column(seed: int, count: int, ties:
     assert np.array_equal(found, np.sort(numbers, axis=0)[k - 1])
 
 
+def test_pair_median__of_many_is_taken_of_the_distances_as_they_lie() -> None:
+    for count in (1024, 1025):
+        numbers = np.random.default_rng(count).random((count, count), np.float32) + np.float32(0.5)
+        distance = np.triu(numbers, 1) + np.triu(numbers, 1).T
+        distance[:2, 2:9], distance[2:9, :2] = 0, 0
+        np.fill_diagonal(distance, np.inf)
+        apart = distance[np.triu_indices(count, 1)].astype(np.float64)
+        assert _pair_median(distance, 1e-4) == pytest.approx(np.median(apart[apart > 1e-4]), rel=1e-9)
+
+
 @given(seed=st.integers(0, 2**31), count=st.integers(2, 40), ties=st.booleans(), same=st.floats(0.0, 1.0))
 @settings(max_examples=40)
 def test_pair_median__equals_numpy_over_pairs_that_are_not_identical(

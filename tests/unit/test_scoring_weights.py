@@ -103,11 +103,11 @@ def test_weights__caps_that_cannot_be_met_still_end_normalised() -> None:
 
 def test_likeness__pairs_without_shared_views_are_two_encoders() -> None:
     sums = torch.tensor([[0.0, 5.0, 0.0], [5.0, 0.0, 4.6], [0.0, 4.6, 0.0]], dtype=torch.float64)
-    counts = torch.tensor([[0.0, 5, 0], [5, 0, 5], [0, 5, 0]], dtype=torch.float64)
-    alike = likeness(sums, counts, Ramp(0.90, 0.97))
+    here = torch.tensor([[1.0] * 5 + [0] * 5, [1] * 10, [0] * 5 + [1] * 5], dtype=torch.float64)
+    alike = likeness(sums.clone(), here, Ramp(0.90, 0.97))
     expected = torch.tensor([[1, 1, 0], [1, 1, 0.02 / 0.07], [0, 0.02 / 0.07, 1]], dtype=torch.float64)
     torch.testing.assert_close(alike, expected)
-    torch.testing.assert_close(likeness(sums, counts, None), torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(likeness(sums, here, None), torch.eye(3, dtype=torch.float64))
 
 
 def test_consensus__is_the_weighted_mean_of_valid_answers() -> None:
