@@ -101,6 +101,7 @@ def _compiled_pair_terms(
             given = sorting_network(count), scratch
             found = factors[part], cosines[part], cosine_sum.numpy()
             pairs.pair_statistics(squared, flags[part], *constants, *given, *found)
+        del squared, scratch, given  # or they are held while the next role's are measured
         yield PairTerms(torch.from_numpy(factors), torch.from_numpy(cosines))
 
 

@@ -291,11 +291,8 @@ def similarities(
     network [E, 2]: exchanges that sort N numbers.
     """
     items, count = present.shape
-    norms, first, sound = (
-        _aligned(count),
-        np.empty(count, np.float32),
-        np.empty((len(least), count), np.bool_),
-    )
+    norms, first = _aligned(count), np.empty(count, np.float32)
+    sound = np.empty((len(least), count), np.bool_)
     for item in range(items):
         here = present[item]
         _diagonal(squared[item], norms)
