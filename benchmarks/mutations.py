@@ -313,8 +313,8 @@ FAULTS = (
     Fault(
         "heard by their full views only",
         "scoring/peers.py",
-        "heard.append(heard_by_medians(cosine_sum, counts[place], rule))",
-        "heard.append(heard[0] if heard else heard_by_medians(cosine_sum, counts[place], rule))",
+        "heard.append(heard_by_medians(cosine_sum, here[place].double().cpu(), rule))",
+        "heard.append(heard[0] if heard else heard_by_medians(cosine_sum, here[0].double().cpu(), rule))",
     ),
     Fault(
         "lower of two middles",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scoring.memory import slices_of
 
-_ROWS = 256
+_ROWS = 64
 """Rows of a table that are worked on at a time."""
 
 

@@ -43,7 +43,7 @@ def peer_terms(
     """The terms of the encoders `members` [n], which answered where present [n, I]."""
     here = present & torch.stack([one.dealt for one in answers.values()])[:, None]  # [R, n, I]
     outlier, agreement = torch.empty(2, *here.shape[:2], dtype=torch.float64, device=present.device)
-    heard, counts = [], here.double().cpu()
+    heard: list[Tensor] = []
     # Below the diagonal of the role at hand, above it of all roles before.
     cosine_sum = torch.zeros(len(members), len(members), dtype=torch.float64)
     by_role = pair_terms(list(answers.values()), members, present, rule, cosine_sum)
@@ -52,9 +52,9 @@ def peer_terms(
         outlier[place] = mean_over(found.outlier_factor.mT, here[place], -torch.inf)
         agreement[place] = mean_over(found.majority_similarity.mT, here[place], torch.inf)
         if role in FIRST:
-            heard.append(heard_by_medians(cosine_sum, counts[place], rule))
+            heard.append(heard_by_medians(cosine_sum, here[place].double().cpu(), rule))
         kernels.add_across(cosine_sum.numpy())
-    alike = likeness(cosine_sum, counts.transpose(0, 1).flatten(1), rule.clone_ramp)
+    alike = likeness(cosine_sum, here.transpose(0, 1).flatten(1).double().cpu(), rule.clone_ramp)
     return PeerTerms(outlier.amax(0), agreement.amin(0), alike, torch.stack(heard).to(members.device))
 
 
