@@ -87,7 +87,7 @@ def test_summary__holds_every_encoder_with_bytes_scores_and_weights(summary: Any
         for model in {one["runs"] for one in answered}:
             assert sum(one["bytes_per_vector"] or 0 for one in encoders if one["runs"] == model) >= 4096
         # Three models stand behind six honest encoders. What the cap takes of them falls to whoever scores:
-        # .14 was seen for one who forges inverses at two thirds of the best score, until probes expose it, and
+        # .14 was seen for one who forges inverses at two thirds of the best score, until probes expose it;
         # .28 on a loaded machine; with one of the honest late more falls to it.
         most = 0.3 if len(answered) == len(honest) else 0.4
         cheaters = [one for one in encoders if one["cheats"] is not None]
