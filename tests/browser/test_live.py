@@ -53,7 +53,9 @@ def test_void_round__says_so(network: PageNetwork, watched: OpenPage) -> None:
     page = watched().open(network.url)
     network.open_round(ROUNDS)
     network.step(ROUNDS, Step.VOID, after_ms=9000, detail="only 2 encoders revealed")
-    page.locator(".headline .state[data-state=void]").wait_for()
+    expect(page.locator(".headline .state[data-state=void]")).to_be_visible()
+    page.goto(f"{network.url}#/rounds/{ROUNDS}")
+    expect(page.locator("main")).to_contain_text("only 2 encoders revealed")
 
 
 def test_dispute_and_evidence__appear_as_they_arrive(network: PageNetwork, watched: OpenPage) -> None:
@@ -61,7 +63,8 @@ def test_dispute_and_evidence__appear_as_they_arrive(network: PageNetwork, watch
     page.get_by_text("nobody was caught").wait_for()
     network.accuse("equivocation")
     page.get_by_text("signed two things in one place").wait_for()
-    page.locator("#disputes-title ~ div .findings li").wait_for()
+    expect(page.locator("#disputes-title ~ div .findings li")).to_have_count(1)
+    expect(page.get_by_text("nobody was caught")).to_have_count(0)
 
 
 def test_node_that_restarts__is_found_again_with_what_happened_meanwhile(
@@ -108,7 +111,8 @@ def test_node_that_is_starting__is_waited_for(network: PageNetwork, watched: Ope
     page.goto(network.url)
     page.get_by_text(sentence).wait_for()
     page.unroute("**/v1/status")
-    page.locator("#link[data-state=live]").wait_for()
+    expect(page.locator("#link[data-state=live]")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text(sentence)).to_have_count(0)
 
 
 def test_token__is_asked_for_sent_and_forgotten_with_the_tab(network: PageNetwork, watched: OpenPage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.support.page_network import PageNetwork
@@ -151,4 +151,5 @@ def test_repeat__is_answered_at_once(seen: PageNetwork, watched: OpenPage) -> No
     page.route("**/v1/embeddings", lambda route: route.fulfill(json=whole))
     page.get_by_label("Text").fill("a sentence")
     page.get_by_role("button", name="Ask the network").click()
-    page.get_by_text("at once: it was known").wait_for()
+    expect(page.get_by_text("at once: it was known")).to_be_visible()
+    expect(page.locator(f"a[href='/v1/certificates/{REPORT}']")).to_be_visible()

@@ -75,6 +75,7 @@ async def test_ban_of_an_address__keeps_every_key_there_out(directory: DataDir) 
         await until(lambda: first.counters.get("rejected.address"))
         async with hosts(3) as (*_, third):
             await kept_out(first, third)
+            assert not first.peers()
 
 
 @pytest.mark.slow
